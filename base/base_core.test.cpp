@@ -1,0 +1,48 @@
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string>
+
+#include "base/frame.hpp"
+#include "base/ids.hpp"
+#include "base/random.hpp"
+#include "base/result.hpp"
+
+namespace headrace {
+namespace {
+
+TEST(Random, Mix64IsFrozen) {
+  EXPECT_EQ(mix64(0), 0xE220A8397B1DCDAFULL);
+  EXPECT_EQ(mix64(1), 0x910A2DEC89025CC1ULL);
+}
+
+TEST(Random, UnitDrawsStayBelowOne) {
+  EXPECT_LT(unit_double(~0ULL), 1.0);
+  EXPECT_LT(unit_float(~0ULL), 1.0F);
+  EXPECT_EQ(unit_double(0), 0.0);
+}
+
+TEST(Frame, CopiesToAlignedMemory) {
+  std::array<std::byte, 64> memory{};
+  memory[3] = std::byte{7};
+  const frame made = frame::copy_of(std::span(memory).subspan(3, 13));
+  EXPECT_TRUE(frame::is_aligned(made.bytes()));
+  EXPECT_EQ(made.size(), 13U);
+  EXPECT_EQ(made.bytes()[0], std::byte{7});
+}
+
+TEST(Result, HoldsAValueOrSaysWhyNot) {
+  const result<int> good = 3;
+  const result<int> bad = error{errc::gap, "batch 7 after 5"};
+  EXPECT_EQ(*good, 3);
+  EXPECT_EQ(describe(bad.error()), "gap: batch 7 after 5");
+}
+
+TEST(Result, TransientAndPermanentRefusalsAreDisjoint) {
+  EXPECT_TRUE(is_transient(errc::overloaded));
+  EXPECT_FALSE(is_permanent(errc::overloaded));
+  EXPECT_TRUE(is_permanent(errc::not_finite));
+}
+
+}  // namespace
+}  // namespace headrace

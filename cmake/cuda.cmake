@@ -1,0 +1,10 @@
+# CMake 3.25 does not know nvcc's C++20 flag: name it before asking for the standard (notes, stack §6).
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  message(FATAL_ERROR "preset cuda needs nvcc (CUDA 12.4 or newer) on PATH; every other preset builds without it")
+endif()
+enable_language(CUDA)
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+set(CMAKE_CUDA_STANDARD 20)

@@ -1,0 +1,20 @@
+# Where every third-party library is found; each has one home folder (docs/architecture.md).
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+find_package(tomlplusplus REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(prometheus-cpp REQUIRED)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+find_package(ZLIB REQUIRED)
+
+find_package(CapnProto REQUIRED)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+find_package(hwy REQUIRED)
+find_package(RocksDB REQUIRED)
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+find_package(CAF REQUIRED)
+pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET libzmq)
+find_package(cppzmq REQUIRED)
+find_package(CLI11 REQUIRED)
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
