@@ -1,0 +1,44 @@
+#pragma once
+
+#include <caf/reacts_to.hpp>
+#include <caf/replies_to.hpp>
+#include <caf/typed_actor.hpp>
+
+#include <cstdint>
+
+#include "actors/messages.hpp"
+
+/// The map of the system: every actor's typed interface, in data-flow order.
+namespace headrace::actors {
+
+/// Reads a source at its pace, seals batches, appends them to the sample log, hands them to the
+/// worker while it has permits. Ends itself when the source is finished and everything was handed over.
+using ingest_handle = caf::typed_actor<
+    // The worker can take this many more batches.
+    caf::reacts_to<more_atom, std::uint32_t>,
+    // Time to read, or to seal a batch that waited long enough.
+    caf::reacts_to<tick_atom>,
+    // Seals what it holds, marks it last, and reads no more.
+    caf::reacts_to<stop_atom>>;
+
+/// Trains on sealed batches: pull → forward → backward → push, in order, within its permits.
+using worker_handle = caf::typed_actor<
+    // A sealed batch, in log order, each once.
+    caf::reacts_to<sealed_atom, sample_batch_ptr>,
+    // One answered section of a pull, push or control request.
+    caf::reacts_to<answer_atom, answer_ptr>,
+    // Deadlines, progress.
+    caf::reacts_to<tick_atom>,
+    // Finishes what is in flight, then ends.
+    caf::reacts_to<stop_atom>>;
+
+/// Owns one shard and is the only writer of its rows.
+using shard_handle = caf::typed_actor<
+    // One section; answered on the job's own path. Fails in the answer: gap, stale_epoch, overloaded, …
+    caf::reacts_to<serve_atom, section_job_ptr>,
+    // The log says what became of the append at this position.
+    caf::reacts_to<settle_atom, std::uint64_t, outcome_ptr>,
+    // Writes changed rows whole; replies with the flushed LSN. Fails: io_error, disk_full.
+    caf::replies_to<flush_atom>::with<std::uint64_t>>;
+
+}  // namespace headrace::actors

@@ -1,0 +1,130 @@
+#include "actors/control_client.hpp"
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <utility>
+
+namespace headrace::actors {
+namespace {
+
+constexpr std::chrono::milliseconds resend_interval{300};
+
+}  // namespace
+
+// Filled by the link's thread, read by the caller: the mutex guards `answers`.
+struct control_client::mailbox {
+  std::mutex mutex;
+  std::condition_variable arrived;
+  std::map<std::uint64_t, frame> answers;  // by request id
+};
+
+result<std::unique_ptr<control_client>> control_client::open(transport_context& context,
+                                                             const std::string& endpoint,
+                                                             std::string sender) {
+  std::unique_ptr<control_client> made(new control_client);
+  made->mailbox_ = std::make_shared<mailbox>();
+  made->endpoint_ = endpoint;
+  made->sender_ = std::move(sender);
+  auto opened = link::open(context, endpoint, [box = made->mailbox_](const schemas::envelope& head, frame section) {
+    const std::lock_guard lock(box->mutex);
+    box->answers.emplace(head.request_id, std::move(section));
+    box->arrived.notify_all();
+  });
+  if (!opened) return opened.error();
+  made->link_ = std::move(*opened);
+  return made;
+}
+
+control_client::~control_client() {
+  if (link_) link_->stop();
+}
+
+result<frame> control_client::ask(schemas::message_kind kind,
+                                  shard_id shard,
+                                  const frame& section,
+                                  std::chrono::milliseconds deadline) {
+  schemas::envelope head;
+  head.kind = kind;
+  head.sender = sender_;
+  head.request_id = next_request_++;
+  head.sections.push_back({shard});
+  const auto give_up = std::chrono::steady_clock::now() + deadline;
+  std::unique_lock lock(mailbox_->mutex);
+  while (std::chrono::steady_clock::now() < give_up) {
+    lock.unlock();
+    link_->send(head, {section});
+    lock.lock();
+    const auto again = std::min(give_up, std::chrono::steady_clock::now() + resend_interval);
+    const bool answered = mailbox_->arrived.wait_until(
+        lock, again, [&] { return mailbox_->answers.contains(head.request_id); });
+    if (answered) return std::move(mailbox_->answers.extract(head.request_id).mapped());
+  }
+  return error{errc::unavailable,
+               "no answer from '" + endpoint_ + "' for shard " + std::to_string(shard.value) +
+                   "; is the server running, and is the address right?"};
+}
+
+template <class Reply, class Encode, class Decode>
+result<std::vector<Reply>> control_client::ask_all(schemas::message_kind kind,
+                                                   std::uint32_t shards,
+                                                   std::chrono::milliseconds deadline,
+                                                   Encode encode,
+                                                   Decode decode) {
+  std::vector<Reply> replies;
+  for (std::uint32_t i = 0; i < shards; ++i) {
+    auto bytes = ask(kind, shard_id{i}, encode(shard_id{i}), deadline);
+    if (!bytes) return bytes.error();
+    auto reply = decode(*bytes);
+    if (!reply) return reply.error();
+    if (reply->status != errc::ok) return error{reply->status, reply->detail};
+    replies.push_back(std::move(*reply));
+  }
+  return replies;
+}
+
+result<schemas::welcome> control_client::hello(std::uint64_t job_fingerprint,
+                                               std::chrono::milliseconds deadline) {
+  schemas::hello greeting;
+  greeting.protocol = schemas::protocol_version;
+  greeting.protocol_min = schemas::protocol_version_min;
+  greeting.job_fingerprint = job_fingerprint;
+  greeting.sender = sender_;
+  auto bytes = ask(schemas::message_kind::hello, shard_id{0}, schemas::encode(greeting), deadline);
+  if (!bytes) return bytes.error();
+  auto reply = schemas::decode_welcome(*bytes);
+  if (reply && reply->status != errc::ok) return error{reply->status, reply->detail};
+  return reply;
+}
+
+result<std::vector<schemas::watermark_reply>> control_client::watermarks(
+    const schemas::source_id& source, std::uint32_t shards, std::chrono::milliseconds deadline) {
+  return ask_all<schemas::watermark_reply>(
+      schemas::message_kind::watermarks,
+      shards,
+      deadline,
+      [&](shard_id id) { return schemas::encode(schemas::watermark_request{id, source}); },
+      schemas::decode_watermark_reply);
+}
+
+result<std::vector<schemas::digest_reply>> control_client::digests(std::uint32_t shards,
+                                                                   std::chrono::milliseconds deadline) {
+  return ask_all<schemas::digest_reply>(
+      schemas::message_kind::digest,
+      shards,
+      deadline,
+      [](shard_id id) { return schemas::encode(schemas::digest_request{id}); },
+      schemas::decode_digest_reply);
+}
+
+result<std::vector<schemas::flush_reply>> control_client::flush(std::uint32_t shards,
+                                                                std::chrono::milliseconds deadline) {
+  return ask_all<schemas::flush_reply>(
+      schemas::message_kind::flush,
+      shards,
+      deadline,
+      [](shard_id id) { return schemas::encode(schemas::flush_request{id}); },
+      schemas::decode_flush_reply);
+}
+
+}  // namespace headrace::actors

@@ -1,0 +1,88 @@
+#include "actors/ingest_actor.hpp"
+
+#include <caf/send.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/log.hpp"
+
+namespace headrace::actors {
+namespace {
+
+constexpr std::uint64_t disk_full_retry_ns = 500'000'000;
+constexpr int batches_per_turn = 64;  // then other messages (stop) get their turn
+
+}  // namespace
+
+ingest_actor::ingest_actor(caf::actor_config& config,
+                           std::unique_ptr<worker::sealed_stream> stream,
+                           worker_handle worker,
+                           const clock& time,
+                           std::shared_ptr<progress_board> board)
+    : ingest_handle::base(config),
+      stream_(std::move(stream)),
+      worker_(std::move(worker)),
+      time_(time),
+      board_(std::move(board)) {}
+
+ingest_actor::behavior_type ingest_actor::make_behavior() {
+  return {
+      [this](more_atom, std::uint32_t permits) {
+        permits_ += permits;
+        pump();
+      },
+      [this](tick_atom) {
+        waking_ = false;
+        pump();
+      },
+      [this](stop_atom) {
+        stream_->finish_early();
+        pump();
+      },
+  };
+}
+
+void ingest_actor::pump() {
+  for (int turn = 0; permits_ > 0; ++turn) {
+    if (turn == batches_per_turn) return wake_at(0);
+    auto pumped = stream_->next();
+    if (!pumped) {
+      if (pumped.error().code == errc::disk_full) {
+        log_error("ingest.paused", {{"error", describe(pumped.error())}});
+        return wake_at(time_.steady_ns() + disk_full_retry_ns);
+      }
+      board_->end(pumped.error());
+      return end();
+    }
+    if (pumped->batch) {
+      --permits_;
+      send(worker_, sealed_atom_v, pumped->batch);
+      if (pumped->batch->last) return end();
+    } else if (pumped->finished) {
+      send(worker_, stop_atom_v);
+      return end();
+    } else {
+      return wake_at(pumped->wake_ns);
+    }
+  }
+}
+
+void ingest_actor::wake_at(std::uint64_t steady_ns) {
+  if (std::exchange(waking_, true)) return;
+  const std::uint64_t now = time_.steady_ns();
+  delayed_send(this, std::chrono::nanoseconds(steady_ns > now ? steady_ns - now : 0), tick_atom_v);
+}
+
+void ingest_actor::end() {
+  const auto& bad = stream_->source().bad();
+  board_->update([&](progress& p) {
+    p.bad_rows = bad.total();
+    p.first_bad_row = bad.first();
+  });
+  if (auto closed = stream_->close(); !closed) board_->end(closed.error());
+  quit();
+}
+
+}  // namespace headrace::actors

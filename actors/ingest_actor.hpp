@@ -1,0 +1,41 @@
+#pragma once
+
+#include <caf/typed_event_based_actor.hpp>
+
+#include <cstdint>
+#include <memory>
+
+#include "actors/contracts.hpp"
+#include "actors/progress_board.hpp"
+#include "base/clock.hpp"
+#include "worker/batch/sealed_stream.hpp"
+
+namespace headrace::actors {
+
+/// The shell around a sealed_stream: gives the worker as many batches as it has permits for. Detached,
+/// because sealing blocks on the disk. A full disk pauses it; any other failure ends the run.
+class ingest_actor : public ingest_handle::base {
+ public:
+  ingest_actor(caf::actor_config& config,
+               std::unique_ptr<worker::sealed_stream> stream,
+               worker_handle worker,
+               const clock& time,
+               std::shared_ptr<progress_board> board);
+
+  behavior_type make_behavior() override;
+  const char* name() const override { return "ingest_actor"; }
+
+ private:
+  void pump();
+  void wake_at(std::uint64_t steady_ns);
+  void end();
+
+  std::unique_ptr<worker::sealed_stream> stream_;
+  worker_handle worker_;
+  const clock& time_;
+  std::shared_ptr<progress_board> board_;
+  std::uint32_t permits_ = 0;
+  bool waking_ = false;
+};
+
+}  // namespace headrace::actors

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/result.hpp"
+
+namespace headrace::actors {
+
+/// What a run looks like right now; every rate and ratio is made from these by whoever shows them.
+struct progress {
+  std::uint64_t samples = 0;
+  std::uint64_t batches = 0;
+  double auc = 0.5;
+  double auc_recent = 0.5;   // last 10,000 samples
+  double logloss = 0;
+  double auc_tail = 0.5;     // since the freeze
+  double logloss_tail = 0;
+  std::optional<double> auc_frozen;  // twin since the freeze
+  std::optional<double> logloss_frozen;
+  std::uint64_t tail_samples = 0;
+  std::uint64_t staleness = 0;   // versions between pull and push, last batch, largest over shards
+  std::uint64_t push_bytes = 0;  // sections as sent, first sending only
+  std::uint64_t pull_bytes = 0;
+  std::uint64_t resent = 0;
+  std::uint64_t refused = 0;     // permanent refusals: batches voided
+  std::uint64_t rows_not_finite = 0;
+  std::uint64_t bad_rows = 0;
+  std::string first_bad_row;
+};
+
+/// Where the worker and ingest actors write and the command line reads. The mutex guards every field;
+/// it is held for one copy.
+class progress_board {
+ public:
+  void update(const std::function<void(progress&)>& change) {
+    const std::lock_guard lock(mutex_);
+    change(progress_);
+  }
+  progress read() const {
+    const std::lock_guard lock(mutex_);
+    return progress_;
+  }
+  /// The run ended: nothing, or why it failed. The first call counts.
+  void end(std::optional<error> failure = std::nullopt) {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return;
+    ended_ = true;
+    failure_ = std::move(failure);
+  }
+  bool ended() const {
+    const std::lock_guard lock(mutex_);
+    return ended_;
+  }
+  std::optional<error> failure() const {
+    const std::lock_guard lock(mutex_);
+    return failure_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  progress progress_;
+  bool ended_ = false;
+  std::optional<error> failure_;
+};
+
+}  // namespace headrace::actors

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <caf/actor.hpp>
+#include <caf/fwd.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/supervisor.hpp"
+#include "actors/transport/router.hpp"
+#include "base/result.hpp"
+#include "schemas/schema.hpp"
+
+namespace headrace::actors {
+
+/// All shards of a job in this process behind one router: what `headrace server` runs, and what `run`
+/// and `demo` run beside their worker.
+///
+/// Starts downstream first (shards, then the router) and stops upstream first, so that what is in flight
+/// drains. Answers hello itself; everything else goes to the shard it names.
+class server_node {
+ public:
+  struct options {
+    std::vector<std::string> endpoints;
+    std::uint64_t job_fingerprint = 0;
+    schemas::job_schema schema;
+    std::uint64_t flush_interval_ms = 60'000;
+    std::function<open_shard(shard_id)> opener;
+    std::function<void(const error&)> on_failure;
+  };
+  /// Fails: bad_config, in_use.
+  static result<std::unique_ptr<server_node>> start(caf::actor_system& system,
+                                                    transport_context& context,
+                                                    options how);
+  ~server_node();
+
+  const std::vector<std::string>& endpoints() const { return router_->endpoints(); }
+  router::counters count() const { return router_->count(); }
+
+  /// Stops the router, then the shards, which write their rows; returns when all have ended. Idempotent.
+  void stop();
+
+ private:
+  server_node(caf::actor_system& system, options how);
+  void dispatch(section_job job);
+  void greet(const section_job& job);
+
+  caf::actor_system& system_;
+  options options_;
+  routing_table routes_;
+  caf::actor supervisor_;
+  std::shared_ptr<router> router_;
+  bool stopped_ = false;
+};
+
+}  // namespace headrace::actors

@@ -1,0 +1,94 @@
+#include "actors/shard_actor.hpp"
+
+#include <caf/exit_reason.hpp>
+#include <caf/send.hpp>
+
+#include <chrono>
+#include <utility>
+
+#include "actors/errors.hpp"
+#include "base/log.hpp"
+#include "schemas/control.hpp"
+
+namespace headrace::actors {
+
+shard_actor::shard_actor(caf::actor_config& config, open_shard open, std::uint64_t flush_interval_ms)
+    : shard_handle::base(config), open_(std::move(open)), flush_interval_ms_(flush_interval_ms) {}
+
+shard_actor::behavior_type shard_actor::make_behavior() {
+  set_exit_handler([this](caf::exit_msg& message) {
+    if (shard_ && message.reason != caf::exit_reason::kill) {
+      if (auto closed = shard_->close(); !closed) fail(closed.error());
+    }
+    quit(std::move(message.reason));
+  });
+  auto opened = open_([me = shard_handle(this)](lsn at, storage::append_outcome outcome) {
+    caf::anon_send(me, settle_atom_v, at.value, std::make_shared<const storage::append_outcome>(std::move(outcome)));
+  });
+  if (opened) {
+    shard_ = std::move(*opened);
+    if (flush_interval_ms_ > 0) flush_later();
+  } else {
+    fail(opened.error());
+  }
+  return {
+      [this](serve_atom, const section_job_ptr& job) { serve(*job); },
+      [this](settle_atom, std::uint64_t at, const outcome_ptr& outcome) { settle(at, *outcome); },
+      [this](flush_atom) { return flush(); },
+  };
+}
+
+void shard_actor::serve(const section_job& job) {
+  using schemas::message_kind;
+  switch (job.kind) {
+    case message_kind::push:
+      shard_->push(job.section, [job](frame ack) { job.answer(std::move(ack)); });
+      if (shard_->failed()) fail({errc::io_error, "outcome of an append is unknown"});
+      return;
+    case message_kind::pull: return job.answer(shard_->pull(job.section));
+    case message_kind::watermarks:
+      if (auto request = schemas::decode_watermark_request(job.section)) {
+        job.answer(schemas::encode(shard_->state().watermarks(*request)));
+      }
+      return;
+    case message_kind::digest: return job.answer(schemas::encode(shard_->state().digest()));
+    case message_kind::flush: {
+      schemas::flush_reply reply;
+      reply.shard = job.shard;
+      if (auto flushed = shard_->flush()) {
+        reply.flushed = *flushed;
+      } else {
+        reply.status = flushed.error().code;
+        reply.detail = flushed.error().detail;
+      }
+      return job.answer(schemas::encode(reply));
+    }
+    case message_kind::hello: return;  // answered by the server node
+  }
+}
+
+void shard_actor::settle(std::uint64_t at, const storage::append_outcome& outcome) {
+  if (!shard_->outcome(lsn{at}, outcome)) {
+    fail({errc::io_error, "outcome of the append at " + std::to_string(at) + " is unknown: " + outcome.detail});
+  }
+}
+
+caf::result<std::uint64_t> shard_actor::flush() {
+  auto flushed = shard_->flush();
+  if (!flushed) {
+    log_error("shard.flush", {{"shard", shard_->state().id().value}, {"error", describe(flushed.error())}});
+    return to_caf(flushed.error());
+  }
+  return flushed->value;
+}
+
+void shard_actor::flush_later() {
+  delayed_send(this, std::chrono::milliseconds(flush_interval_ms_), flush_atom_v);
+}
+
+void shard_actor::fail(const error& why) {
+  log_error("shard.failed", {{"error", describe(why)}});
+  quit(to_caf(why));
+}
+
+}  // namespace headrace::actors

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <caf/fwd.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include <functional>
+#include <memory>
+
+#include "actors/contracts.hpp"
+#include "ps/shard/durable_shard.hpp"
+
+namespace headrace::actors {
+
+/// Opens a shard from its log and row store; `deliver` brings outcomes of appends back to the actor.
+/// Called on the actor's thread, once for each incarnation.
+using open_shard = std::function<result<std::unique_ptr<ps::durable_shard>>(ps::durable_shard::delivery)>;
+
+/// The thin shell around one durable_shard: each handler is one line into it. Ends with an error when the
+/// shard can't be opened or the log's outcome is unknown; the supervisor then starts a new one,
+/// which reads the log again. Flushes and closes on a normal stop.
+class shard_actor : public shard_handle::base {
+ public:
+  shard_actor(caf::actor_config& config, open_shard open, std::uint64_t flush_interval_ms);
+
+  behavior_type make_behavior() override;
+  const char* name() const override { return "shard_actor"; }
+
+ private:
+  void serve(const section_job& job);
+  void settle(std::uint64_t at, const storage::append_outcome& outcome);
+  caf::result<std::uint64_t> flush();
+  void flush_later();
+  void fail(const error& why);
+
+  open_shard open_;
+  std::uint64_t flush_interval_ms_;
+  std::unique_ptr<ps::durable_shard> shard_;
+};
+
+}  // namespace headrace::actors

@@ -1,0 +1,111 @@
+#include "actors/supervisor.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/exit_reason.hpp>
+#include <caf/send.hpp>
+
+#include <mutex>
+#include <utility>
+
+#include "actors/errors.hpp"
+#include "base/log.hpp"
+
+namespace headrace::actors {
+
+// Read by the router, written at restarts: a mutex held for one copy of a handle.
+struct routing_table::state {
+  mutable std::mutex mutex;
+  std::vector<shard_handle> owners;
+};
+
+routing_table::routing_table(std::size_t shards) : state_(std::make_shared<state>()) {
+  state_->owners.resize(shards);
+}
+shard_handle routing_table::find(shard_id id) const {
+  const std::lock_guard lock(state_->mutex);
+  return id.value < state_->owners.size() ? state_->owners[id.value] : shard_handle{};
+}
+void routing_table::replace(shard_id id, shard_handle owner) {
+  const std::lock_guard lock(state_->mutex);
+  state_->owners[id.value] = std::move(owner);
+}
+void routing_table::clear() {
+  const std::lock_guard lock(state_->mutex);
+  for (auto& owner : state_->owners) owner = {};
+}
+std::size_t routing_table::size() const { return state_->owners.size(); }
+
+namespace {
+
+class supervisor : public caf::event_based_actor {
+ public:
+  supervisor(caf::actor_config& config, supervisor_options options, routing_table routes)
+      : caf::event_based_actor(config),
+        options_(std::move(options)),
+        routes_(std::move(routes)),
+        restarts_(options_.shards) {}
+
+  caf::behavior make_behavior() override {
+    set_down_handler([this](caf::down_msg& down) { restart(down); });
+    set_exit_handler([this](caf::exit_msg& message) { stop(std::move(message.reason)); });
+    for (std::uint32_t i = 0; i < options_.shards; ++i) start(shard_id{i});
+    return {[](flush_atom) {}};  // a behaviour must not be empty, or the actor would end
+  }
+  const char* name() const override { return "supervisor"; }
+
+ private:
+  void start(shard_id id) {
+    auto owner = spawn<shard_actor, caf::monitored>(options_.opener(id), options_.flush_interval_ms);
+    routes_.replace(id, owner);
+  }
+
+  void restart(const caf::down_msg& down) {
+    for (std::uint32_t i = 0; i < options_.shards; ++i) {
+      const shard_handle owner = routes_.find(shard_id{i});
+      if (!owner || caf::actor_addr(owner.address()) != down.source) continue;
+      routes_.replace(shard_id{i}, {});
+      if (stopping_) return ended();
+      const error why = from_caf(down.reason);
+      if (++restarts_[i] > options_.restarts_max || why.code == errc::corrupt) {
+        log_error("shard.given_up", {{"shard", i}, {"error", describe(why)}});
+        if (options_.on_failure) options_.on_failure(why);
+        return;
+      }
+      log_error("shard.restart", {{"shard", i}, {"attempt", restarts_[i]}, {"error", describe(why)}});
+      start(shard_id{i});
+      return;
+    }
+  }
+
+  void stop(caf::error reason) {
+    stopping_ = true;
+    reason_ = std::move(reason);
+    for (std::uint32_t i = 0; i < options_.shards; ++i) {
+      if (const shard_handle owner = routes_.find(shard_id{i})) {
+        ++alive_;
+        send_exit(owner, caf::exit_reason::user_shutdown);
+      }
+    }
+    if (alive_ == 0) quit(reason_);
+  }
+
+  void ended() {
+    if (--alive_ == 0) quit(reason_);
+  }
+
+  supervisor_options options_;
+  routing_table routes_;
+  std::vector<std::uint32_t> restarts_;
+  bool stopping_ = false;
+  std::uint32_t alive_ = 0;
+  caf::error reason_;
+};
+
+}  // namespace
+
+caf::actor spawn_supervisor(caf::actor_system& system, supervisor_options options, routing_table routes) {
+  return system.spawn<supervisor>(std::move(options), std::move(routes));
+}
+
+}  // namespace headrace::actors

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <zmq.hpp>
+
+#include <memory>
+#include <utility>
+
+#include "base/frame.hpp"
+
+/// Between `frame` and `zmq::message_t`, without copies wherever alignment allows.
+namespace headrace::actors {
+
+/// A message that shares the frame's memory and lets go of it when ZeroMQ has sent it.
+inline zmq::message_t to_message(const frame& bytes) {
+  if (bytes.empty()) return zmq::message_t{};
+  auto* keeper = new std::shared_ptr<const void>(bytes.keeper());
+  return zmq::message_t(
+      const_cast<std::byte*>(bytes.bytes().data()),  // ZeroMQ only reads it
+      bytes.size(),
+      [](void*, void* hint) { delete static_cast<std::shared_ptr<const void>*>(hint); },
+      keeper);
+}
+
+/// A frame over a received message. Frames of 33 to about 8183 bytes arrive unaligned over tcp and ipc
+/// (measured, notes stack §2.3): those are copied, they are small.
+inline frame to_frame(zmq::message_t&& message) {
+  const std::span<const std::byte> bytes{static_cast<const std::byte*>(message.data()), message.size()};
+  if (!frame::is_aligned(bytes)) return frame::copy_of(bytes);
+  auto kept = std::make_shared<zmq::message_t>(std::move(message));
+  // Very small messages live inside message_t itself: take the address after the move.
+  const std::span<const std::byte> here{static_cast<const std::byte*>(kept->data()), kept->size()};
+  if (!frame::is_aligned(here)) return frame::copy_of(here);
+  return frame::sharing(here, std::move(kept));
+}
+
+}  // namespace headrace::actors

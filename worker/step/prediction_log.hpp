@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "base/result.hpp"
+
+namespace headrace::worker {
+
+/// `--predictions FILE`: row number, label, p online, p frozen, in the order predicted; tab-separated, an empty last
+/// column before the freeze. Single-threaded.
+class prediction_log {
+ public:
+  /// Fails: io_error.
+  static result<std::unique_ptr<prediction_log>> create(const std::filesystem::path& path);
+  void add(std::uint64_t row, float label, float online, const float* frozen);
+  /// Writes what is buffered. Fails: io_error, disk_full.
+  result<void> close();
+
+ private:
+  struct closer {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  std::unique_ptr<std::FILE, closer> file_;
+  std::filesystem::path path_;
+};
+
+}  // namespace headrace::worker

@@ -1,0 +1,66 @@
+#include "worker/step/trainer.hpp"
+
+#include <utility>
+
+namespace headrace::worker {
+
+trainer::trainer(model_spec model, schemas::job_schema schema, schemas::value_codec push_codec)
+    : schema_(std::move(schema)), model_(model, schema_), packer_(push_codec), twin_(schema_) {}
+
+std::unique_ptr<training_step> trainer::begin(std::shared_ptr<const schemas::sample_batch> batch) {
+  std::unique_ptr<training_step> step;
+  if (pool_.empty()) {
+    step = std::make_unique<training_step>();
+  } else {
+    step = std::move(pool_.back());
+    pool_.pop_back();
+  }
+  model_.plan(*batch, step->sets);
+  if (!twin_.frozen()) twin_.note(step->sets);
+  step->plan.build(step->sets, schema_.shards);
+  step->batch = std::move(batch);
+  return step;
+}
+
+frame trainer::pull_section(const training_step& step, shard_id shard) const {
+  return step.plan.section(shard, step.sets, schema_.version);
+}
+
+result<void> trainer::accept(training_step& step, const schemas::pull_reply& reply) const {
+  return step.plan.scatter(reply, step.sets);
+}
+
+void trainer::learn(training_step& step) {
+  CHECK(step.plan.complete());
+  step.frozen.clear();
+  if (twin_.frozen()) {
+    twin_sets_ = step.sets;
+    twin_.fill(twin_sets_);
+    const auto frozen = model_.forward(*step.batch, twin_sets_);
+    step.frozen.assign(frozen.begin(), frozen.end());
+  }
+  const auto online = model_.forward(*step.batch, step.sets);
+  step.online.assign(online.begin(), online.end());
+  model_.backward(*step.batch, step.sets);
+}
+
+frame trainer::push_section(const training_step& step, shard_id shard, batch_number prev) {
+  if (!step.plan.touches(shard)) return {};
+  schemas::push_section header;
+  header.epoch = step.plan.pulled_epoch(shard);
+  header.schema_version = schema_.version;
+  header.shard = shard;
+  header.source = step.batch->source;
+  header.batch = step.batch->batch;
+  header.prev = prev;
+  header.pulled_version = step.plan.pulled_version(shard);
+  header.event_time_ms = step.batch->event_time_max_ms;
+  return packer_.section(std::move(header), step.sets, step.plan);
+}
+
+void trainer::recycle(std::unique_ptr<training_step> step) {
+  step->batch.reset();
+  pool_.push_back(std::move(step));
+}
+
+}  // namespace headrace::worker

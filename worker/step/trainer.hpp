@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/frame.hpp"
+#include "base/result.hpp"
+#include "schemas/pull.hpp"
+#include "schemas/push.hpp"
+#include "schemas/sample.hpp"
+#include "schemas/schema.hpp"
+#include "worker/model/ctr_model.hpp"
+#include "worker/step/frozen_twin.hpp"
+#include "worker/step/gradient_packer.hpp"
+#include "worker/step/pull_plan.hpp"
+
+namespace headrace::worker {
+
+/// One batch on its way through pull → forward → backward → push.
+struct training_step {
+  std::shared_ptr<const schemas::sample_batch> batch;
+  std::vector<row_set> sets;
+  pull_plan plan;
+  std::vector<float> online;  // [samples] predicted before learning
+  std::vector<float> frozen;  // [samples] by the twin; empty before the freeze
+};
+
+/// The arithmetic half of a worker: no sockets, no clock, no retries (worker/step/push_window.hpp has
+/// the protocol half). Steps are independent until `learn`, so several may wait for rows at once.
+/// Single-threaded: the worker actor owns it.
+class trainer {
+ public:
+  trainer(model_spec model, schemas::job_schema schema, schemas::value_codec push_codec);
+
+  /// Finds the batch's rows and says what to pull; steps come from and return to a pool.
+  std::unique_ptr<training_step> begin(std::shared_ptr<const schemas::sample_batch> batch);
+  /// Pull section for one shard, or an empty frame when the batch has no keys there.
+  frame pull_section(const training_step& step, shard_id shard) const;
+  /// Takes one shard's rows. Fails: malformed when they are not what was asked for.
+  result<void> accept(training_step& step, const schemas::pull_reply& reply) const;
+  /// Predicts, then computes gradients. Requires every shard's rows.
+  void learn(training_step& step);
+  /// Push section of the batch for one shard, or an empty frame when it has no keys there.
+  frame push_section(const training_step& step, shard_id shard, batch_number prev);
+  void recycle(std::unique_ptr<training_step> step);
+
+  frozen_twin& twin() { return twin_; }
+  /// Rows whose gradient was not finite: dropped before the wire, never sent.
+  std::uint64_t rows_not_finite() const { return packer_.rows_not_finite(); }
+
+ private:
+  schemas::job_schema schema_;
+  ctr_model model_;
+  gradient_packer packer_;
+  frozen_twin twin_;
+  std::vector<row_set> twin_sets_;
+  std::vector<std::unique_ptr<training_step>> pool_;
+};
+
+}  // namespace headrace::worker
