@@ -1,0 +1,25 @@
+#pragma once
+
+#include <span>
+
+namespace headrace::kernels {
+
+/// Binary cross-entropy on logits, forward and backward in one pass.
+///
+/// logits z [n] finite, labels y [n] in [0, 1]. Out: probabilities p [n] = 1 / (1 + e^-z), in [0,
+/// 1]; logit_gradients [n] = p - y, of the *summed* loss. Returns Σ max(z, 0) - z y + ln(1 +
+/// e^-|z|), summed in double in a fixed order. Never overflows. Bound of the CPU version: |p error|
+/// <= 4 * 2^-24 relative (p >= 2^-126), |loss error| <= 8 * 2^-24 * (|z| + ln 2) a sample. Not
+/// bit-exact between targets: worker side only.
+struct bce_args {
+  std::span<const float> logits;
+  std::span<const float> labels;
+  std::span<float> probabilities;
+  std::span<float> logit_gradients;
+};
+double bce_ref(const bce_args& args);
+double bce_cpu(const bce_args& args);
+
+inline double bce(const bce_args& args) { return bce_cpu(args); }
+
+}  // namespace headrace::kernels
