@@ -1,12 +1,12 @@
-#include <gtest/gtest.h>
-
-#include <array>
-#include <string>
-
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "base/random.hpp"
 #include "base/result.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string>
 
 namespace headrace {
 namespace {

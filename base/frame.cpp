@@ -1,9 +1,9 @@
 #include "base/frame.hpp"
 
+#include "base/check.hpp"
+
 #include <cstring>
 #include <utility>
-
-#include "base/check.hpp"
 
 namespace headrace {
 

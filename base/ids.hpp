@@ -19,7 +19,7 @@ struct strong_id {
 };
 
 /// The 64-bit id an embedding row is found by (style §3). For string features it is
-/// xxh3-64(salt ‖ bytes), see schemas/key_hash.hpp.
+/// xxh3-64(salt ‖ bytes), see schemas/hash.hpp.
 using row_key = strong_id<struct row_key_tag, std::uint64_t>;
 /// Index of a table in the job's schema.
 using table_id = strong_id<struct table_id_tag, std::uint32_t>;
