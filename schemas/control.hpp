@@ -1,13 +1,13 @@
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "schemas/push.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
 
 /// Everything between processes that is neither rows nor gradients.
 namespace headrace::schemas {
@@ -49,6 +49,7 @@ struct watermark_reply {
 /// Order-free digest of a shard's tables: key, weights, optimizer state and count of every row.
 struct digest_request {
   shard_id shard;
+  bool counts_only = false;  // rows, bytes and lsn without hashing every row; the digests are then 0
   friend bool operator==(const digest_request&, const digest_request&) = default;
 };
 struct digest_reply {
@@ -57,7 +58,7 @@ struct digest_reply {
   std::string detail;
   std::uint64_t low = 0;
   std::uint64_t high = 0;
-  std::uint64_t weights_low = 0;   // the same over key and weights only
+  std::uint64_t weights_low = 0;  // the same over key and weights only
   std::uint64_t weights_high = 0;
   std::uint64_t rows = 0;
   std::uint64_t bytes = 0;  // memory held by the shard's tables, index included

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "base/ids.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
-
-#include "base/ids.hpp"
 
 /// Hashes whose values are stored or sent, so that they are frozen by test vectors (docs/adr/0001).
 namespace headrace::schemas {
@@ -21,9 +21,9 @@ struct hash128 {
 /// xxh3-128 with the given seed.
 hash128 hash128_of(std::span<const std::byte> bytes, std::uint64_t seed);
 
-/// Row key of a categorical value: xxh3-64(salt ‖ 0x1F ‖ value). The salt is the feature's name unless the
-/// job file sets one; features that share a salt share rows. A missing value is hashed as the single
-/// byte 0x00 and so has an id of its own.
+/// Row key of a categorical value: xxh3-64(salt ‖ 0x1F ‖ value). The salt is the feature's name
+/// unless the job file sets one; features that share a salt share rows. A missing value is hashed
+/// as the single byte 0x00 and so has an id of its own.
 row_key hash_string_key(std::string_view salt, std::string_view value);
 row_key missing_key(std::string_view salt);
 

@@ -1,15 +1,15 @@
 #pragma once
 
+#include "base/frame.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "schemas/push.hpp"
+
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
-
-#include "base/frame.hpp"
-#include "base/ids.hpp"
-#include "base/result.hpp"
-#include "schemas/push.hpp"
 
 /// Pulls: rows by key, answered at the newest applied version of the shard.
 namespace headrace::schemas {
@@ -34,8 +34,8 @@ frame encode(const pull_section& section);
 /// Fails: malformed, too_large, bad_protocol.
 result<pull_section> decode_pull(const frame& bytes);
 
-/// Rows of one table in the order of the request's keys. `absent` has one bit a row (bit i of byte i / 8):
-/// set when the row does not exist and its initial value stands in.
+/// Rows of one table in the order of the request's keys. `absent` has one bit a row (bit i of byte
+/// i / 8): set when the row does not exist and its initial value stands in.
 struct pulled_block {
   table_id table;
   std::uint32_t dim = 0;
@@ -64,19 +64,23 @@ struct pull_reply {
   frame bytes;  // decode only
 };
 
-/// Where the shard writes the rows of one block, inside the message itself: no copy is made later.
+/// Shape of one block of a reply that is built in place.
 struct pulled_block_layout {
   table_id table;
   std::uint32_t dim = 0;
   value_codec codec = value_codec::fp32;
   std::uint32_t rows = 0;
 };
+/// Where the shard writes the rows of one block, inside the message itself: no copy is made later.
+/// Values and scales are not initialised (zeroing 1 MiB costs as much as filling it): write every
+/// row, absent ones too.
 struct pulled_block_memory {
-  std::span<std::byte> values;        // [rows * dim * 4] fp32, or [rows * dim] int8 codes; zeroed
-  std::span<std::uint16_t> scales;    // [rows] for int8
-  std::span<std::byte> absent;        // [ceil(rows / 8)], zeroed
+  std::span<std::byte> values;      // [rows * dim * 4] fp32, or [rows * dim] int8 codes
+  std::span<std::uint16_t> scales;  // [rows] for int8
+  std::span<std::byte> absent;      // [ceil(rows / 8)], zeroed
 };
-/// Builds a reply in place: construct with the header and the layouts, fill `block(i)`, then `finish()`.
+/// Builds a reply in place: construct with the header and the layouts, fill `block(i)`, then
+/// `finish()`.
 class pull_reply_builder {
  public:
   pull_reply_builder(const pull_reply& header, std::span<const pulled_block_layout> blocks);

@@ -1,19 +1,19 @@
 #pragma once
 
+#include "base/frame.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "base/frame.hpp"
-#include "base/ids.hpp"
-#include "base/result.hpp"
-
 /// Pushes: quantized sparse gradients of one sealed batch for one shard and lane (design §4, §6).
 namespace headrace::schemas {
 
-/// Rows of embedding tables, or dense blocks (rows of tables whose key is the block's index); each lane
-/// has its own chain of batches.
+/// Rows of embedding tables, or dense blocks (rows of tables whose key is the block's index); each
+/// lane has its own chain of batches.
 enum class lane : std::uint8_t { rows = 0, dense = 1 };
 
 /// A stream partition with its generation, written `name#3`.
@@ -31,8 +31,8 @@ enum class key_codec : std::uint8_t { raw = 0, delta_packed = 1 };
 
 /// Rows of one table, views into the frame (or into the caller's memory when encoding).
 ///
-/// keys [rows] strictly ascending; counts [rows] occurrences of the key in the batch, or empty when each is
-/// 1; fp32: values [rows * dim * 4 bytes]; int8: scales [rows] fp16 bits, values [rows * dim] i8 codes.
+/// keys [rows] strictly ascending; counts [rows] occurrences of the key in the batch, or empty when
+/// each is 1. fp32: values [rows, dim] f32. int8: scales [rows] fp16 bits, values [rows, dim] i8.
 struct row_block {
   table_id table;
   std::uint32_t dim = 0;
@@ -68,8 +68,8 @@ struct push_section {
 
 /// Builds the section without an intermediate copy of the block spans' bytes.
 frame encode(const push_section& section);
-/// Checks sizes, counts against bytes and codecs, nothing about tables or values: the shard's gate does.
-/// Fails: malformed, too_large, bad_protocol.
+/// Checks sizes, counts against bytes and codecs, nothing about tables or values: the shard's gate
+/// does. Fails: malformed, too_large, bad_protocol.
 result<push_section> decode_push(const frame& bytes);
 
 /// What the acknowledging log can survive; shown in every acknowledgement.
@@ -77,12 +77,12 @@ enum class log_mode : std::uint8_t { none = 0, os = 1, fsync = 2 };
 
 struct push_ack {
   shard_id shard;
-  errc status = errc::ok;  // ok: durable as `mode` says
-  std::string detail;      // for a refusal: what, why, what to do
-  bool applied = false;    // false for a duplicate or a void record
-  batch_number watermark;  // admitted watermark of (source, lane) on this shard
-  headrace::lsn lsn;       // of the record; 0 for refusals
-  std::uint64_t version = 0;  // pushes applied by this shard
+  errc status = errc::ok;           // ok: durable as `mode` says
+  std::string detail;               // for a refusal: what, why, what to do
+  bool applied = false;             // false for a duplicate or a void record
+  batch_number watermark;           // admitted watermark of (source, lane) on this shard
+  headrace::lsn lsn;                // of the record; 0 for refusals
+  std::uint64_t version = 0;        // pushes applied by this shard
   std::uint64_t slowest_clock = 0;  // G: batch number of the slowest present source
   headrace::epoch epoch{1};
   log_mode mode = log_mode::os;

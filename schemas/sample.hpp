@@ -1,38 +1,40 @@
 #pragma once
 
-#include <cstdint>
-#include <span>
-#include <string>
-#include <vector>
-
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "schemas/push.hpp"
 
-/// Sealed batches: what the sample log keeps and the worker trains on. Fixed contents, an increasing
-/// number, everything a sample needs (design §4): a retried batch has the same boundaries.
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+/// Sealed batches: what the sample log keeps and the worker trains on. Fixed contents, an
+/// increasing number, everything a sample needs (design §4): a retried batch has the same
+/// boundaries.
 namespace headrace::schemas {
 
-/// One feature occurrence of a sample: row `key` of `table`, times `value` (1 for ids).
+/// A feature of a sample is a row key times a value (1 for ids).
 struct sample_batch {
   source_id source;
   batch_number batch;  // position in the sample log, from 1
   batch_number prev;   // previous sealed batch of this source in the log
   std::uint32_t schema_version = 1;
-  std::uint64_t offset_end = 0;       // records of the source consumed through this batch
+  std::uint64_t offset_end = 0;  // records of the source consumed through this batch
   std::uint64_t event_time_min_ms = 0;
   std::uint64_t event_time_max_ms = 0;
-  std::uint64_t accepted_ms = 0;      // wall time when the oldest sample was accepted
-  bool last = false;                  // the source is finished with this batch
+  std::uint64_t accepted_ms = 0;  // wall time when the oldest sample was accepted
+  bool last = false;              // the source is finished with this batch
 
-  // Columnar, samples n, features f a sample (the same list for each, empty values as their own id):
+  // Columnar: n samples of f features each, the same list for every sample; a missing value has a
+  // key of its own.
   std::uint32_t samples = 0;
   std::uint32_t features = 0;
-  std::vector<float> labels;          // [n] 0 or 1
+  std::vector<float> labels;               // [n] 0 or 1
   std::vector<std::uint64_t> row_numbers;  // [n] record number in the source, from 0
-  std::vector<std::uint64_t> keys;    // [n * f] row keys, sample-major
-  std::vector<float> values;          // [n * f], or empty when all are 1
+  std::vector<std::uint64_t> keys;         // [n * f] row keys, sample-major
+  std::vector<float> values;               // [n * f], or empty when all are 1
   friend bool operator==(const sample_batch&, const sample_batch&) = default;
 };
 

@@ -1,10 +1,11 @@
 #pragma once
 
+#include "base/ids.hpp"
+#include "base/random.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "base/ids.hpp"
 
 /// What every shard and worker of a job agree on: its tables. Plain data, part of the job file.
 namespace headrace::schemas {
@@ -16,8 +17,8 @@ enum class optimizer_kind : std::uint8_t {
 };
 
 /// Optimizer of one table. The first `first_order_columns` columns of a row (0 or 1 in this slice)
-/// use the `first_*` values: a factorization machine keeps its first-order weight in column 0 and the
-/// latent vector behind it, and the two want different rates.
+/// use the `first_*` values: a factorization machine keeps its first-order weight in column 0 and
+/// the latent vector behind it, and the two want different rates.
 struct optimizer_spec {
   optimizer_kind kind = optimizer_kind::adagrad;
   float rate = 0.05F;
@@ -25,7 +26,7 @@ struct optimizer_spec {
   float first_rate = 0.05F;
   float first_initial_accumulator = 0.1F;
   std::uint32_t first_order_columns = 0;
-  float l2 = 0.0F;           // g += l2 * w before the step
+  float l2 = 0.0F;             // g += l2 * w before the step
   float gradient_clip = 0.0F;  // per-element clip of the dequantized gradient; 0 = none
   friend bool operator==(const optimizer_spec&, const optimizer_spec&) = default;
 };
@@ -56,8 +57,13 @@ struct job_schema {
   friend bool operator==(const job_schema&, const job_schema&) = default;
 };
 
-/// The shard that owns `key`: low bits of mix64(key), modulo the number of shards. Frozen.
-shard_id shard_of(row_key key, std::uint32_t shards);
+/// The shard that owns `key`: the low 32 bits of mix64(key), modulo the number of shards (≥ 1).
+/// Frozen.
+inline shard_id shard_of(row_key key, std::uint32_t shards) {
+  const auto low = static_cast<std::uint32_t>(mix64(key.value));
+  const bool power_of_two = (shards & (shards - 1)) == 0;  // the usual case: a mask, not a division
+  return shard_id{power_of_two ? low & (shards - 1) : low % shards};
+}
 
 /// A number that two processes compare to know that they were given the same job: xxh3-64 over a
 /// canonical text form of the schema and the job's name.

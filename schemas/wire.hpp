@@ -1,12 +1,12 @@
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
 
 /// What one ZeroMQ multipart message holds: an envelope frame, then one frame for each section it
 /// names. Source of the rules: design §6. Every frame is one flat Cap'n Proto message.
@@ -18,8 +18,11 @@ inline constexpr std::uint16_t protocol_version_min = 1;
 
 /// Largest frame a decoder accepts; the sockets enforce the same (ZMQ_MAXMSGSIZE).
 inline constexpr std::size_t frame_bytes_max = std::size_t{64} << 20;
-/// Largest number of rows in one block.
+/// Largest number of rows in one block, of blocks in one section, of sections in one envelope. An
+/// encoder CHECKs them, so what a batch may hold is limited where batches are configured.
 inline constexpr std::uint32_t block_rows_max = 65'536;
+inline constexpr std::size_t section_blocks_max = 1'024;
+inline constexpr std::size_t envelope_sections_max = 1'024;
 
 enum class message_kind : std::uint16_t {
   // request → reply
@@ -28,7 +31,8 @@ enum class message_kind : std::uint16_t {
   hello = 3,       // hello → welcome
   watermarks = 4,  // watermark_request → watermark_reply
   digest = 5,      // digest_request → digest_reply
-  flush = 6,       // flush_request → flush_reply: rows written whole, checkpoint position advanced
+  flush = 6,  // flush_request → flush_reply: rows written whole, checkpoint position advanced
+  // 32 and up: reserved for deltas, lookup, predict and audit
 };
 
 /// One section: which shard it is for, and its frame's place is its index.
@@ -37,8 +41,8 @@ struct section_ref {
   friend bool operator==(const section_ref&, const section_ref&) = default;
 };
 
-/// First frame of a request or a reply. A reply repeats the request's id and kind, sets `reply`, and names
-/// in `first_section` which section of the request its first section answers.
+/// First frame of a request or a reply. A reply repeats the request's id and kind, sets `reply`,
+/// and names in `first_section` which section of the request its first section answers.
 struct envelope {
   std::uint16_t protocol = protocol_version;
   message_kind kind = message_kind::push;
@@ -51,7 +55,9 @@ struct envelope {
 };
 
 frame encode(const envelope& message);
-/// Fails: malformed, too_large, bad_protocol (both versions named).
+/// Fails: malformed, too_large, bad_protocol (both versions named). A hello and its welcome are
+/// read whatever their envelope's protocol is, so that a peer of any version is told which versions
+/// are spoken here.
 result<envelope> decode_envelope(const frame& bytes);
 
 }  // namespace headrace::schemas

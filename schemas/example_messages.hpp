@@ -1,0 +1,295 @@
+#pragma once
+
+#include "base/random.hpp"
+#include "schemas/control.hpp"
+#include "schemas/pull.hpp"
+#include "schemas/push.hpp"
+#include "schemas/sample.hpp"
+#include "schemas/wire.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <vector>
+
+/// Messages for tests: random ones from a seed, and equality that follows spans. Included by tests
+/// only.
+namespace headrace::schemas::example {
+
+/// Draws messages; owns what their spans point into, so a message lives as long as its maker.
+class maker {
+ public:
+  explicit maker(std::uint64_t seed) : random_(seed) {}
+
+  std::uint64_t number() { return random_.next(); }
+  std::uint32_t small() { return static_cast<std::uint32_t>(random_.next()); }
+  std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_.next_below(n)); }
+  bool coin() { return below(2) == 1; }
+
+  std::string text(std::size_t most) {
+    std::string made(below(most + 1), ' ');
+    for (char& c : made) c = static_cast<char>(' ' + below(95));
+    return made;
+  }
+  source_id source() {
+    constexpr std::string_view letters =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+    source_id made{std::string(1 + below(64), 'x'), small()};
+    for (char& c : made.name) c = letters[below(letters.size())];
+    return made;
+  }
+  errc status() { return coin() ? errc::ok : static_cast<errc>(1 + below(7)); }
+  value_codec codec() { return coin() ? value_codec::fp32 : value_codec::int8; }
+  /// Mostly small counts, with the edges around a byte and a word.
+  std::size_t count() {
+    constexpr std::size_t edges[] = {0, 1, 2, 7, 8, 9, 63, 64, 65};
+    return coin() ? edges[below(std::size(edges))] : below(200);
+  }
+
+  template <class Value>
+  std::span<Value> values(std::size_t n) {
+    auto& memory = memory_.emplace_back((n * sizeof(Value) + 7) / 8);
+    for (auto& word : memory) word = number();
+    return {reinterpret_cast<Value*>(memory.data()), n};
+  }
+  std::span<const std::uint64_t> keys(std::size_t n) {
+    const auto made = values<std::uint64_t>(n);
+    std::sort(made.begin(), made.end());
+    return made;
+  }
+
+  envelope make_envelope() {
+    envelope made;
+    made.kind = static_cast<message_kind>(1 + below(6));
+    made.reply = coin();
+    made.request_id = number();
+    made.first_section = small();
+    made.sender = text(64);
+    made.sections.resize(below(20));
+    for (auto& section : made.sections) section.shard = shard_id{small()};
+    return made;
+  }
+  row_block block(std::uint32_t table) {
+    row_block made;
+    const std::size_t rows = count();
+    made.table = table_id{table};
+    made.dim = static_cast<std::uint32_t>(1 + below(17));
+    made.codec = codec();
+    made.keys = keys(rows);
+    if (coin()) made.counts = values<std::uint32_t>(rows);
+    if (made.codec == value_codec::int8) made.scales = values<std::uint16_t>(rows);
+    const std::size_t width = made.codec == value_codec::int8 ? 1 : sizeof(float);
+    made.values = std::as_bytes(values<std::byte>(rows * made.dim * width));
+    return made;
+  }
+  push_section push() {
+    push_section made;
+    made.epoch = headrace::epoch{number()};
+    made.schema_version = small();
+    made.shard = shard_id{small()};
+    made.source = source();
+    made.lane = coin() ? schemas::lane::rows : schemas::lane::dense;
+    made.batch = batch_number{number()};
+    made.prev = batch_number{number()};
+    made.pulled_version = number();
+    made.event_time_ms = number();
+    for (std::size_t i = below(4); i > 0; --i) made.blocks.push_back(block(small()));
+    return made;
+  }
+  push_ack ack() {
+    push_ack made;
+    made.shard = shard_id{small()};
+    made.status = status();
+    made.detail = text(200);
+    made.applied = coin();
+    made.watermark = batch_number{number()};
+    made.lsn = headrace::lsn{number()};
+    made.version = number();
+    made.slowest_clock = number();
+    made.epoch = headrace::epoch{number()};
+    made.mode = static_cast<log_mode>(below(3));
+    made.retry_after_ms = small();
+    return made;
+  }
+  pull_section pull() {
+    pull_section made;
+    made.epoch = headrace::epoch{number()};
+    made.schema_version = small();
+    made.shard = shard_id{small()};
+    made.at_least = headrace::lsn{number()};
+    for (std::size_t i = below(4); i > 0; --i) {
+      made.blocks.push_back({table_id{small()}, codec(), keys(count())});
+    }
+    return made;
+  }
+  pull_reply reply() {
+    pull_reply made;
+    made.shard = shard_id{small()};
+    made.status = status();
+    made.detail = text(200);
+    made.epoch = headrace::epoch{number()};
+    made.lsn = headrace::lsn{number()};
+    made.version = number();
+    for (std::size_t i = below(4); i > 0; --i) made.blocks.push_back(pulled());
+    return made;
+  }
+  pulled_block pulled() {
+    pulled_block made;
+    made.table = table_id{small()};
+    made.dim = static_cast<std::uint32_t>(1 + below(17));
+    made.codec = codec();
+    made.rows = static_cast<std::uint32_t>(count());
+    const bool quantized = made.codec == value_codec::int8;
+    const std::size_t width = quantized ? 1 : sizeof(float);
+    made.values = std::as_bytes(values<std::byte>(made.rows * made.dim * width));
+    if (quantized) made.scales = values<std::uint16_t>(made.rows);
+    made.absent = values<std::byte>((made.rows + 7) / 8);
+    return made;
+  }
+  sample_batch samples() {
+    sample_batch made;
+    made.source = source();
+    made.batch = batch_number{number()};
+    made.prev = batch_number{number()};
+    made.schema_version = small();
+    made.offset_end = number();
+    made.event_time_min_ms = number();
+    made.event_time_max_ms = number();
+    made.accepted_ms = number();
+    made.last = coin();
+    made.samples = static_cast<std::uint32_t>(count());
+    made.features = static_cast<std::uint32_t>(below(9));
+    const std::size_t cells = std::size_t{made.samples} * made.features;
+    for (std::size_t i = 0; i < made.samples; ++i) {
+      made.labels.push_back(coin() ? 1.0F : 0.0F);
+      made.row_numbers.push_back(number());
+    }
+    for (std::size_t i = 0; i < cells; ++i) made.keys.push_back(number());
+    if (coin()) {
+      for (std::size_t i = 0; i < cells; ++i) made.values.push_back(unit_float(number()));
+    }
+    return made;
+  }
+  hello make_hello() {
+    return {static_cast<std::uint16_t>(small()),
+            static_cast<std::uint16_t>(small()),
+            number(),
+            text(64)};
+  }
+  welcome make_welcome() {
+    return {status(),
+            text(200),
+            static_cast<std::uint16_t>(small()),
+            small(),
+            headrace::epoch{number()},
+            small()};
+  }
+  watermark_request ask_watermarks() { return {shard_id{small()}, source()}; }
+  watermark_reply watermarks() {
+    return {shard_id{small()},
+            status(),
+            text(200),
+            batch_number{number()},
+            batch_number{number()},
+            headrace::epoch{number()}};
+  }
+  digest_request ask_digest() { return {shard_id{small()}, small() % 2 == 0}; }
+  digest_reply digest() {
+    return {shard_id{small()},
+            status(),
+            text(200),
+            number(),
+            number(),
+            number(),
+            number(),
+            number(),
+            number(),
+            headrace::lsn{number()}};
+  }
+  flush_request ask_flush() { return {shard_id{small()}}; }
+  flush_reply flushed() {
+    return {shard_id{small()}, status(), text(200), headrace::lsn{number()}};
+  }
+
+ private:
+  random_stream random_;
+  std::deque<std::vector<std::uint64_t>> memory_;
+};
+
+template <class Value>
+bool same(std::span<const Value> a, std::span<const Value> b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
+}
+
+inline bool same(const row_block& a, const row_block& b) {
+  return a.table == b.table && a.dim == b.dim && a.codec == b.codec && same(a.keys, b.keys) &&
+         same(a.counts, b.counts) && same(a.scales, b.scales) && same(a.values, b.values);
+}
+inline bool same(const pull_block& a, const pull_block& b) {
+  return a.table == b.table && a.codec == b.codec && same(a.keys, b.keys);
+}
+inline bool same(const pulled_block& a, const pulled_block& b) {
+  return a.table == b.table && a.dim == b.dim && a.codec == b.codec && a.rows == b.rows &&
+         same(a.values, b.values) && same(a.scales, b.scales) && same(a.absent, b.absent);
+}
+template <class Block>
+bool same_blocks(const std::vector<Block>& a, const std::vector<Block>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return same(x, y);
+  });
+}
+inline bool same(const push_section& a, const push_section& b) {
+  return a.epoch == b.epoch && a.schema_version == b.schema_version && a.shard == b.shard &&
+         a.source == b.source && a.lane == b.lane && a.batch == b.batch && a.prev == b.prev &&
+         a.pulled_version == b.pulled_version && a.event_time_ms == b.event_time_ms &&
+         same_blocks(a.blocks, b.blocks);
+}
+inline bool same(const pull_section& a, const pull_section& b) {
+  return a.epoch == b.epoch && a.schema_version == b.schema_version && a.shard == b.shard &&
+         a.at_least == b.at_least && same_blocks(a.blocks, b.blocks);
+}
+inline bool same(const pull_reply& a, const pull_reply& b) {
+  return a.shard == b.shard && a.status == b.status && a.detail == b.detail && a.epoch == b.epoch &&
+         a.lsn == b.lsn && a.version == b.version && same_blocks(a.blocks, b.blocks);
+}
+/// Compares by bits, so that a NaN equals itself: bytes changed in flight make NaNs.
+inline bool same(const sample_batch& a, const sample_batch& b) {
+  const auto floats = [](const std::vector<float>& x, const std::vector<float>& y) {
+    return same(std::span<const float>(x), std::span<const float>(y));
+  };
+  sample_batch c = a;
+  sample_batch d = b;
+  c.labels.clear();
+  c.values.clear();
+  d.labels.clear();
+  d.values.clear();
+  return c == d && floats(a.labels, b.labels) && floats(a.values, b.values);
+}
+template <class Message>
+bool same(const Message& a, const Message& b) {
+  return a == b;
+}
+
+/// Calls visit(name, message, decode) for one message of each kind, drawn from `from`.
+template <class Visit>
+void each_kind(maker& from, Visit visit) {
+  visit("envelope", from.make_envelope(), decode_envelope);
+  visit("push", from.push(), decode_push);
+  visit("push_ack", from.ack(), decode_push_ack);
+  visit("pull", from.pull(), decode_pull);
+  visit("pull_reply", from.reply(), decode_pull_reply);
+  visit("sample_batch", from.samples(), decode_sample_batch);
+  visit("hello", from.make_hello(), decode_hello);
+  visit("welcome", from.make_welcome(), decode_welcome);
+  visit("watermark_request", from.ask_watermarks(), decode_watermark_request);
+  visit("watermark_reply", from.watermarks(), decode_watermark_reply);
+  visit("digest_request", from.ask_digest(), decode_digest_request);
+  visit("digest_reply", from.digest(), decode_digest_reply);
+  visit("flush_request", from.ask_flush(), decode_flush_request);
+  visit("flush_reply", from.flushed(), decode_flush_reply);
+}
+
+}  // namespace headrace::schemas::example

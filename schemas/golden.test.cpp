@@ -1,0 +1,483 @@
+#include "schemas/example_messages.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+// tests/golden/ keeps the bytes and the meaning of each message for ever: NAME.bin must still be
+// written byte by byte, and read to the values in NAME.json. HEADRACE_WRITE_GOLDEN=1 writes what is
+// missing, never what is there: a new message or a new protocol version gets a new name.
+namespace headrace::schemas {
+namespace {
+
+/// One JSON object, a field a line. Numbers of 64 bits are strings: readers with doubles keep them.
+class json {
+ public:
+  json& add(const char* field, const std::string& text) { return raw(field, quoted(text)); }
+  json& add(const char* field, std::uint64_t value) {
+    return raw(field, quoted(std::to_string(value)));
+  }
+  json& add(const char* field, std::uint32_t value) { return raw(field, std::to_string(value)); }
+  json& add(const char* field, bool value) { return raw(field, value ? "true" : "false"); }
+  json& add(const char* field, errc value) { return raw(field, quoted(std::string(name(value)))); }
+  json& add(const char* field, const source_id& value) { return add(field, to_string(value)); }
+  template <class Tag, class Rep>
+  json& add(const char* field, strong_id<Tag, Rep> id) {
+    return add(field, id.value);
+  }
+  template <class Values, class Print>
+  json& list(const char* field, const Values& values, Print print) {
+    std::string text = "[";
+    for (const auto& value : values) {
+      if (text.size() > 1) text += ", ";
+      text += print(value);
+    }
+    return raw(field, text + "]");
+  }
+  json& numbers(const char* field, std::span<const std::uint64_t> values) {
+    return list(field, values, [](std::uint64_t v) { return quoted(std::to_string(v)); });
+  }
+  json& numbers(const char* field, std::span<const float> values) {
+    return list(field, values, [](float v) {
+      char text[32];
+      std::snprintf(text, sizeof text, "%.9g", static_cast<double>(v));
+      return std::string(text);
+    });
+  }
+  template <class Value>
+  json& small_numbers(const char* field, std::span<const Value> values) {
+    return list(field, values, [](Value v) { return std::to_string(static_cast<int>(v)); });
+  }
+  std::string text() const { return "{" + body_ + "\n}"; }
+
+ private:
+  static std::string quoted(const std::string& text) {
+    std::string out = "\"";
+    for (const char c : text) {
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    return out + '"';
+  }
+  json& raw(const char* field, const std::string& value) {
+    body_ += body_.empty() ? "\n" : ",\n";
+    body_ += quoted(field) + ": " + value;
+    return *this;
+  }
+  std::string body_;
+};
+
+std::string codec_name(value_codec codec) { return codec == value_codec::fp32 ? "fp32" : "int8"; }
+
+std::string json_of(const envelope& m) {
+  return json()
+      .add("protocol", std::uint32_t{m.protocol})
+      .add("kind", static_cast<std::uint32_t>(m.kind))
+      .add("reply", m.reply)
+      .add("request_id", m.request_id)
+      .add("first_section", m.first_section)
+      .add("sender", m.sender)
+      .list("sections",
+            m.sections,
+            [](const section_ref& s) { return std::to_string(s.shard.value); })
+      .text();
+}
+
+/// The values of a block, as its codec stores them.
+void add_values(json& out, value_codec codec, std::span<const std::byte> bytes) {
+  if (codec == value_codec::fp32) {
+    out.numbers("values",
+                std::span(reinterpret_cast<const float*>(bytes.data()), bytes.size() / 4));
+  } else {
+    out.small_numbers("codes",
+                      std::span(reinterpret_cast<const std::int8_t*>(bytes.data()), bytes.size()));
+  }
+}
+
+std::string json_of(const row_block& b) {
+  json out;
+  out.add("table", b.table).add("dim", b.dim).add("codec", codec_name(b.codec));
+  out.numbers("keys", b.keys).small_numbers("counts", b.counts).small_numbers("scales", b.scales);
+  add_values(out, b.codec, b.values);
+  return out.text();
+}
+
+std::string json_of(const push_section& m) {
+  return json()
+      .add("epoch", m.epoch)
+      .add("schema_version", m.schema_version)
+      .add("shard", m.shard)
+      .add("source", m.source)
+      .add("lane", std::string(m.lane == lane::rows ? "rows" : "dense"))
+      .add("batch", m.batch)
+      .add("prev", m.prev)
+      .add("pulled_version", m.pulled_version)
+      .add("event_time_ms", m.event_time_ms)
+      .list("blocks", m.blocks, [](const row_block& b) { return json_of(b); })
+      .text();
+}
+
+std::string json_of(const push_ack& m) {
+  constexpr const char* modes[] = {"none", "os", "fsync"};
+  return json()
+      .add("shard", m.shard)
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("applied", m.applied)
+      .add("watermark", m.watermark)
+      .add("lsn", m.lsn)
+      .add("version", m.version)
+      .add("slowest_clock", m.slowest_clock)
+      .add("epoch", m.epoch)
+      .add("mode", std::string(modes[static_cast<std::size_t>(m.mode)]))
+      .add("retry_after_ms", m.retry_after_ms)
+      .text();
+}
+
+std::string json_of(const pull_section& m) {
+  return json()
+      .add("epoch", m.epoch)
+      .add("schema_version", m.schema_version)
+      .add("shard", m.shard)
+      .add("at_least", m.at_least)
+      .list("blocks",
+            m.blocks,
+            [](const pull_block& b) {
+              return json()
+                  .add("table", b.table)
+                  .add("codec", codec_name(b.codec))
+                  .numbers("keys", b.keys)
+                  .text();
+            })
+      .text();
+}
+
+std::string json_of(const pulled_block& b) {
+  json out;
+  out.add("table", b.table).add("dim", b.dim).add("codec", codec_name(b.codec)).add("rows", b.rows);
+  add_values(out, b.codec, b.values);
+  out.small_numbers("scales", b.scales).small_numbers("absent", b.absent);
+  return out.text();
+}
+
+std::string json_of(const pull_reply& m) {
+  return json()
+      .add("shard", m.shard)
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("epoch", m.epoch)
+      .add("lsn", m.lsn)
+      .add("version", m.version)
+      .list("blocks", m.blocks, [](const pulled_block& b) { return json_of(b); })
+      .text();
+}
+
+std::string json_of(const sample_batch& m) {
+  return json()
+      .add("source", m.source)
+      .add("batch", m.batch)
+      .add("prev", m.prev)
+      .add("schema_version", m.schema_version)
+      .add("offset_end", m.offset_end)
+      .add("event_time_min_ms", m.event_time_min_ms)
+      .add("event_time_max_ms", m.event_time_max_ms)
+      .add("accepted_ms", m.accepted_ms)
+      .add("last", m.last)
+      .add("samples", m.samples)
+      .add("features", m.features)
+      .numbers("labels", m.labels)
+      .numbers("row_numbers", m.row_numbers)
+      .numbers("keys", m.keys)
+      .numbers("values", m.values)
+      .text();
+}
+
+std::string json_of(const hello& m) {
+  return json()
+      .add("protocol", std::uint32_t{m.protocol})
+      .add("protocol_min", std::uint32_t{m.protocol_min})
+      .add("job_fingerprint", m.job_fingerprint)
+      .add("sender", m.sender)
+      .text();
+}
+
+std::string json_of(const welcome& m) {
+  return json()
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("protocol", std::uint32_t{m.protocol})
+      .add("shards", m.shards)
+      .add("epoch", m.epoch)
+      .add("schema_version", m.schema_version)
+      .text();
+}
+
+std::string json_of(const watermark_request& m) {
+  return json().add("shard", m.shard).add("source", m.source).text();
+}
+
+std::string json_of(const watermark_reply& m) {
+  return json()
+      .add("shard", m.shard)
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("rows", m.rows)
+      .add("dense", m.dense)
+      .add("epoch", m.epoch)
+      .text();
+}
+
+std::string json_of(const digest_request& m) {
+  return json().add("shard", m.shard).add("counts_only", m.counts_only).text();
+}
+
+std::string json_of(const digest_reply& m) {
+  return json()
+      .add("shard", m.shard)
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("low", m.low)
+      .add("high", m.high)
+      .add("weights_low", m.weights_low)
+      .add("weights_high", m.weights_high)
+      .add("rows", m.rows)
+      .add("bytes", m.bytes)
+      .add("lsn", m.lsn)
+      .text();
+}
+
+std::string json_of(const flush_request& m) { return json().add("shard", m.shard).text(); }
+
+std::string json_of(const flush_reply& m) {
+  return json()
+      .add("shard", m.shard)
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("flushed", m.flushed)
+      .text();
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  EXPECT_TRUE(in.good()) << "cannot read " << path.filename();
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_if_missing(const std::filesystem::path& path, std::string_view text) {
+  if (std::filesystem::exists(path)) return;
+  std::ofstream out(path, std::ios::binary | std::ios::trunc);
+  out.write(text.data(), static_cast<std::streamsize>(text.size()));
+  ASSERT_TRUE(out.flush().good()) << "cannot write " << path.filename();
+}
+
+std::set<std::string>& compared() {
+  static std::set<std::string> names;
+  return names;
+}
+
+/// Writes or compares NAME.bin and NAME.json.
+template <class Message, class Decode>
+void golden(const std::string& name, const Message& message, Decode decode) {
+  SCOPED_TRACE(name);
+  const std::filesystem::path folder = HEADRACE_GOLDEN_DIR;
+  const frame bytes = encode(message);
+  const std::string_view written(reinterpret_cast<const char*>(bytes.bytes().data()), bytes.size());
+  if (std::getenv("HEADRACE_WRITE_GOLDEN") != nullptr) {
+    write_if_missing(folder / (name + ".bin"), written);
+    write_if_missing(folder / (name + ".json"), json_of(message) + "\n");
+  }
+  const std::string kept = read_file(folder / (name + ".bin"));
+  EXPECT_TRUE(kept == written) << "the bytes of this message changed";
+  const auto back = decode(frame::copy_of(std::as_bytes(std::span(kept))));
+  ASSERT_TRUE(back.ok()) << describe(back.error());
+  EXPECT_EQ(json_of(*back) + "\n", read_file(folder / (name + ".json")));
+  compared().insert(name);
+}
+
+const std::uint64_t push_keys[] = {3, 42, 18'000'000'000'000'000'000U};
+const std::uint32_t push_counts[] = {1, 7, 2};
+const std::uint16_t push_scales[] = {0x3C00, 0x2E66, 0x0000};
+const std::int8_t push_codes[] = {127, -127, 0, 1, -1, 64, 0, 0, 0};
+const float push_floats[] = {1.0F, -0.5F, 0.25F, 1e-30F, -0.0F, 3.0e38F};
+const std::uint64_t dense_keys[] = {0, 1};
+
+push_section push_header() {
+  push_section m;
+  m.epoch = epoch{2};
+  m.schema_version = 3;
+  m.shard = shard_id{1};
+  m.source = {"clicks.eu-1", 4};
+  m.batch = batch_number{1'001};
+  m.prev = batch_number{1'000};
+  m.pulled_version = 998;
+  m.event_time_ms = 1'700'000'000'123;
+  return m;
+}
+
+TEST(Golden, Envelopes) {
+  envelope request;
+  request.kind = message_kind::push;
+  request.request_id = 0x0123456789ABCDEF;
+  request.sender = "worker-1";
+  request.sections = {{shard_id{0}}, {shard_id{3}}};
+  golden("envelope_request", request, decode_envelope);
+  envelope reply = request;
+  reply.reply = true;
+  reply.first_section = 1;
+  reply.sender = "";
+  reply.sections = {{shard_id{3}}};
+  golden("envelope_reply", reply, decode_envelope);
+}
+
+TEST(Golden, Pushes) {
+  push_section rows = push_header();
+  row_block block;
+  block.table = table_id{5};
+  block.dim = 3;
+  block.codec = value_codec::int8;
+  block.keys = push_keys;
+  block.counts = push_counts;
+  block.scales = push_scales;
+  block.values = std::as_bytes(std::span(push_codes));
+  row_block plain;
+  plain.table = table_id{6};
+  plain.dim = 2;
+  plain.keys = push_keys;
+  plain.values = std::as_bytes(std::span(push_floats));
+  rows.blocks = {block, plain};
+  golden("push_rows", rows, decode_push);
+
+  push_section dense = push_header();
+  dense.lane = lane::dense;
+  dense.prev = batch_number{900};
+  plain.table = table_id{0};
+  plain.dim = 3;
+  plain.keys = dense_keys;
+  dense.blocks = {plain};
+  golden("push_dense", dense, decode_push);
+
+  golden("push_advance", push_header(), decode_push);
+}
+
+TEST(Golden, PushAcks) {
+  push_ack done;
+  done.shard = shard_id{1};
+  done.applied = true;
+  done.watermark = batch_number{1'001};
+  done.lsn = lsn{77};
+  done.version = 76;
+  done.slowest_clock = 999;
+  done.epoch = epoch{2};
+  done.mode = log_mode::fsync;
+  golden("push_ack", done, decode_push_ack);
+  push_ack refused;
+  refused.shard = shard_id{1};
+  refused.status = errc::gap;
+  refused.detail = "clicks.eu-1#4: batch 1003 follows 1002, watermark is 1001; send 1002 first";
+  refused.watermark = batch_number{1'001};
+  refused.retry_after_ms = 20;
+  golden("push_ack_refused", refused, decode_push_ack);
+}
+
+TEST(Golden, Pulls) {
+  pull_section m;
+  m.epoch = epoch{2};
+  m.schema_version = 3;
+  m.shard = shard_id{1};
+  m.at_least = lsn{70};
+  m.blocks = {{table_id{5}, value_codec::int8, push_keys},
+              {table_id{6}, value_codec::fp32, dense_keys}};
+  golden("pull", m, decode_pull);
+}
+
+TEST(Golden, PullReplies) {
+  const std::byte absent[] = {std::byte{4}};
+  const std::byte none[] = {std::byte{0}};
+  pull_reply m;
+  m.shard = shard_id{1};
+  m.epoch = epoch{2};
+  m.lsn = lsn{77};
+  m.version = 76;
+  m.blocks = {
+      {table_id{5},
+       3,
+       value_codec::int8,
+       3,
+       std::as_bytes(std::span(push_codes)),
+       push_scales,
+       absent},
+      {table_id{6}, 3, value_codec::fp32, 2, std::as_bytes(std::span(push_floats)), {}, none}};
+  golden("pull_reply", m, decode_pull_reply);
+  pull_reply refused;
+  refused.shard = shard_id{1};
+  refused.status = errc::unavailable;
+  refused.detail = "shard 1 has applied through 69, asked for 70; ask again";
+  golden("pull_reply_refused", refused, decode_pull_reply);
+}
+
+TEST(Golden, SampleBatches) {
+  sample_batch m;
+  m.source = {"clicks.eu-1", 4};
+  m.batch = batch_number{1'001};
+  m.prev = batch_number{1'000};
+  m.schema_version = 3;
+  m.offset_end = 4'004;
+  m.event_time_min_ms = 1'700'000'000'000;
+  m.event_time_max_ms = 1'700'000'000'123;
+  m.accepted_ms = 1'700'000'000'500;
+  m.samples = 3;
+  m.features = 2;
+  m.labels = {0, 1, 1};
+  m.row_numbers = {4'001, 4'002, 4'003};
+  m.keys = {1, 2, 3, 4, ~std::uint64_t{0}, 6};
+  golden("sample_batch_ids", m, decode_sample_batch);
+  m.values = {1, 0.5F, 1, -2.25F, 1, 0.1F};
+  m.last = true;
+  golden("sample_batch_values", m, decode_sample_batch);
+}
+
+TEST(Golden, Control) {
+  golden("hello", hello{1, 1, 0xFEDCBA9876543210, "worker-1"}, decode_hello);
+  golden("welcome", welcome{errc::ok, "", 1, 4, epoch{2}, 3}, decode_welcome);
+  golden("welcome_refused",
+         welcome{errc::bad_protocol,
+                 "server speaks protocol 1, worker 3; upgrade the older of the two",
+                 1,
+                 0,
+                 epoch{2},
+                 3},
+         decode_welcome);
+  golden("watermark_request",
+         watermark_request{shard_id{1}, {"clicks.eu-1", 4}},
+         decode_watermark_request);
+  golden(
+      "watermark_reply",
+      watermark_reply{shard_id{1}, errc::ok, "", batch_number{1'001}, batch_number{900}, epoch{2}},
+      decode_watermark_reply);
+  golden("digest_request", digest_request{shard_id{1}, true}, decode_digest_request);
+  golden(
+      "digest_reply",
+      digest_reply{
+          shard_id{1}, errc::ok, "", 1, ~std::uint64_t{0}, 3, 4, 1'000'000, 264'000'000, lsn{77}},
+      decode_digest_reply);
+  golden("flush_request", flush_request{shard_id{1}}, decode_flush_request);
+  golden("flush_reply",
+         flush_reply{shard_id{1}, errc::disk_full, "no space left", lsn{60}},
+         decode_flush_reply);
+}
+
+TEST(GoldenFolder, HoldsNothingThatNoTestReads) {
+  // Runs after the tests above, in the order of this file; alone it has nothing to compare.
+  if (compared().empty()) GTEST_SKIP() << "run with the Golden tests";
+  for (const auto& entry : std::filesystem::directory_iterator(HEADRACE_GOLDEN_DIR)) {
+    EXPECT_TRUE(compared().contains(entry.path().stem().string())) << entry.path().filename();
+  }
+}
+
+}  // namespace
+}  // namespace headrace::schemas

@@ -1,0 +1,44 @@
+#include "schemas/hash.hpp"
+
+#include <xxhash.h>
+
+#include <array>
+#include <cstring>
+#include <string>
+
+namespace headrace::schemas {
+
+namespace {
+
+constexpr char separator = 0x1F;
+constexpr std::string_view missing("\0", 1);
+
+}  // namespace
+
+std::uint64_t hash64(std::span<const std::byte> bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+hash128 hash128_of(std::span<const std::byte> bytes, std::uint64_t seed) {
+  const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed);
+  return {hash.low64, hash.high64};
+}
+
+row_key hash_string_key(std::string_view salt, std::string_view value) {
+  std::array<char, 256> small;  // one per value of a stream: no allocation for the usual lengths
+  std::string large;
+  const std::size_t size = salt.size() + 1 + value.size();
+  char* text = small.data();
+  if (size > small.size()) {
+    large.resize(size);
+    text = large.data();
+  }
+  if (!salt.empty()) std::memcpy(text, salt.data(), salt.size());
+  text[salt.size()] = separator;
+  if (!value.empty()) std::memcpy(text + salt.size() + 1, value.data(), value.size());
+  return row_key{XXH3_64bits(text, size)};
+}
+
+row_key missing_key(std::string_view salt) { return hash_string_key(salt, missing); }
+
+}  // namespace headrace::schemas

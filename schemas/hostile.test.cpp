@@ -1,0 +1,394 @@
+#include "schemas/control.capnp.h"
+#include "schemas/envelope.capnp.h"
+#include "schemas/example_messages.hpp"
+#include "schemas/pull.capnp.h"
+#include "schemas/push.capnp.h"
+#include "schemas/sample.capnp.h"
+
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+// What a peer that is broken, old, new or hostile can send: every frame ends in a value or a named
+// error.
+namespace headrace::schemas {
+namespace {
+
+using ::testing::HasSubstr;
+
+frame frame_of(capnp::MessageBuilder& message) {
+  const auto words = capnp::messageToFlatArray(message);
+  return frame::copy_of(std::as_bytes(std::span(words.begin(), words.size())));
+}
+
+/// A message as Cap'n Proto itself would send it.
+template <class Root, class Fill>
+frame crafted(Fill fill) {
+  capnp::MallocMessageBuilder message(1 << 14);  // words, so that one segment is enough
+  auto root = message.initRoot<Root>();
+  root.setProtocol(protocol_version);
+  fill(root);
+  return frame_of(message);
+}
+
+template <class Value>
+void expect_refused(const result<Value>& got, errc code, const std::string& why) {
+  ASSERT_FALSE(got.ok());
+  EXPECT_EQ(got.error().code, code) << describe(got.error());
+  EXPECT_THAT(got.error().detail, HasSubstr(why));
+}
+
+/// One more touch of every byte a decoded value points to: a sanitizer sees where that is.
+template <class Value>
+std::size_t touch(std::span<const Value> values) {
+  const auto bytes = std::as_bytes(values);
+  return std::accumulate(
+      bytes.begin(), bytes.end(), std::size_t{0}, [](std::size_t sum, std::byte b) {
+        return sum + static_cast<std::size_t>(b);
+      });
+}
+
+/// A value or a named error; a value must be one that we could have sent.
+template <class Decode>
+void must_survive(const frame& bytes, Decode decode) {
+  const auto got = decode(bytes);
+  if (!got.ok()) {
+    const errc code = got.error().code;
+    EXPECT_TRUE(code == errc::malformed || code == errc::too_large || code == errc::bad_protocol)
+        << describe(got.error());
+    EXPECT_FALSE(got.error().detail.empty());
+    return;
+  }
+  const frame again = encode(*got);
+  EXPECT_NE(touch(again.bytes()), 0U);
+  const auto back = decode(again);
+  ASSERT_TRUE(back.ok()) << describe(back.error());
+  EXPECT_TRUE(example::same(*got, *back));
+}
+
+TEST(Hostile, EveryTruncationIsRefused) {
+  example::maker from(21);
+  for (int round = 0; round < 3; ++round) {
+    example::each_kind(from, [](const char* name, const auto& message, auto decode) {
+      SCOPED_TRACE(name);
+      const frame whole = encode(message);
+      for (std::size_t size = 0; size < whole.size(); ++size) {
+        const auto got = decode(frame::copy_of(whole.bytes().first(size)));
+        ASSERT_FALSE(got.ok()) << size << " of " << whole.size() << " bytes";
+        EXPECT_EQ(got.error().code, errc::malformed);
+      }
+      std::vector<std::byte> longer(whole.bytes().begin(), whole.bytes().end());
+      longer.resize(longer.size() + 8);
+      EXPECT_FALSE(decode(frame::copy_of(longer)).ok()) << "a rest behind the message";
+    });
+  }
+}
+
+TEST(Hostile, FlippedBytesEndInAValueOrANamedError) {
+  constexpr std::uint64_t seed = 2'024;
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  random_stream draw(seed);
+  example::maker from(seed);
+  for (int round = 0; round < 4; ++round) {
+    example::each_kind(from, [&](const char* name, const auto& message, auto decode) {
+      SCOPED_TRACE(name);
+      const frame whole = encode(message);
+      // Most of a message is bulk, which nothing here reads: half of the flips go into the first
+      // words.
+      const std::size_t head = std::min<std::size_t>(whole.size(), 160);
+      for (int flip = 0; flip < 500; ++flip) {
+        std::vector<std::byte> bytes(whole.bytes().begin(), whole.bytes().end());
+        for (std::uint64_t n = 1 + draw.next_below(3); n > 0; --n) {
+          const std::size_t at = draw.next_below(draw.next_below(2) == 0 ? head : bytes.size());
+          bytes[at] = static_cast<std::byte>(draw.next());
+        }
+        must_survive(frame::copy_of(bytes), decode);
+      }
+    });
+  }
+}
+
+TEST(Hostile, AMessageReadAsAnotherKindSurvives) {
+  example::maker from(5);
+  example::each_kind(from, [&](const char* sent, const auto& message, auto) {
+    const frame bytes = encode(message);
+    example::maker other(6);
+    example::each_kind(other, [&](const char* read, const auto&, auto decode) {
+      SCOPED_TRACE(std::string(sent) + " read as " + read);
+      must_survive(bytes, decode);
+    });
+  });
+}
+
+TEST(Hostile, AnEmptyFrameIsMalformed) {
+  expect_refused(decode_push({}), errc::malformed, "0 bytes");
+}
+
+TEST(Hostile, AFrameAboveTheLimitIsTooLarge) {
+  const std::size_t size = frame_bytes_max + 8;
+  const std::shared_ptr<std::uint64_t[]> memory(new std::uint64_t[size / 8]);
+  const std::span<const std::uint64_t> words(memory.get(), size / 8);
+  expect_refused(
+      decode_push(frame::sharing(std::as_bytes(words), memory)), errc::too_large, "67108864");
+}
+
+TEST(Hostile, SeveralSegmentsAreRefused) {
+  capnp::MallocMessageBuilder message(4, capnp::AllocationStrategy::FIXED_SIZE);
+  auto root = message.initRoot<wire::PushSection>();
+  root.setProtocol(protocol_version);
+  root.initSource().setName("stream");
+  ASSERT_GT(message.getSegmentsForOutput().size(), 1U);
+  expect_refused(decode_push(frame_of(message)), errc::malformed, "one segment");
+}
+
+TEST(Hostile, AnotherProtocolIsRefusedWithBothVersions) {
+  const auto with = [](auto fill) { return fill; };
+  const auto push = crafted<wire::PushSection>(with([](auto root) { root.setProtocol(9); }));
+  expect_refused(decode_push(push), errc::bad_protocol, "protocol 9, this build 1 to 1");
+  const auto none = crafted<wire::SampleBatch>(with([](auto root) { root.setProtocol(0); }));
+  expect_refused(decode_sample_batch(none), errc::bad_protocol, "protocol 0");
+  envelope head;
+  head.protocol = 2;
+  head.kind = message_kind::pull;
+  expect_refused(
+      decode_envelope(encode(head)), errc::bad_protocol, "protocol 2, this build 1 to 1");
+}
+
+TEST(Hostile, AHelloOfAnyVersionIsReadSoThatItCanBeAnswered) {
+  envelope head;
+  head.protocol = 77;
+  head.kind = message_kind::hello;
+  EXPECT_EQ(decode_envelope(encode(head))->protocol, 77);
+  const hello greeting{77, 70, 1, "w"};
+  EXPECT_EQ(*decode_hello(encode(greeting)), greeting);
+}
+
+TEST(Hostile, UnknownAndReservedKindsAreTold) {
+  const auto kind = [](std::uint16_t number) {
+    return decode_envelope(crafted<wire::Envelope>([&](auto root) { root.setKind(number); }));
+  };
+  expect_refused(kind(0), errc::malformed, "kind 0 is not known");
+  expect_refused(kind(7), errc::malformed, "kind 7 is not known");
+  expect_refused(kind(32), errc::bad_protocol, "kind 32 is reserved");
+  expect_refused(kind(65'535), errc::bad_protocol, "reserved");
+}
+
+TEST(Hostile, ReservedCodecsAreRefusedByName) {
+  const auto push = [](std::uint16_t value, std::uint16_t key) {
+    return decode_push(crafted<wire::PushSection>([&](auto root) {
+      root.initSource().setName("s");
+      auto block = root.initBlocks(1)[0];
+      block.setValueCodec(value);
+      block.setKeyCodec(key);
+    }));
+  };
+  EXPECT_TRUE(push(0, 0).ok());
+  expect_refused(push(2, 0), errc::bad_protocol, "value codec fp16 is reserved");
+  expect_refused(push(3, 0), errc::bad_protocol, "value codec bf16 is reserved");
+  expect_refused(push(4, 0), errc::malformed, "value codec 4 is not known");
+  expect_refused(push(0, 1), errc::bad_protocol, "key codec delta_packed is reserved");
+  expect_refused(push(0, 2), errc::malformed, "key codec 2 is not known");
+}
+
+TEST(Hostile, UntrustedNumbersOfEnumsAreChecked) {
+  expect_refused(decode_push_ack(crafted<wire::PushAck>([](auto root) { root.setStatus(8); })),
+                 errc::malformed,
+                 "status 8");
+  expect_refused(decode_push_ack(crafted<wire::PushAck>([](auto root) { root.setMode(3); })),
+                 errc::malformed,
+                 "log mode 3");
+  expect_refused(decode_push(crafted<wire::PushSection>([](auto root) {
+                   root.initSource().setName("s");
+                   root.setLane(2);
+                 })),
+                 errc::malformed,
+                 "lane 2");
+}
+
+TEST(Hostile, SourceNamesAreChecked) {
+  const auto named = [](const char* name) {
+    return decode_watermark_request(crafted<wire::WatermarkRequest>([&](auto root) {
+      if (name != nullptr) root.initSource().setName(name);
+    }));
+  };
+  EXPECT_TRUE(named("A-z_0.9").ok());
+  EXPECT_TRUE(named(std::string(64, 'n').c_str()).ok());
+  expect_refused(named(nullptr), errc::malformed, "source name");
+  expect_refused(named(""), errc::malformed, "source name");
+  expect_refused(named("a/b"), errc::malformed, "source name");
+  expect_refused(named("a#1"), errc::malformed, "source name");
+  expect_refused(named("\xC3\xA4"), errc::malformed, "source name");
+  expect_refused(named(std::string(65, 'n').c_str()), errc::too_large, "64");
+}
+
+/// A push of one fp32 block of 3 rows of 2, changed by `change`.
+template <class Change>
+result<push_section> one_block(Change change) {
+  return decode_push(crafted<wire::PushSection>([&](auto root) {
+    root.initSource().setName("s");
+    auto block = root.initBlocks(1)[0];
+    block.setDim(2);
+    block.setRows(3);
+    block.initKeys(24);
+    block.initValues(24);
+    change(block);
+  }));
+}
+
+TEST(Hostile, CountsThatDisagreeWithBytesAreMalformed) {
+  EXPECT_TRUE(one_block([](auto) {}).ok());
+  expect_refused(
+      one_block([](auto b) { b.setRows(4); }), errc::malformed, "24 bytes of keys for 4");
+  expect_refused(
+      one_block([](auto b) { b.setDim(3); }), errc::malformed, "24 bytes of values for 9");
+  expect_refused(one_block([](auto b) { b.initKeys(23); }), errc::malformed, "23 bytes of keys");
+  expect_refused(one_block([](auto b) { b.initCounts(8); }), errc::malformed, "8 bytes of counts");
+  expect_refused(one_block([](auto b) { b.initScales(6); }), errc::malformed, "6 bytes of scales");
+  expect_refused(one_block([](auto b) { b.setValueCodec(1); }), errc::malformed, "scales");
+  // 4 rows of 2^30 + 2 are 8 cells in 32 bits, and 8 is what there is.
+  const auto wraps = one_block([](auto b) {
+    b.setRows(4);
+    b.setDim(0x40000002U);
+    b.initKeys(32);
+    b.initValues(32);
+  });
+  expect_refused(wraps, errc::malformed, "32 bytes of values for 4294967304");
+  expect_refused(
+      one_block([](auto b) { b.setRows(block_rows_max + 1); }), errc::too_large, "65537 rows");
+}
+
+TEST(Hostile, SampleColumnsMustFitTheirCounts) {
+  const auto batch = [](auto change) {
+    return decode_sample_batch(crafted<wire::SampleBatch>([&](auto root) {
+      root.initSource().setName("s");
+      root.setSamples(2);
+      root.setFeatures(3);
+      root.initLabels(8);
+      root.initRowNumbers(16);
+      root.initKeys(48);
+      change(root);
+    }));
+  };
+  EXPECT_TRUE(batch([](auto) {}).ok());
+  EXPECT_TRUE(batch([](auto root) { root.initValues(24); }).ok());
+  expect_refused(batch([](auto root) { root.initValues(20); }), errc::malformed, "values");
+  expect_refused(batch([](auto root) { root.setSamples(3); }), errc::malformed, "labels");
+  expect_refused(batch([](auto root) { root.setFeatures(4); }), errc::malformed, "keys");
+  expect_refused(batch([](auto root) {
+                   root.setSamples(0x80000000U);
+                   root.setFeatures(0x80000000U);
+                 }),
+                 errc::malformed,
+                 "labels");
+}
+
+TEST(Hostile, PulledBlocksMustFitTheirCounts) {
+  const auto reply = [](auto change) {
+    return decode_pull_reply(crafted<wire::PullReply>([&](auto root) {
+      auto block = root.initBlocks(1)[0];
+      block.setDim(2);
+      block.setRows(9);
+      block.initValues(72);
+      block.initAbsent(2);
+      change(block);
+    }));
+  };
+  EXPECT_TRUE(reply([](auto) {}).ok());
+  expect_refused(reply([](auto b) { b.initAbsent(1); }), errc::malformed, "absent bits");
+  expect_refused(reply([](auto b) { b.initScales(18); }), errc::malformed, "scales");
+  expect_refused(reply([](auto b) { b.setRows(8); }), errc::malformed, "values");
+}
+
+TEST(Hostile, ListsAboveTheirLimitAreTooLarge) {
+  const auto blocks = [](unsigned n) {
+    return decode_pull(crafted<wire::PullSection>([&](auto root) { root.initBlocks(n); }));
+  };
+  EXPECT_EQ(blocks(section_blocks_max)->blocks.size(), section_blocks_max);
+  expect_refused(blocks(section_blocks_max + 1), errc::too_large, "1025 blocks");
+  const auto sections = [](unsigned n) {
+    return decode_envelope(crafted<wire::Envelope>([&](auto root) {
+      root.setKind(1);
+      root.initSections(n);
+    }));
+  };
+  EXPECT_TRUE(sections(envelope_sections_max).ok());
+  expect_refused(sections(envelope_sections_max + 1), errc::too_large, "1025 sections");
+}
+
+TEST(Hostile, AListOfNothingIsNotReadAsManyBlocks) {
+  // A list of 2^29 − 1 void elements takes no bytes: the count alone must not cost time or memory.
+  frame plain = crafted<wire::PullSection>([](auto root) { root.initBlocks(1); });
+  std::vector<std::uint64_t> words(plain.size() / 8);
+  std::memcpy(words.data(), plain.bytes().data(), plain.size());
+  const std::size_t pointer = 2 + wire::PullSection::_capnpPrivate::dataWordSize;
+  words[pointer] = (std::uint64_t{0x1FFFFFFF} << 35) | 1;
+  const auto got = decode_pull(frame::copy_of(std::as_bytes(std::span(words))));
+  ASSERT_FALSE(got.ok());
+}
+
+TEST(Hostile, BlocksThatShareTheirBytesCannotMakeMoreThanTheFrameHolds) {
+  example::maker from(1);
+  push_section section;
+  section.source = {"s", 1};
+  constexpr std::uint32_t blocks = 8;
+  for (std::uint32_t i = 0; i < blocks; ++i) {
+    row_block block;
+    block.table = table_id{i};
+    block.dim = 4;
+    block.keys = from.keys(500);
+    block.values = std::as_bytes(from.values<float>(2'000));
+    section.blocks.push_back(block);
+  }
+  const frame honest = encode(section);
+  ASSERT_TRUE(decode_push(honest).ok());
+  // Point every block's keys and values at the first block's, and leave the others out.
+  std::vector<std::uint64_t> words(honest.size() / 8);
+  std::memcpy(words.data(), honest.bytes().data(), honest.size());
+  using section_size = wire::PushSection::_capnpPrivate;
+  using source_size = wire::Source::_capnpPrivate;
+  using block_size = wire::RowBlock::_capnpPrivate;
+  const std::size_t list = 2 + section_size::dataWordSize + section_size::pointerCount +
+                           source_size::dataWordSize + source_size::pointerCount + 1 + 1;
+  const auto pointer = [&](std::size_t block, std::size_t field) {
+    return list + block * (block_size::dataWordSize + block_size::pointerCount) +
+           block_size::dataWordSize + field;
+  };
+  const auto target = [&](std::size_t at) {
+    return at + 1 + (static_cast<std::uint32_t>(words[at]) >> 2);
+  };
+  constexpr std::size_t keys_field = 0;
+  constexpr std::size_t values_field = 3;
+  for (std::size_t i = 1; i < blocks; ++i) {
+    for (const std::size_t field : {keys_field, values_field}) {
+      const std::size_t at = pointer(i, field);
+      const auto offset = static_cast<std::uint32_t>(target(pointer(0, field)) - at - 1);
+      words[at] = (words[at] & ~std::uint64_t{0xFFFFFFFF}) | std::uint32_t(offset << 2) | 1U;
+    }
+  }
+  words.resize(target(pointer(0, values_field)) + 1'000);  // 2,000 floats
+  words[0] = std::uint64_t{words.size() - 1} << 32;
+  const auto got = decode_push(frame::copy_of(std::as_bytes(std::span(words))));
+  expect_refused(got, errc::malformed, "raversal limit");
+}
+
+TEST(Hostile, PointersThatLeaveTheMessageAreMalformed) {
+  example::maker from(2);
+  const frame whole = encode(from.ask_watermarks());
+  for (std::size_t word = 1; word < whole.size() / 8; ++word) {
+    std::vector<std::uint64_t> words(whole.size() / 8);
+    std::memcpy(words.data(), whole.bytes().data(), whole.size());
+    for (const std::uint64_t hard : {~std::uint64_t{0},
+                                     std::uint64_t{0xFFFFFFFF7FFFFFFC},
+                                     std::uint64_t{2},
+                                     std::uint64_t{3}}) {
+      words[word] = hard;
+      must_survive(frame::copy_of(std::as_bytes(std::span(words))), decode_watermark_request);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace headrace::schemas

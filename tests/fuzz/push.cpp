@@ -1,0 +1,11 @@
+#include "schemas/push.hpp"
+
+#include "tests/fuzz/flat_mutator.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const headrace::frame bytes = headrace::fuzz::frame_of(data, size);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_push);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_push_ack);
+  return 0;
+}
