@@ -1,0 +1,238 @@
+#include "storage/segment_log.hpp"
+
+#include "base/check.hpp"
+
+#include <algorithm>
+#include <pthread.h>
+#include <utility>
+
+namespace headrace::storage {
+namespace {
+
+constexpr auto committed = append_state::committed;
+constexpr auto refused = append_state::refused;
+
+std::uint64_t bytes_of(std::span<const log_record> group) {
+  std::uint64_t sum = 0;
+  for (const auto& record : group)
+    sum += record.payload.size() + record.decisions.size() + record_header_bytes;
+  return sum;
+}
+
+bool contiguous(std::span<const log_record> group) {
+  for (std::size_t i = 1; i < group.size(); ++i) {
+    if (group[i].lsn.value != group[i - 1].lsn.value + 1) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+result<std::unique_ptr<segment_log>> segment_log::open(options how) {
+  segment_files::options below;
+  below.folder = how.folder;
+  below.segment_bytes = how.segment_bytes;
+  below.read_only = how.read_only;
+  below.durable = how.mode == schemas::log_mode::fsync && !how.read_only;
+  below.continue_after = how.continue_after;
+  below.check = how.check;
+  below.sync = how.sync;
+  below.cut = how.cut;
+  auto files = segment_files::open(std::move(below));
+  if (!files) return files.error();
+  return std::unique_ptr<segment_log>(new segment_log(std::move(how), std::move(*files)));
+}
+
+segment_log::segment_log(options how, segment_files files)
+    : options_(std::move(how)), torn_bytes_(files.torn_bytes()), files_(std::move(files)) {
+  CHECK(options_.group_appends_max > 0);
+  publish();
+  if (options_.read_only || options_.mode != schemas::log_mode::fsync) return;
+  thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "log-sync");
+    commit_groups();
+  });
+}
+
+segment_log::~segment_log() { static_cast<void>(close()); }  // who needs to know calls close()
+
+void segment_log::append(std::span<const log_record> group, lsn expected, on_outcome done) {
+  CHECK(!group.empty());
+  CHECK(contiguous(group));
+  CHECK(group.front().lsn.value == expected.value + 1);
+  if (options_.read_only)
+    return done({refused, errc::in_use, "the log was opened for reading only"});
+  if (closed_) return done({refused, errc::unavailable, "the log is closed"});
+  if (thread_.joinable()) return enqueue(group, expected, std::move(done));
+  append_outcome outcome;
+  {
+    const std::lock_guard lock(files_mutex_);
+    outcome = write(group, expected);
+    publish();
+  }
+  done(outcome);
+}
+
+// Below: `files_mutex_` is held.
+
+append_outcome segment_log::write(std::span<const log_record> group, lsn expected) {
+  if (failed_)
+    return {refused, errc::io_error, "an earlier write has an unknown outcome: open the log anew"};
+  if (expected != tail()) {
+    if (expected > tail() && refusal_.code != errc::ok)
+      return refusal_;  // it rode on what was refused
+    return {refused,
+            errc::in_use,
+            "the log ends at " + std::to_string(tail().value) + ", the append expected " +
+                std::to_string(expected.value) + ": it has another writer"};
+  }
+  const bool in_memory = options_.mode == schemas::log_mode::none;
+  auto outcome = in_memory ? buffer(group) : files_.write(group);
+  refusal_ = outcome.state == committed ? append_outcome{} : outcome;
+  failed_ = failed_ || outcome.state == append_state::unknown;
+  return outcome;
+}
+
+append_outcome segment_log::buffer(std::span<const log_record> group) {
+  if (buffered_bytes_ >= options_.buffer_bytes) {
+    if (auto written = write_buffered(); written.state != committed) return written;
+  }
+  buffered_.insert(buffered_.end(), group.begin(), group.end());
+  buffered_bytes_ += bytes_of(group);
+  return {committed, errc::ok, {}};
+}
+
+append_outcome segment_log::write_buffered() {
+  if (buffered_.empty()) return {committed, errc::ok, {}};
+  if (failed_)
+    return {refused, errc::io_error, "an earlier write has an unknown outcome: open the log anew"};
+  auto written = files_.write(buffered_);
+  failed_ = written.state == append_state::unknown;
+  if (written.state != committed) return written;
+  buffered_.clear();
+  buffered_bytes_ = 0;
+  return written;
+}
+
+lsn segment_log::tail() const { return buffered_.empty() ? files_.last() : buffered_.back().lsn; }
+
+void segment_log::publish() {
+  extent now = files_.extent();
+  if (!buffered_.empty()) {
+    now.last = buffered_.back().lsn;
+    if (now.first.value == 0) now.first = buffered_.front().lsn;
+  }
+  const std::lock_guard lock(queue_mutex_);
+  extent_ = now;
+}
+
+// Mode `fsync`: the owner enqueues, the log's thread commits.
+
+void segment_log::enqueue(std::span<const log_record> group, lsn expected, on_outcome done) {
+  queued one{{}, expected, std::move(done), bytes_of(group), false};
+  {
+    const std::lock_guard lock(queue_mutex_);
+    one.over_limit = queue_bytes_ + one.bytes > options_.queue_bytes_max && !queue_.empty();
+    if (one.over_limit) {
+      one.bytes = 0;  // its outcome waits its turn, its bytes don't
+    } else {
+      one.group.assign(group.begin(), group.end());
+    }
+    queue_bytes_ += one.bytes;
+    queue_.push_back(std::move(one));
+  }
+  work_.notify_one();
+}
+
+void segment_log::commit_groups() {
+  std::unique_lock lock(queue_mutex_);
+  while (true) {
+    work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    const auto count = std::min(queue_.size(), options_.group_appends_max);
+    const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
+    std::vector<queued> group(std::make_move_iterator(queue_.begin()),
+                              std::make_move_iterator(end));
+    queue_.erase(queue_.begin(), end);
+    for (const auto& one : group) queue_bytes_ -= one.bytes;
+    lock.unlock();
+    settle(std::move(group));
+    lock.lock();
+  }
+}
+
+void segment_log::settle(std::vector<queued> group) {
+  std::vector<append_outcome> outcomes;
+  outcomes.reserve(group.size());
+  {
+    const std::lock_guard lock(files_mutex_);
+    for (auto& one : group) {
+      if (one.over_limit) {
+        refusal_ = {refused, errc::overloaded, "too much waits for the disk"};
+        outcomes.push_back(refusal_);
+      } else {
+        outcomes.push_back(write(one.group, one.expected));
+      }
+    }
+    const auto is_committed = [](const append_outcome& outcome) {
+      return outcome.state == committed;
+    };
+    if (std::ranges::any_of(outcomes, is_committed)) files_.sync_or_end();
+    publish();
+  }
+  for (std::size_t i = 0; i < group.size(); ++i) group[i].done(outcomes[i]);
+}
+
+result<void> segment_log::read_from(lsn from, const visitor& visit) {
+  std::vector<segment_files::stretch> stretches;
+  {
+    const std::lock_guard lock(files_mutex_);
+    const auto written = write_buffered();
+    if (written.state != committed) return error{written.code, written.detail};
+    stretches = files_.stretches(from);
+  }
+  for (const auto& stretch : stretches) {
+    const auto more = segment_files::read(stretch, from, visit);
+    if (!more) return more.error();
+    if (!*more) break;
+  }
+  return {};
+}
+
+result<void> segment_log::truncate_before(lsn keep_from) {
+  if (options_.read_only) return error{errc::in_use, "the log was opened for reading only"};
+  const std::lock_guard lock(files_mutex_);
+  auto truncated = files_.truncate_before(keep_from);
+  publish();
+  return truncated;
+}
+
+ordered_log::extent segment_log::last() const {
+  const std::lock_guard lock(queue_mutex_);
+  return extent_;
+}
+
+std::uint64_t segment_log::bytes() const {
+  const std::lock_guard lock(files_mutex_);
+  return files_.bytes();
+}
+
+result<void> segment_log::close() {
+  if (closed_) return {};
+  if (thread_.joinable()) {
+    {
+      const std::lock_guard lock(queue_mutex_);
+      stopping_ = true;
+    }
+    work_.notify_one();
+    thread_.join();
+  }
+  closed_ = true;
+  const std::lock_guard lock(files_mutex_);
+  const auto written = write_buffered();
+  files_.close();
+  if (written.state != committed) return error{written.code, written.detail};
+  return {};
+}
+
+}  // namespace headrace::storage
