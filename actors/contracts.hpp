@@ -1,6 +1,5 @@
 #pragma once
 
-#include <caf/reacts_to.hpp>
 #include <caf/replies_to.hpp>
 #include <caf/typed_actor.hpp>
 
@@ -38,7 +37,7 @@ using shard_handle = caf::typed_actor<
     caf::reacts_to<serve_atom, section_job_ptr>,
     // The log says what became of the append at this position.
     caf::reacts_to<settle_atom, std::uint64_t, outcome_ptr>,
-    // Writes changed rows whole; replies with the flushed LSN. Fails: io_error, disk_full.
-    caf::replies_to<flush_atom>::with<std::uint64_t>>;
+    // Time to write changed rows whole. A failure is logged and tried again at the next interval.
+    caf::reacts_to<flush_atom>>;
 
 }  // namespace headrace::actors

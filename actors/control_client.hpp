@@ -31,6 +31,9 @@ class control_client {
                                                            std::chrono::milliseconds deadline);
   result<std::vector<schemas::digest_reply>> digests(std::uint32_t shards,
                                                      std::chrono::milliseconds deadline);
+  /// Rows and memory of each shard, without digests.
+  result<std::vector<schemas::digest_reply>> counts(std::uint32_t shards,
+                                                    std::chrono::milliseconds deadline);
   result<std::vector<schemas::flush_reply>> flush(std::uint32_t shards,
                                                   std::chrono::milliseconds deadline);
   /// One section to one shard, its answer as bytes.

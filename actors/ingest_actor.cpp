@@ -19,15 +19,18 @@ constexpr int batches_per_turn = 64;  // then other messages (stop) get their tu
 ingest_actor::ingest_actor(caf::actor_config& config,
                            std::unique_ptr<worker::sealed_stream> stream,
                            worker_handle worker,
-                           const clock& time,
-                           std::shared_ptr<progress_board> board)
+                           const headrace::clock& time,
+                           std::shared_ptr<progress_board> board,
+                           std::uint32_t permits)
     : ingest_handle::base(config),
       stream_(std::move(stream)),
       worker_(std::move(worker)),
       time_(time),
-      board_(std::move(board)) {}
+      board_(std::move(board)),
+      permits_(permits) {}
 
 ingest_actor::behavior_type ingest_actor::make_behavior() {
+  wake_at(0);
   return {
       [this](more_atom, std::uint32_t permits) {
         permits_ += permits;
@@ -53,8 +56,7 @@ void ingest_actor::pump() {
         log_error("ingest.paused", {{"error", describe(pumped.error())}});
         return wake_at(time_.steady_ns() + disk_full_retry_ns);
       }
-      board_->end(pumped.error());
-      return end();
+      return end(pumped.error());
     }
     if (pumped->batch) {
       --permits_;
@@ -75,13 +77,15 @@ void ingest_actor::wake_at(std::uint64_t steady_ns) {
   delayed_send(this, std::chrono::nanoseconds(steady_ns > now ? steady_ns - now : 0), tick_atom_v);
 }
 
-void ingest_actor::end() {
+void ingest_actor::end(std::optional<error> failure) {
   const auto& bad = stream_->source().bad();
   board_->update([&](progress& p) {
     p.bad_rows = bad.total();
     p.first_bad_row = bad.first();
+    p.bad_row_reasons = bad.summary();
   });
-  if (auto closed = stream_->close(); !closed) board_->end(closed.error());
+  if (auto closed = stream_->close(); !closed && !failure) failure = closed.error();
+  if (failure) board_->end(std::move(failure));
   quit();
 }
 

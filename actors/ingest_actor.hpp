@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "actors/contracts.hpp"
 #include "actors/progress_board.hpp"
@@ -13,14 +14,15 @@
 namespace headrace::actors {
 
 /// The shell around a sealed_stream: gives the worker as many batches as it has permits for. Detached,
-/// because sealing blocks on the disk. A full disk pauses it; any other failure ends the run.
+/// because sealing blocks on the disk. Starts with `permits`, and gets one back for each completed batch. A full disk pauses it; any other failure ends the run.
 class ingest_actor : public ingest_handle::base {
  public:
   ingest_actor(caf::actor_config& config,
                std::unique_ptr<worker::sealed_stream> stream,
                worker_handle worker,
-               const clock& time,
-               std::shared_ptr<progress_board> board);
+               const headrace::clock& time,
+               std::shared_ptr<progress_board> board,
+               std::uint32_t permits);
 
   behavior_type make_behavior() override;
   const char* name() const override { return "ingest_actor"; }
@@ -28,13 +30,13 @@ class ingest_actor : public ingest_handle::base {
  private:
   void pump();
   void wake_at(std::uint64_t steady_ns);
-  void end();
+  void end(std::optional<error> failure = std::nullopt);
 
   std::unique_ptr<worker::sealed_stream> stream_;
   worker_handle worker_;
-  const clock& time_;
+  const headrace::clock& time_;
   std::shared_ptr<progress_board> board_;
-  std::uint32_t permits_ = 0;
+  std::uint32_t permits_;
   bool waking_ = false;
 };
 

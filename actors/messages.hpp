@@ -38,7 +38,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::answer_ptr)
 CAF_BEGIN_TYPE_ID_BLOCK(headrace, caf::first_custom_type_id)
   CAF_ADD_ATOM(headrace, headrace::actors, serve_atom, "serve")    // router → shard: one section
   CAF_ADD_ATOM(headrace, headrace::actors, settle_atom, "settle")  // log → shard: an append's outcome
-  CAF_ADD_ATOM(headrace, headrace::actors, flush_atom, "flush")    // timer, cli → shard: write rows
+  CAF_ADD_ATOM(headrace, headrace::actors, flush_atom, "flush")    // timer → shard: write rows
   CAF_ADD_ATOM(headrace, headrace::actors, sealed_atom, "sealed")  // ingest → worker: a sealed batch
   CAF_ADD_ATOM(headrace, headrace::actors, more_atom, "more")      // worker → ingest: permits
   CAF_ADD_ATOM(headrace, headrace::actors, answer_atom, "answer")  // link → worker: one reply

@@ -8,20 +8,30 @@
 
 #include "base/result.hpp"
 
+namespace headrace::worker {
+class score_book;
+}
+
 namespace headrace::actors {
 
 /// What a run looks like right now; every rate and ratio is made from these by whoever shows them.
 struct progress {
-  std::uint64_t samples = 0;
+  std::uint64_t samples = 0;  // scored, over all runs of this state folder
   std::uint64_t batches = 0;
+  std::uint64_t batches_missed = 0;  // learned, but killed before their scores were kept
   double auc = 0.5;
-  double auc_recent = 0.5;   // last 10,000 samples
+  double auc_recent = 0.5;  // last 10,000 samples
   double logloss = 0;
-  double auc_tail = 0.5;     // since the freeze
-  double logloss_tail = 0;
-  std::optional<double> auc_frozen;  // twin since the freeze
-  std::optional<double> logloss_frozen;
+  std::uint64_t second_half_samples = 0;
+  double auc_second_half = 0.5;
+  std::uint64_t frozen_second_half_samples = 0;
+  double auc_frozen_second_half = 0.5;
+  // Since the twin was frozen; meaningless while `tail_samples` is 0.
   std::uint64_t tail_samples = 0;
+  double auc_tail = 0.5;
+  double logloss_tail = 0;
+  double auc_frozen = 0.5;
+  double logloss_frozen = 0;
   std::uint64_t staleness = 0;   // versions between pull and push, last batch, largest over shards
   std::uint64_t push_bytes = 0;  // sections as sent, first sending only
   std::uint64_t pull_bytes = 0;
@@ -30,7 +40,11 @@ struct progress {
   std::uint64_t rows_not_finite = 0;
   std::uint64_t bad_rows = 0;
   std::string first_bad_row;
+  std::string bad_row_reasons;   // such as "3 not_a_number, 1 too_long"
 };
+
+/// Copies what the book knows; costs a few passes over its histograms, so once a tick.
+void copy_figures(const worker::score_book& book, progress& into);
 
 /// Where the worker and ingest actors write and the command line reads. The mutex guards every field;
 /// it is held for one copy.

@@ -34,8 +34,14 @@ shard_actor::behavior_type shard_actor::make_behavior() {
   return {
       [this](serve_atom, const section_job_ptr& job) { serve(*job); },
       [this](settle_atom, std::uint64_t at, const outcome_ptr& outcome) { settle(at, *outcome); },
-      [this](flush_atom) { return flush(); },
+      [this](flush_atom) { flush(); },
   };
+}
+
+// The shard's delivery holds a handle of this actor: let go of it, or neither is ever freed.
+void shard_actor::on_exit() {
+  shard_.reset();
+  open_ = nullptr;
 }
 
 void shard_actor::serve(const section_job& job) {
@@ -51,7 +57,11 @@ void shard_actor::serve(const section_job& job) {
         job.answer(schemas::encode(shard_->state().watermarks(*request)));
       }
       return;
-    case message_kind::digest: return job.answer(schemas::encode(shard_->state().digest()));
+    case message_kind::digest:
+      if (auto request = schemas::decode_digest_request(job.section)) {
+        job.answer(schemas::encode(shard_->state().digest(request->counts_only)));
+      }
+      return;
     case message_kind::flush: {
       schemas::flush_reply reply;
       reply.shard = job.shard;
@@ -73,13 +83,11 @@ void shard_actor::settle(std::uint64_t at, const storage::append_outcome& outcom
   }
 }
 
-caf::result<std::uint64_t> shard_actor::flush() {
-  auto flushed = shard_->flush();
-  if (!flushed) {
+void shard_actor::flush() {
+  if (auto flushed = shard_->flush(); !flushed) {
     log_error("shard.flush", {{"shard", shard_->state().id().value}, {"error", describe(flushed.error())}});
-    return to_caf(flushed.error());
   }
-  return flushed->value;
+  flush_later();
 }
 
 void shard_actor::flush_later() {

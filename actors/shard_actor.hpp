@@ -23,12 +23,13 @@ class shard_actor : public shard_handle::base {
   shard_actor(caf::actor_config& config, open_shard open, std::uint64_t flush_interval_ms);
 
   behavior_type make_behavior() override;
+  void on_exit() override;
   const char* name() const override { return "shard_actor"; }
 
  private:
   void serve(const section_job& job);
   void settle(std::uint64_t at, const storage::append_outcome& outcome);
-  caf::result<std::uint64_t> flush();
+  void flush();
   void flush_later();
   void fail(const error& why);
 

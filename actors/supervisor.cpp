@@ -24,7 +24,8 @@ routing_table::routing_table(std::size_t shards) : state_(std::make_shared<state
 }
 shard_handle routing_table::find(shard_id id) const {
   const std::lock_guard lock(state_->mutex);
-  return id.value < state_->owners.size() ? state_->owners[id.value] : shard_handle{};
+  if (id.value >= state_->owners.size()) return {};
+  return state_->owners[id.value];
 }
 void routing_table::replace(shard_id id, shard_handle owner) {
   const std::lock_guard lock(state_->mutex);
@@ -32,7 +33,7 @@ void routing_table::replace(shard_id id, shard_handle owner) {
 }
 void routing_table::clear() {
   const std::lock_guard lock(state_->mutex);
-  for (auto& owner : state_->owners) owner = {};
+  for (auto& owner : state_->owners) owner = shard_handle{};
 }
 std::size_t routing_table::size() const { return state_->owners.size(); }
 
@@ -64,7 +65,7 @@ class supervisor : public caf::event_based_actor {
     for (std::uint32_t i = 0; i < options_.shards; ++i) {
       const shard_handle owner = routes_.find(shard_id{i});
       if (!owner || caf::actor_addr(owner.address()) != down.source) continue;
-      routes_.replace(shard_id{i}, {});
+      routes_.replace(shard_id{i}, shard_handle{});
       if (stopping_) return ended();
       const error why = from_caf(down.reason);
       if (++restarts_[i] > options_.restarts_max || why.code == errc::corrupt) {
