@@ -7,8 +7,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "actors/progress_board.hpp"
 #include "actors/server_node.hpp"
 #include "actors/transport/context.hpp"
 #include "base/clock.hpp"
@@ -19,7 +19,7 @@
 
 namespace headrace::cli {
 
-/// The shards of a job over its state folder, in this process: folder lock, row store, logs, server node.
+/// The serving half of a job in this process: folder lock, row store, update logs, shards, router.
 class job_server {
  public:
   /// Fails: in_use, wrong_job, corrupt, io_error, bad_config; each in one line.
@@ -32,19 +32,30 @@ class job_server {
   ~job_server();
 
   const std::vector<std::string>& endpoints() const { return node_->endpoints(); }
-  const std::filesystem::path& folder() const { return folder_->root(); }
-  /// Set when a shard could not be kept running.
+  const storage::job_folder& folder() const { return *folder_; }
+  /// Set when a shard could not be kept running. Any thread.
   std::optional<error> failure() const;
-  /// Stops the shards; rows are written.
-  void stop();
+  /// Writes CHECKPOINT when the flush interval has passed; call it once a second.
+  void tick();
+  /// Stops the shards; rows are written, then CHECKPOINT. Idempotent.
+  result<void> stop();
 
  private:
-  job_server() = default;
   struct failure_slot;
+  job_server() = default;
+  result<void> write_checkpoint();
+
+  job job_;
+  const clock* time_ = nullptr;
   std::unique_ptr<storage::job_folder> folder_;
-  std::shared_ptr<storage::row_store> rows_;
+  std::unique_ptr<storage::row_store> rows_;
   std::shared_ptr<failure_slot> failure_;
   std::unique_ptr<actors::server_node> node_;
+  std::uint64_t checkpoint_ns_ = 0;
+  bool stopped_ = false;
 };
+
+/// Who the state folder belongs to.
+storage::job_identity identity(const job& job);
 
 }  // namespace headrace::cli

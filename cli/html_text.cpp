@@ -1,0 +1,146 @@
+#include "cli/html_text.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace headrace::cli {
+namespace {
+
+constexpr std::string_view replacement = "\xEF\xBF\xBD";  // U+FFFD
+constexpr std::string_view minus = "\xE2\x88\x92";        // U+2212, as wide as a figure
+
+std::string print(const char* format, double value) {
+  char text[400];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+std::string print(int digits, double value) {
+  char text[400];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
+
+// Bytes of the well-formed character at the start of `text` (Unicode 15, table 3-7); 0 if there is none.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = byte(0);
+  if (lead < 0x80) return 1;
+  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if (!is_continuation(text[i])) return 0;
+  }
+  if (lead == 0xE0 && byte(1) < 0xA0) return 0;  // overlong
+  if (lead == 0xED && byte(1) > 0x9F) return 0;  // surrogates
+  if (lead == 0xF0 && byte(1) < 0x90) return 0;  // overlong
+  if (lead == 0xF4 && byte(1) > 0x8F) return 0;  // beyond U+10FFFF
+  return length;
+}
+
+bool is_forbidden(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  const bool control = first < 0x20 && first != '\t' && first != '\n' && first != '\r';
+  return control || first == 0x7F || character == "\xEF\xBF\xBE" || character == "\xEF\xBF\xBF";
+}
+
+std::string_view escaped(std::string_view character) {
+  switch (character[0]) {
+    case '&': return "&amp;";
+    case '<': return "&lt;";
+    case '>': return "&gt;";
+    case '"': return "&quot;";
+    case '\'': return "&#39;";
+    default: return is_forbidden(character) ? replacement : character;
+  }
+}
+
+// "1234567" → "1,234,567".
+std::string grouped(const std::string& digits) {
+  std::string out;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
+}
+
+// `value` over the step of 1000 that leaves 1 … 999, and which step that is, at most `steps`.
+std::pair<double, std::size_t> scaled(double value, std::size_t steps) {
+  std::size_t step = 0;
+  while (std::abs(value) >= 999.5 && step < steps) {
+    value /= 1000;
+    ++step;
+  }
+  return {value, step};
+}
+
+std::string three_figures(double value) {
+  const double size = std::abs(value);
+  return fixed(value, size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
+}
+
+std::string without_end_zeros(std::string text) {
+  if (text.find('.') == std::string::npos) return text;
+  while (text.back() == '0') text.pop_back();
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+std::string escape_html(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + text.size() / 8);
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    out += length == 0 ? replacement : escaped(text.substr(0, length));
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return out;
+}
+
+std::string with_commas(std::uint64_t value) { return grouped(std::to_string(value)); }
+
+std::string whole(double value) {
+  if (!std::isfinite(value)) return "–";
+  if (std::abs(value) >= 1e15) return print("%.3g", value);
+  const auto size = static_cast<std::uint64_t>(std::llround(std::abs(value)));
+  return (value < 0 && size > 0 ? std::string(minus) : "") + with_commas(size);
+}
+
+std::string fixed(double value, int digits) {
+  if (!std::isfinite(value)) return "–";
+  const std::string text = print(digits, std::abs(value));
+  const bool zero = text.find_first_not_of("0.") == std::string::npos;
+  return (value < 0 && !zero ? std::string(minus) : "") + text;
+}
+
+std::string compact(double value) {
+  static constexpr std::array<const char*, 5> units = {"", "k", "M", "G", "T"};
+  if (std::abs(value) >= 1e15) return print("%.3g", value);
+  const auto [number, step] = scaled(value, units.size() - 1);
+  return without_end_zeros(three_figures(number)) + units[step];
+}
+
+std::string people_bytes(double bytes) {
+  static constexpr std::array<const char*, 6> units = {"B", "kB", "MB", "GB", "TB", "PB"};
+  const auto [number, step] = scaled(bytes, units.size() - 1);
+  const std::string text = step > 0 ? three_figures(number) : without_end_zeros(fixed(number, number < 99.95 ? 1 : 0));
+  return text + " " + units[step];
+}
+
+std::string people_duration(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0 || seconds >= 1e15) return "–";
+  if (seconds < 99.95) return fixed(seconds, seconds < 0.95 ? 2 : 1) + " s";
+  const auto all = static_cast<std::uint64_t>(std::llround(seconds));
+  const auto two = [](std::uint64_t value) { return (value < 10 ? "0" : "") + std::to_string(value); };
+  if (all < 3600) return std::to_string(all / 60) + " min " + two(all % 60) + " s";
+  if (all < 86400) return std::to_string(all / 3600) + " h " + two(all / 60 % 60) + " min";
+  return with_commas(all / 86400) + " d " + std::to_string(all / 3600 % 24) + " h";
+}
+
+}  // namespace headrace::cli

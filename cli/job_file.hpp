@@ -1,0 +1,59 @@
+#pragma once
+
+#include "base/result.hpp"
+#include "schemas/push.hpp"
+#include "schemas/schema.hpp"
+#include "worker/ingest/source_spec.hpp"
+#include "worker/model/model_spec.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace headrace::cli {
+
+/// `[train]`: how batches are cut and how many are under way.
+struct train_spec {
+  std::uint32_t batch_max = 512;  // samples
+  std::uint64_t batch_wait_ns = 20'000'000;
+  std::uint32_t in_flight =
+      3;  // batches pulled but not acknowledged; 1 = learn before the next predicts
+  std::uint64_t staleness_max =
+      UINT64_MAX;  // s: batches ahead of the slowest present source; absent = unbounded
+  schemas::value_codec push = schemas::value_codec::int8;
+  double freeze_at = 0.5;  // share of the stream after which the frozen twin is copied
+};
+
+/// `[durability]`.
+struct durability_spec {
+  schemas::log_mode log = schemas::log_mode::fsync;
+  std::uint64_t flush_interval_ms = 60'000;
+};
+
+/// A job as its TOML file says it, checked: every value in range, every name resolved.
+struct job {
+  std::string name;
+  worker::source_spec source;
+  std::uint64_t pace_duration_ns =
+      0;  // the whole source in this time, evenly; 0 = as fast as it is read
+  worker::model_spec model;
+  schemas::job_schema schema;
+  train_spec train;
+  durability_spec durability;
+  std::string listen = "tcp://127.0.0.1:7411";  // `[server] listen`
+  std::string text;  // the resolved configuration as TOML: what --print-config shows
+};
+
+/// Reads and checks a job file. `overrides` are `a.b=value` in TOML's own syntax, bare words taken
+/// as strings. Fails: bad_config in one line: file, line, key, value and accepted range; for an
+/// unknown key the nearest known one; not_found, io_error and bad_input (a folder) for the file
+/// itself.
+result<job> load_job(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+/// The same from text; `origin` stands for the file in messages.
+result<job> parse_job(const std::string& text,
+                      const std::string& origin,
+                      const std::vector<std::string>& overrides);
+
+}  // namespace headrace::cli

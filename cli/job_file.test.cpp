@@ -1,0 +1,414 @@
+#include "cli/job_file.hpp"
+
+#include "cli/verb_check.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <unistd.h>
+
+namespace headrace::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+const fs::path source_root = fs::path(__FILE__).parent_path().parent_path();
+
+constexpr const char* file_job =
+    "[job]\nname = \"clicks\"\n"
+    "[source]\nuri = \"file:///data/clicks.csv\"\nlabel = \"click > 0\"\n"
+    "[features.user]\n[features.ad]\n";
+constexpr const char* generated_job = "[job]\nname = \"g\"\n[source]\nuri = \"generate:planted\"\n";
+
+job good(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  auto made = parse_job(text, "job.toml", overrides);
+  EXPECT_TRUE(made.ok()) << (made.ok() ? "" : describe(made.error()));
+  return made.ok() ? std::move(*made) : job{};
+}
+
+std::string failure(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  const auto made = parse_job(text, "job.toml", overrides);
+  if (made.ok()) return "no failure";
+  EXPECT_EQ(made.error().code, errc::bad_config);
+  EXPECT_EQ(made.error().detail.find('\n'), std::string::npos);
+  return made.error().detail;
+}
+
+std::string read_file(const fs::path& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class scratch_file {
+ public:
+  explicit scratch_file(const std::string& text) {
+    std::string name = fs::temp_directory_path() / "headrace-job-XXXXXX";
+    const int made = ::mkstemp(name.data());
+    EXPECT_GE(made, 0);
+    ::close(made);
+    std::ofstream(name, std::ios::binary) << text;
+    path = name;
+  }
+  ~scratch_file() { fs::remove(path); }
+  fs::path path;
+};
+
+TEST(JobFile, AFileNeedsLittleAndTheDefaultsFillTheRest) {
+  const job made = good(file_job);
+  EXPECT_EQ(made.name, "clicks");
+  EXPECT_EQ(made.source.name, "events");
+  EXPECT_EQ(made.source.separator, ",");
+  EXPECT_TRUE(made.source.header);
+  EXPECT_TRUE(made.source.quotes);
+  EXPECT_EQ(made.source.label.column, "click");
+  EXPECT_EQ(made.source.label.is, worker::label_spec::comparison::greater);
+  ASSERT_EQ(made.source.features.size(), 2U);
+  EXPECT_EQ(made.source.features[0].name, "user");
+  EXPECT_EQ(made.source.features[1].column, "ad");
+  EXPECT_EQ(made.source.features[1].salt, "ad");
+  EXPECT_EQ(made.model.arch, worker::model_arch::fm);
+  EXPECT_EQ(made.pace_duration_ns, 0U);
+  EXPECT_EQ(made.schema.shards, 4U);
+  EXPECT_EQ(made.train.staleness_max, UINT64_MAX);
+  EXPECT_EQ(made.durability.log, schemas::log_mode::fsync);
+  EXPECT_EQ(made.listen, "tcp://127.0.0.1:7411");
+}
+
+TEST(JobFile, TheJobsOfTheKillTestLoadAsTheyAre) {
+  for (const std::string model :
+       {"[model]\narch = \"count\"\n", "[model]\narch = \"fm\"\ndim = 4\n"}) {
+    const job made = good(
+        "[job]\nname = \"counts\"\n[source]\nuri = \"generate:planted\"\nrows = 24000\nduration = "
+        "\"10s\"\n" +
+        model +
+        "[train]\nbatch_max = 8\nbatch_wait = \"1ms\"\nin_flight = 2\npush = \"fp32\"\n"
+        "[shards]\ncount = 4\n[durability]\nlog = \"os\"\nflush_interval = \"300ms\"\n");
+    EXPECT_EQ(made.source.generate, worker::generator::planted);
+    EXPECT_EQ(made.source.rows, 24'000U);
+    EXPECT_EQ(made.pace_duration_ns, 10'000'000'000U);
+    EXPECT_EQ(made.train.batch_wait_ns, 1'000'000U);
+    EXPECT_EQ(made.train.push, schemas::value_codec::fp32);
+    EXPECT_EQ(made.durability.flush_interval_ms, 300U);
+    EXPECT_TRUE(made.source.features.empty());
+  }
+}
+
+TEST(JobFile, TablesFollowFromTheModel) {
+  const auto tables_of = [](const std::string& model) {
+    return good(generated_job + model).schema.tables;
+  };
+  const auto fm =
+      tables_of("[model]\ndim = 4\n[tables.embedding]\noptimizer = { lr = 0.3, first_lr = 0.2 }\n");
+  ASSERT_EQ(fm.size(), 2U);
+  EXPECT_EQ(fm[0].name, "embedding");
+  EXPECT_EQ(fm[0].id, table_id{0});
+  EXPECT_EQ(fm[0].dim, 5U);
+  EXPECT_EQ(fm[0].optimizer.first_order_columns, 1U);
+  EXPECT_EQ(fm[0].optimizer.rate, 0.3F);
+  EXPECT_EQ(fm[0].optimizer.first_rate, 0.2F);
+  EXPECT_GT(fm[0].init.scale, 0.0F);
+  EXPECT_EQ(fm[1].name, "bias");
+  EXPECT_EQ(fm[1].id, table_id{1});
+  EXPECT_EQ(fm[1].dim, 1U);
+  const auto lr =
+      tables_of("[model]\narch = \"lr\"\ndim = 8\n[tables.embedding.optimizer]\nlr = 0.3\n");
+  EXPECT_EQ(lr[0].dim, 1U);
+  EXPECT_EQ(lr[0].optimizer.first_rate, 0.3F);
+  const auto count = tables_of("[model]\narch = \"count\"\n");
+  EXPECT_EQ(count[0].dim, 1U);
+  EXPECT_EQ(count[0].optimizer.kind, schemas::optimizer_kind::add);
+  EXPECT_EQ(count[0].optimizer.first_order_columns, 0U);
+  EXPECT_EQ(count[0].init.scale, 0.0F);
+  EXPECT_EQ(count[1].optimizer.kind, schemas::optimizer_kind::add);
+}
+
+TEST(JobFile, LabelsAreComparisonsOfAColumnWithANumber) {
+  using is = worker::label_spec::comparison;
+  struct label {
+    const char* text;
+    const char* column;
+    is meaning;
+    double threshold;
+  };
+  const label cases[] = {{"rating >= 4", "rating", is::greater_equal, 4},
+                         {"Quantity < 0", "Quantity", is::less, 0},
+                         {"a<=-1.5e3", "a", is::less_equal, -1500},
+                         {"a == 1", "a", is::equal, 1},
+                         {"a = 1", "a", is::equal, 1},
+                         {"a != 0", "a", is::not_equal, 0},
+                         {"Unit Price > 3", "Unit Price", is::greater, 3},
+                         {"3 > 0", "3", is::greater, 0}};
+  for (const auto& one : cases) {
+    const job made = good(file_job, {std::string("source.label=\"") + one.text + "\""});
+    EXPECT_EQ(made.source.label.column, one.column) << one.text;
+    EXPECT_EQ(made.source.label.is, one.meaning) << one.text;
+    EXPECT_EQ(made.source.label.threshold, one.threshold) << one.text;
+  }
+  for (const char* wrong : {"rating",
+                            "rating >=",
+                            ">= 4",
+                            "rating >= four",
+                            "rating >= nan",
+                            "rating >< 3",
+                            "a > 1 2"}) {
+    EXPECT_THAT(failure(file_job, {std::string("source.label=") + wrong}),
+                HasSubstr("--set source.label"))
+        << wrong;
+  }
+}
+
+TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
+  struct wrong {
+    const char* set;
+    const char* says;
+  };
+  const wrong cases[] = {
+      {"shards.count=0", "shards.count = 0: accepted is a whole number, 1 … 1024"},
+      {"shards.count=1025", "shards.count = 1025: accepted is"},
+      {"model.dim=1024", "model.dim = 1024: accepted is a whole number, 1 … 1023"},
+      {"model.dim=0", "model.dim = 0: accepted is"},
+      {"model.arch=fn", "model.arch = \"fn\": accepted is \"lr\" | \"fm\" | \"count\""},
+      {"train.batch_max=0", "train.batch_max = 0: accepted is"},
+      {"train.batch_wait=1", "train.batch_wait = 1: accepted is a duration"},
+      {"train.in_flight=0", "train.in_flight = 0"},
+      {"train.staleness=-1", "train.staleness = -1"},
+      {"train.push=int4", "\"int8\" | \"fp32\""},
+      {"train.freeze_at=1.5", "train.freeze_at = 1.5: accepted is a number, 0.0 … 1.0"},
+      {"durability.log=sync", "\"none\" | \"os\" | \"fsync\""},
+      {"server.listen=tcp://0.0.0.0:7411", "not loopback"},
+      {"server.listen=tcp://127.0.0.1:70000", "the port is a number"},
+      {"source.uri=http://x/y", "accepted is file:///path"},
+      {"source.uri=generate:plantde", "generate:planted | generate:planted_drift"},
+      {"source.name=a b", "letters, digits"},
+      {"job.name=", "letters, digits"},
+      {"source.separator=", "1 … 8 bytes"},
+      {"source.sort=time", "needs source.time"},
+      {"source.time_format=%Q", "source.time_format"},
+      {"features.user.column=0", "counted from 1"},
+      {"features.user.transform=log1p", "needs kind = \"float\""},
+      {"features.user.kind=string", "\"id\" | \"float\""},
+      {"features.user.bucket_width=2", "needs transform = \"bucket\""},
+      {"tables.embedding.optimizer.lr=-1", "tables.embedding.optimizer.lr = -1: accepted is"},
+      {"tables.embedding.optimizer.kind=add", "\"adagrad\" | \"sgd\""},
+      {"tables.bias.optimizer.first_lr=1", "unknown key tables.bias.optimizer.first_lr"},
+      {"train.batchmax=4", "unknown key train.batchmax; did you mean train.batch_max?"},
+  };
+  for (const auto& one : cases) {
+    EXPECT_THAT(failure(file_job, {one.set}), HasSubstr(one.says)) << one.set;
+    EXPECT_THAT(failure(file_job, {one.set}), HasSubstr("--set ")) << one.set;
+  }
+  EXPECT_THAT(failure(std::string(file_job) + "[train]\nbatch_max = 70000\n"),
+              testing::StartsWith("job.toml:9: train.batch_max"));
+}
+
+TEST(JobFile, FloatFeaturesTakeTransformsWithBucketLast) {
+  const job made = good(file_job,
+                        {"features.price.kind=float",
+                         "features.price.transform=[\"log1p\", \"bucket\"]",
+                         "features.price.bucket_width=0.5",
+                         "features.price.column=7"});
+  const auto& price = made.source.features[2];
+  EXPECT_EQ(price.column, "7");
+  EXPECT_THAT(price.transforms,
+              testing::ElementsAre(worker::transform::log1p, worker::transform::bucket));
+  EXPECT_EQ(price.bucket_width, 0.5);
+  for (const char* wrong : {"[\"bucket\", \"log1p\"]", "[\"bucket\", \"bucket\"]", "sqrt", "3"}) {
+    EXPECT_THAT(
+        failure(file_job,
+                {"features.user.kind=float", std::string("features.user.transform=") + wrong}),
+        HasSubstr("features.user.transform"))
+        << wrong;
+  }
+}
+
+TEST(JobFile, ColumnsAreCheckedWhereTheyAreKnown) {
+  const std::string named = "source.columns=[\"user\", \"ad\", \"click\"]";
+  good(file_job, {"source.header=false", named});
+  good(file_job, {"source.header=false", named, "source.label=3 > 0", "features.user.column=1"});
+  good(file_job,
+       {"source.header=false",
+        "source.label=3 > 0",
+        "features.user.column=1",
+        "features.ad.column=2"});
+  EXPECT_THAT(
+      failure(file_job, {"source.header=false", "source.columns=[\"usr\", \"ad\", \"click\"]"}),
+      HasSubstr("no such column 'user' among the 3 of source.columns; did you mean 'usr'?"));
+  EXPECT_THAT(failure(file_job, {"source.header=false", named, "source.label=4 > 0"}),
+              HasSubstr("no such column '4'"));
+  EXPECT_THAT(failure(file_job, {"source.header=false"}), HasSubstr("no column has a name"));
+  EXPECT_THAT(failure(file_job, {"source.columns=[\"a\", \"a\"]"}),
+              HasSubstr("'a' is there twice"));
+}
+
+TEST(JobFile, SeparatorsComeFromTheFormatOrByName) {
+  EXPECT_EQ(good(file_job, {"source.format=tsv"}).source.separator, "\t");
+  EXPECT_FALSE(good(file_job, {"source.format=tsv"}).source.quotes);
+  EXPECT_EQ(good(file_job, {"source.separator=tab"}).source.separator, "\t");
+  EXPECT_EQ(good(file_job, {"source.separator=\\t"}).source.separator, "\t");
+  EXPECT_EQ(good(file_job, {"source.separator=::"}).source.separator, "::");
+}
+
+TEST(JobFile, MissingPartsSayWhatToWrite) {
+  EXPECT_THAT(failure(""), HasSubstr("job.name is missing"));
+  EXPECT_THAT(failure("[job]\nname = \"a\"\n"), HasSubstr("source.uri is missing"));
+  EXPECT_THAT(failure("[job]\nname = \"a\"\n[source]\nuri = \"x.csv\"\n"),
+              HasSubstr("such as \"rating >= 4\""));
+  EXPECT_THAT(failure("[job]\nname = \"a\"\n[source]\nuri = \"x.csv\"\nlabel = \"a > 0\"\n"),
+              HasSubstr("[features.NAME]"));
+  EXPECT_THAT(failure("[job\nname = 1"), HasSubstr("not TOML"));
+}
+
+TEST(JobFile, TheResolvedTextIsTheSameJob) {
+  std::vector<std::string> texts{std::string(file_job) + "[train]\nstaleness = 3\n", generated_job};
+  for (const auto& entry : fs::directory_iterator(source_root / "deploy/config")) {
+    if (entry.path().extension() == ".toml") texts.push_back(read_file(entry.path()));
+  }
+  ASSERT_GE(texts.size(), 7U);
+  for (const auto& text : texts) {
+    const job made = good(text);
+    const job again = good(made.text);
+    EXPECT_EQ(again.text, made.text);
+    EXPECT_EQ(again.schema, made.schema);
+    EXPECT_EQ(again.model, made.model);
+    EXPECT_EQ(again.train.staleness_max, made.train.staleness_max);
+    EXPECT_EQ(again.source.separator, made.source.separator);
+    ASSERT_EQ(again.source.features.size(), made.source.features.size());
+    for (std::size_t i = 0; i < made.source.features.size(); ++i) {
+      EXPECT_EQ(again.source.features[i].name, made.source.features[i].name);
+      EXPECT_EQ(again.source.features[i].transforms, made.source.features[i].transforms);
+    }
+  }
+}
+
+TEST(JobFile, ShippedJobsSayWhatTheIssueAsks) {
+  const auto load = [](const char* file) {
+    auto made = load_job(source_root / "deploy/config" / file, {});
+    EXPECT_TRUE(made.ok()) << (made.ok() ? "" : describe(made.error()));
+    return made.ok() ? std::move(*made) : job{};
+  };
+  const job movielens = load("movielens.toml");
+  EXPECT_EQ(movielens.train.batch_max, 4U);
+  EXPECT_EQ(movielens.train.in_flight, 1U);
+  EXPECT_EQ(movielens.pace_duration_ns, 20'000'000'000U);
+  EXPECT_EQ(movielens.durability.log, schemas::log_mode::os);
+  EXPECT_TRUE(movielens.source.sort_by_time);
+  EXPECT_EQ(movielens.source.separator, "\t");
+  const job criteo = load("criteo.toml");
+  EXPECT_EQ(criteo.source.columns.size(), 40U);
+  EXPECT_EQ(criteo.source.features.size(), 39U);
+  EXPECT_EQ(criteo.train.freeze_at, 0.75);
+  EXPECT_EQ(load("online_retail.toml").source.features.size(), 4U);
+  EXPECT_EQ(load("planted.toml").source.generate, worker::generator::planted);
+  EXPECT_EQ(load("planted_drift.toml").source.generate, worker::generator::planted_drift);
+}
+
+TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
+  const std::string page = read_file(source_root / "docs/job-file.md");
+  const std::string text =
+      good(std::string(file_job) +
+           "kind = \"float\"\ntransform = \"bucket\"\n[train]\nstaleness = 3\n")
+          .text;
+  std::istringstream lines(text);
+  std::string section;
+  int keys = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("[")) section = line.substr(1, line.size() - 2);
+    const auto equals = line.find(" = ");
+    if (line.starts_with("[") || equals == std::string::npos) continue;
+    std::string key = line.substr(0, equals);
+    for (const std::string part : {"optimizer", "init"}) {
+      if (section.ends_with("." + part)) key = part + "." + key;
+    }
+    EXPECT_THAT(page, HasSubstr("| `" + key + "` |")) << section;
+    ++keys;
+  }
+  EXPECT_GE(keys, 40);
+  std::istringstream rows(page);
+  for (std::string row; std::getline(rows, row);) {
+    if (!row.starts_with("| `")) continue;
+    const std::string key = row.substr(3, row.find('`', 3) - 3);
+    const std::string last = key.substr(key.rfind('.') + 1);
+    EXPECT_THAT(text, HasSubstr("\n" + last + " = ")) << "documented, but no such key: " << key;
+  }
+}
+
+TEST(JobFile, TheFileItselfMayBeMissing) {
+  const auto missing = load_job("/nonexistent/job.toml", {});
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().code, errc::not_found);
+  EXPECT_THAT(missing.error().detail, HasSubstr("/nonexistent/job.toml"));
+  EXPECT_FALSE(load_job(fs::temp_directory_path(), {}).ok());
+}
+
+TEST(Check, ReadsTheFirstRowsAndSaysWhatWouldRun) {
+  std::string rows = "user,ad,click\n";
+  for (int i = 0; i < 1500; ++i)
+    rows +=
+        "u" + std::to_string(i % 7) + ",a" + std::to_string(i % 3) + (i % 4 == 0 ? ",1\n" : ",0\n");
+  rows.insert(rows.find("u3"), "short,row\n");
+  const scratch_file file(rows);
+  const job made = good(file_job, {"source.uri=" + file.path.string()});
+  const auto said = check_job(made, false);
+  ASSERT_TRUE(said.ok()) << describe(said.error());
+  EXPECT_THAT(*said, HasSubstr("first 1000 read: 999 good"));
+  EXPECT_THAT(*said, HasSubstr("1 bad; first: "));
+  EXPECT_THAT(*said, HasSubstr("features  2: user, ad"));
+  EXPECT_THAT(*said, HasSubstr("model     fm, dim 8"));
+  const auto json = check_job(made, true);
+  ASSERT_TRUE(json.ok());
+  EXPECT_THAT(*json, HasSubstr("\"rows_read\":1000,\"rows_good\":999,\"rows_bad\":1"));
+  EXPECT_THAT(*json, Not(HasSubstr("\n")));
+}
+
+TEST(Check, AWrongColumnAMissingFileAndAnEmptyOneAreToldApart) {
+  const scratch_file file("user,item,click\n1,2,1\n");
+  const auto wrong = check_job(good(file_job, {"source.uri=" + file.path.string()}), false);
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_EQ(wrong.error().code, errc::bad_config);
+  EXPECT_THAT(wrong.error().detail, HasSubstr("'ad'"));
+  const auto missing = check_job(good(file_job, {"source.uri=/nonexistent/rows.csv"}), false);
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().code, errc::not_found);
+  const scratch_file empty("user,ad,click\n");
+  const auto none = check_job(good(file_job, {"source.uri=" + empty.path.string()}), false);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code, errc::bad_input);
+}
+
+TEST(Check, AGeneratedStreamNeedsNoFile) {
+  const auto said = check_job(good(generated_job), false);
+  ASSERT_TRUE(said.ok()) << describe(said.error());
+  EXPECT_THAT(*said, HasSubstr("generate:planted, 1000000 rows"));
+}
+
+TEST(Check, ShippedJobsFitTheirData) {
+  const char* folder = std::getenv("HEADRACE_DATA");
+  if (folder == nullptr) GTEST_SKIP() << "HEADRACE_DATA is not set";
+  const std::tuple<const char*, const char*, std::vector<std::string>> cases[] = {
+      {"movielens.toml", "local-only/movielens-100k/ml-100k.inter", {"source.header=true"}},
+      {"criteo.toml", "local-only/criteo-ctr-60k/criteo_60k.tsv.zst", {}},
+      {"online_retail.toml", "open/online-retail/online_retail.csv.zst", {}},
+  };
+  for (const auto& [config, data, more] : cases) {
+    const fs::path file = fs::path(folder) / data;
+    if (!fs::exists(file)) GTEST_SKIP() << file << " is not there";
+    auto overrides = more;
+    overrides.push_back("source.uri=file://" + file.string());
+    const auto made = load_job(source_root / "deploy/config" / config, overrides);
+    ASSERT_TRUE(made.ok()) << describe(made.error());
+    const auto said = check_job(*made, false);
+    ASSERT_TRUE(said.ok()) << describe(said.error());
+    EXPECT_THAT(*said, HasSubstr(", 0 bad")) << *said;
+  }
+}
+
+}  // namespace
+}  // namespace headrace::cli

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "cli/job_file.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace headrace::cli {
+
+/// Flags that every verb with a job file has; each is also a key of the file.
+struct job_flags {
+  std::filesystem::path file;
+  std::vector<std::string> overrides;  // --set a.b=value
+  std::optional<double> freeze_at;
+  std::string speed = "job";           // job: as `source.duration` says; max: as fast as it is read
+  bool print_config = false;
+
+  /// Registers the job file and the flags above on a subcommand.
+  void add_to(CLI::App& verb);
+  /// `--set`s and the other flags as overrides.
+  std::vector<std::string> all_overrides() const;
+  /// Fails: bad_config.
+  result<job> load() const;
+};
+
+}  // namespace headrace::cli

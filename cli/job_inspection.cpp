@@ -1,0 +1,189 @@
+#include "cli/job_inspection.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <utility>
+
+#include "storage/file_io.hpp"
+#include "storage/rocks_row_store.hpp"
+#include "storage/segment_log.hpp"
+
+namespace headrace::cli {
+namespace {
+
+/// Follows the chains of one shard's log: one for each (source, lane).
+class chain_audit {
+ public:
+  void see(const schemas::push_section& section) {
+    batch_number& end = ends_[{schemas::to_string(section.source), section.lane}];
+    if (section.batch <= end) {
+      ++duplicates_;
+    } else {
+      if (section.prev != end) ++gaps_;
+      end = section.batch;
+    }
+  }
+  std::uint64_t gaps() const { return gaps_; }
+  std::uint64_t duplicates() const { return duplicates_; }
+  using chain_name = std::pair<std::string, schemas::lane>;
+  const std::map<chain_name, batch_number>& ends() const { return ends_; }
+
+ private:
+  std::map<chain_name, batch_number> ends_;
+  std::uint64_t gaps_ = 0;
+  std::uint64_t duplicates_ = 0;
+};
+
+/// Sum of the shards' order-free digests, as 32 hexadecimal digits.
+class digest_sum {
+ public:
+  void add(std::uint64_t low, std::uint64_t high) {
+    low_ += low;
+    high_ += high + (low_ < low ? 1 : 0);
+  }
+  std::string text() const {
+    char digits[33];
+    std::snprintf(digits,
+                  sizeof digits,
+                  "%016llx%016llx",
+                  static_cast<unsigned long long>(high_),
+                  static_cast<unsigned long long>(low_));
+    return digits;
+  }
+
+ private:
+  std::uint64_t low_ = 0;
+  std::uint64_t high_ = 0;
+};
+
+bool is_section(storage::record_kind kind) {
+  using storage::record_kind;
+  return kind == record_kind::push || kind == record_kind::advance || kind == record_kind::voided;
+}
+
+}  // namespace
+
+result<job_inspection> job_inspection::open(const std::filesystem::path& state) {
+  job_inspection made;
+  auto folder = storage::job_folder::open_read_only(state);
+  if (!folder) return folder.error();
+  made.folder_ = std::move(*folder);
+  const auto file = state / "job.toml";
+  const auto text = storage::read_text(file);
+  if (!text) return text.error();
+  auto described = parse_job(*text, file.string(), {});
+  if (!described) return described.error();
+  made.job_ = std::move(*described);
+  auto rows = storage::rocks_row_store::open(made.folder_->rows(), true);
+  if (!rows) return rows.error();
+  made.rows_ = std::move(*rows);
+  return made;
+}
+
+result<std::unique_ptr<storage::ordered_log>> job_inspection::open_log(const std::filesystem::path& folder) const {
+  storage::segment_log::options how;
+  how.folder = folder;
+  how.read_only = true;
+  auto log = storage::segment_log::open(std::move(how));
+  if (!log) return log.error();
+  return std::unique_ptr<storage::ordered_log>(std::move(*log));
+}
+
+result<void> job_inspection::read_log(shard_id shard, lsn from, const storage::ordered_log::visitor& visit) const {
+  auto log = open_log(folder_->shard_log(shard));
+  if (!log) return log.error();
+  return (*log)->read_from(from, visit);
+}
+
+result<void> job_inspection::redo_from(lsn from, shard_id shard, ps::shard& into) const {
+  result<void> redone;
+  auto read = read_log(shard, from, [&](const storage::log_record& record) {
+    redone = into.redo(record);
+    return redone.ok();
+  });
+  if (!read) return read;
+  return redone;
+}
+
+result<std::unique_ptr<ps::shard>> job_inspection::live_tables(shard_id shard) const {
+  auto made = std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
+  const auto flushed = made->load(*rows_);
+  if (!flushed) return flushed.error();
+  if (auto redone = redo_from(lsn{flushed->value + 1}, shard, *made); !redone) return redone.error();
+  return made;
+}
+
+result<std::unique_ptr<ps::shard>> job_inspection::replayed_tables(shard_id shard) const {
+  auto made = std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
+  auto log = open_log(folder_->shard_log(shard));
+  if (!log) return log.error();
+  if ((*log)->last().first.value > 1) {
+    return error{errc::not_found,
+                 "log of shard " + std::to_string(shard.value) + " begins at record " +
+                     std::to_string((*log)->last().first.value) + ": it cannot be replayed from its beginning"};
+  }
+  if (auto redone = redo_from(lsn{1}, shard, *made); !redone) return redone.error();
+  return made;
+}
+
+result<std::uint64_t> job_inspection::sealed_batches() const {
+  const auto log = open_log(folder_->sample_log(schemas::to_string({job_.source.name, 1})));
+  if (!log && log.error().code == errc::not_found) return std::uint64_t{0};
+  if (!log) return log.error();
+  return (*log)->last().last.value;
+}
+
+result<job_inspection::digest_report> job_inspection::digest() const {
+  digest_report report;
+  digest_sum tables;
+  digest_sum replayed;
+  digest_sum weights;
+  std::map<chain_audit::chain_name, std::vector<batch_number>> ends;
+  for (std::uint32_t s = 0; s < job_.schema.shards; ++s) {
+    const shard_id shard{s};
+    chain_audit audit;
+    result<void> decoded;
+    auto read = read_log(shard, lsn{1}, [&](const storage::log_record& record) {
+      ++report.records;
+      if (!is_section(record.kind)) return true;
+      if (record.kind == storage::record_kind::voided) ++report.voids;
+      const auto section = schemas::decode_push(record.payload);
+      if (section) {
+        audit.see(*section);
+      } else {
+        decoded = section.error();
+      }
+      return decoded.ok();
+    });
+    if (!read) return read.error();
+    if (!decoded) return decoded.error();
+    report.gaps += audit.gaps();
+    report.duplicates += audit.duplicates();
+    for (const auto& [chain, end] : audit.ends()) ends[chain].push_back(end);
+
+    const auto live = live_tables(shard);
+    if (!live) return live.error();
+    const auto of_live = (*live)->digest();
+    tables.add(of_live.low, of_live.high);
+    weights.add(of_live.weights_low, of_live.weights_high);
+    report.rows += of_live.rows;
+    const auto again = replayed_tables(shard);
+    if (!again) return again.error();
+    const auto of_replay = (*again)->digest();
+    replayed.add(of_replay.low, of_replay.high);
+  }
+  for (const auto& [chain, shards] : ends) {
+    const bool everywhere = shards.size() == job_.schema.shards;
+    if (everywhere) report.batches += std::min_element(shards.begin(), shards.end())->value;
+  }
+  report.tables = tables.text();
+  report.replayed = replayed.text();
+  report.weights = weights.text();
+  const auto sealed = sealed_batches();
+  if (!sealed) return sealed.error();
+  report.sealed = *sealed;
+  return report;
+}
+
+}  // namespace headrace::cli

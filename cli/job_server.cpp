@@ -1,0 +1,168 @@
+#include "cli/job_server.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "base/log.hpp"
+#include "ps/shard/durable_shard.hpp"
+#include "ps/shard/position_state.hpp"
+#include "ps/shard/push_rule.hpp"
+#include "storage/checkpoint_manifest.hpp"
+#include "storage/file_io.hpp"
+#include "storage/rocks_row_store.hpp"
+#include "storage/segment_log.hpp"
+
+namespace headrace::cli {
+
+// Written by the supervisor's thread, read by the command line: the mutex guards `what`.
+struct job_server::failure_slot {
+  mutable std::mutex mutex;
+  std::optional<error> what;
+};
+
+storage::job_identity identity(const job& job) {
+  return {job.name, schemas::fingerprint(job.name, job.schema)};
+}
+
+namespace {
+
+// Opens one shard over its row store and log; runs on the shard actor's thread, once for each incarnation.
+result<std::unique_ptr<ps::durable_shard>> open_shard(const job& job,
+                                                      const storage::job_folder& folder,
+                                                      storage::row_store& rows,
+                                                      const clock& time,
+                                                      shard_id id,
+                                                      ps::durable_shard::delivery deliver) {
+  const auto position = rows.position(id);
+  if (!position) return position.error();
+  storage::segment_log::options how;
+  how.folder = folder.shard_log(id);
+  how.mode = job.durability.log;
+  how.continue_after = position->flushed;
+  auto log = storage::segment_log::open(std::move(how));
+  if (!log) return log.error();
+  ps::shard_limits limits;
+  return ps::durable_shard::open(std::make_unique<ps::shard>(id, job.schema, limits, position->epoch),
+                                 std::move(*log),
+                                 rows,
+                                 time,
+                                 job.durability.log,
+                                 std::move(deliver));
+}
+
+// Smallest and largest watermark over the shards, for each (source, lane) that moved.
+result<void> add_watermarks(std::span<const std::byte> saved, storage::checkpoint_manifest& manifest) {
+  ps::push_rule rule;
+  if (auto loaded = rule.load(saved); !loaded) return loaded;
+  rule.visit([&](const schemas::source_id& source, schemas::lane lane, batch_number batch) {
+    if (batch == batch_number{}) return;
+    const std::string name = schemas::to_string(source);
+    const std::string lane_name = lane == schemas::lane::rows ? "rows" : "dense";
+    for (auto& mark : manifest.watermarks) {
+      if (mark.source != name || mark.lane != lane_name) continue;
+      mark.batch_min = std::min(mark.batch_min, batch);
+      mark.batch_max = std::max(mark.batch_max, batch);
+      return;
+    }
+    manifest.watermarks.push_back({name, lane_name, batch, batch});
+  });
+  return {};
+}
+
+}  // namespace
+
+result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
+                                                      actors::transport_context& context,
+                                                      const job& job,
+                                                      const std::filesystem::path& state,
+                                                      std::vector<std::string> endpoints,
+                                                      const clock& time) {
+  std::unique_ptr<job_server> made(new job_server);
+  made->job_ = job;
+  made->time_ = &time;
+  made->checkpoint_ns_ = time.steady_ns();
+  auto folder = storage::job_folder::open(state, identity(job), storage::job_role::server);
+  if (!folder) return folder.error();
+  made->folder_ = std::move(*folder);
+  // The job as it runs now, for `inspect`; what must not change between runs is in the fingerprint.
+  if (auto kept = storage::replace_file(made->folder_->root() / "job.toml", job.text); !kept) return kept.error();
+  auto rows = storage::rocks_row_store::open(made->folder_->rows());
+  if (!rows) return rows.error();
+  made->rows_ = std::move(*rows);
+  made->failure_ = std::make_shared<failure_slot>();
+
+  actors::server_node::options how;
+  how.endpoints = std::move(endpoints);
+  how.job_fingerprint = made->folder_->job().fingerprint;
+  how.schema = job.schema;
+  how.flush_interval_ms = job.durability.flush_interval_ms;
+  how.opener = [server = made.get()](shard_id id) -> actors::open_shard {
+    return [server, id](ps::durable_shard::delivery deliver) {
+      return open_shard(server->job_, *server->folder_, *server->rows_, *server->time_, id, std::move(deliver));
+    };
+  };
+  how.on_failure = [slot = made->failure_](const error& why) {
+    const std::lock_guard lock(slot->mutex);
+    if (!slot->what) slot->what = why;
+  };
+  auto node = actors::server_node::start(system, context, std::move(how));
+  if (!node) return node.error();
+  made->node_ = std::move(*node);
+  return made;
+}
+
+job_server::~job_server() {
+  if (auto stopped = stop(); !stopped) log_error("server.stop", {{"error", describe(stopped.error())}});
+}
+
+std::optional<error> job_server::failure() const {
+  const std::lock_guard lock(failure_->mutex);
+  return failure_->what;
+}
+
+void job_server::tick() {
+  const std::uint64_t now = time_->steady_ns();
+  if (now - checkpoint_ns_ < job_.durability.flush_interval_ms * 1'000'000) return;
+  checkpoint_ns_ = now;
+  if (auto written = write_checkpoint(); !written) {
+    log_warn("server.checkpoint", {{"error", describe(written.error())}});
+  }
+}
+
+result<void> job_server::stop() {
+  if (std::exchange(stopped_, true) || !node_) return {};
+  node_->stop();
+  return write_checkpoint();
+}
+
+result<void> job_server::write_checkpoint() {
+  storage::checkpoint_manifest manifest;
+  manifest.job = job_.name;
+  manifest.fingerprint = folder_->job().fingerprint;
+  manifest.schema_version = job_.schema.version;
+  manifest.written_ms = time_->now_ms();
+  for (std::uint32_t s = 0; s < job_.schema.shards; ++s) {
+    const auto position = rows_->position(shard_id{s});
+    if (!position) return position.error();
+    if (position->flushed == lsn{}) {
+      storage::checkpoint_manifest::shard empty;
+      empty.id = shard_id{s};
+      manifest.shards.push_back(empty);
+      continue;
+    }
+    const auto state = ps::decode_position_state(position->state, shard_id{s});
+    if (!state) return state.error();
+    manifest.shards.push_back({.id = shard_id{s},
+                               .flushed = position->flushed,
+                               .epoch = position->epoch,
+                               .version = state->version,
+                               .rows = state->rows});
+    if (auto added = add_watermarks(state->watermarks, manifest); !added) return added;
+  }
+  return storage::write_manifest(folder_->checkpoint(), manifest);
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <caf/fwd.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "actors/control_client.hpp"
+#include "actors/progress_board.hpp"
+#include "actors/transport/context.hpp"
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "cli/job_file.hpp"
+#include "storage/job_folder.hpp"
+
+namespace headrace::cli {
+
+/// The training half of a job in this process: source, sample log, worker and ingest actors, connected to the
+/// server node at one endpoint. Goes on by itself where an earlier run of the state folder ended.
+class job_worker {
+ public:
+  struct options {
+    std::string endpoint;
+    std::filesystem::path state;
+    std::optional<std::filesystem::path> predictions;  // file for `--predictions`
+  };
+  /// Fails: unavailable (no server), wrong_job, in_use, corrupt, not_found, bad_config, bad_input, io_error; in one line.
+  static result<std::unique_ptr<job_worker>> start(caf::actor_system& system,
+                                                   actors::transport_context& context,
+                                                   const job& job,
+                                                   options how,
+                                                   const clock& time);
+  ~job_worker();
+
+  /// An earlier run had trained every batch of the source: nothing was started.
+  bool nothing_new() const { return nothing_new_; }
+  bool resumed() const { return resumed_; }
+  /// Figures as of the start of this run, to tell what it added.
+  const actors::progress& before() const { return before_; }
+  actors::progress_board& board() { return *board_; }
+  const storage::job_folder& folder() const { return *folder_; }
+  std::uint64_t records() const { return records_; }
+
+  /// Rows and memory of all shards, asked from the server. Fails: unavailable.
+  struct table_counts {
+    std::uint64_t rows = 0;
+    std::uint64_t bytes = 0;
+  };
+  result<table_counts> count_tables();
+
+  /// Seals what is held and reads no more; the board ends when everything in flight was acknowledged.
+  void finish_early();
+  /// Ends the actors, however far they are. Idempotent; called by the destructor.
+  void stop();
+
+ private:
+  struct actors_held;
+  job_worker() = default;
+  result<batch_number> ask_where_to_begin(const clock& time);
+  result<void> spawn(caf::actor_system& system, actors::transport_context& context, options how, const clock& time);
+
+  job job_;
+  std::unique_ptr<storage::job_folder> folder_;
+  std::unique_ptr<actors::control_client> control_;
+  std::shared_ptr<actors::progress_board> board_;
+  std::unique_ptr<actors_held> held_;
+  std::vector<batch_number> watermarks_;
+  actors::progress before_;
+  std::uint64_t records_ = 0;
+  bool nothing_new_ = false;
+  bool resumed_ = false;
+};
+
+}  // namespace headrace::cli

@@ -1,0 +1,44 @@
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <exception>
+
+#include "cli/verbs.hpp"
+
+namespace headrace::cli {
+namespace {
+
+int run(int argc, char** argv) {
+  stop_signals signals;  // before any thread exists
+  verb_context context{signals};
+  CLI::App app{"Headrace: a parameter server for online learning. Events stream in, models learn at once."};
+  app.set_version_flag("--version", "headrace " HEADRACE_VERSION);
+  app.require_subcommand(1);
+  add_demo(app, context);
+  add_run(app, context);
+  add_server(app, context);
+  add_worker(app, context);
+  add_check(app, context);
+  add_inspect(app, context);
+  add_bench(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& failure) {
+    const bool asked = failure.get_exit_code() == 0;  // --help, --version
+    app.exit(failure);
+    return asked ? exit_done : exit_usage;
+  }
+  return context.status;
+}
+
+}  // namespace
+}  // namespace headrace::cli
+
+int main(int argc, char** argv) {
+  try {
+    return headrace::cli::run(argc, argv);
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "headrace: stopped by an unexpected failure: %s\n", failure.what());
+    return headrace::cli::exit_failed;
+  }
+}

@@ -1,0 +1,60 @@
+#include "cli/run_job.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "actors/system_config.hpp"
+#include "cli/job_server.hpp"
+#include "cli/job_worker.hpp"
+#include "cli/watch_run.hpp"
+#include "storage/file_io.hpp"
+
+namespace headrace::cli {
+namespace {
+
+constexpr const char* in_process = "inproc://shards";
+
+}  // namespace
+
+bool on_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
+
+void print_nothing_new(const std::filesystem::path& figures, bool json) {
+  const auto last = storage::read_text(figures);
+  if (!json) std::fputs("nothing new: every event of the source was learned before; the last figures:\n", stdout);
+  if (last) std::fputs(last->c_str(), stdout);
+}
+
+int run_job(const job& job, const run_options& how, verb_context& context) {
+  const system_clock time;
+  actors::system_config config;
+  caf::actor_system system(config);
+  actors::transport_context transport;
+  auto server = job_server::start(system, transport, job, how.state, {in_process}, time);
+  if (!server) return report_error(server.error());
+  auto worker = job_worker::start(system, transport, job, {in_process, how.state, how.predictions}, time);
+  if (!worker) {
+    // A shard that could not open says more than the worker that got no answer from it.
+    const auto cause = (*server)->failure();
+    return report_error(cause.value_or(worker.error()));
+  }
+  if ((*worker)->nothing_new()) {
+    print_nothing_new((*worker)->folder().figures(), how.json);
+    return exit_done;
+  }
+  watch_options watch;
+  watch.data = how.data;
+  watch.table = !how.json && on_terminal();
+  auto made = watch_run(**worker, server->get(), job, watch, context.signals, time);
+  (*worker)->stop();
+  const auto stopped = (*server)->stop();
+  if (!made) return report_error(made.error());
+  if (!stopped) return report_error(stopped.error());
+  made->notes.insert(made->notes.end(), how.notes.begin(), how.notes.end());
+  std::fputs(how.json ? (to_json(*made) + "\n").c_str() : to_summary(*made).c_str(), stdout);
+  return exit_done;
+}
+
+}  // namespace headrace::cli

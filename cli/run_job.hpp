@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "cli/job_file.hpp"
+#include "cli/verbs.hpp"
+
+namespace headrace::cli {
+
+/// A whole job in this process: what `run` and `demo` do once they know job and folder.
+struct run_options {
+  std::filesystem::path state;
+  std::string data;  // where the events come from, for the result
+  std::optional<std::filesystem::path> predictions;
+  bool json = false;
+  std::vector<std::string> notes;
+};
+
+/// Starts server and worker, watches them to the end, prints the result; returns the exit code. A finished
+/// source is "nothing new": the last figures and 0.
+int run_job(const job& job, const run_options& how, verb_context& context);
+
+/// Prints the result of a run that had nothing to do.
+void print_nothing_new(const std::filesystem::path& figures, bool json);
+/// True when standard output is a terminal.
+bool on_terminal();
+
+}  // namespace headrace::cli

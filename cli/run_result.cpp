@@ -1,0 +1,149 @@
+#include "cli/run_result.hpp"
+
+#include <cstdio>
+#include <fstream>
+
+#include "base/json_line.hpp"
+
+namespace headrace::cli {
+namespace {
+
+std::optional<double> when(bool measured, double value) {
+  return measured ? std::optional(value) : std::nullopt;
+}
+
+std::optional<double> rate(const run_result& r) {
+  return when(r.samples_this_run > 0 && r.seconds > 0, static_cast<double>(r.samples_this_run) / r.seconds);
+}
+
+std::optional<double> push_bytes_per_sample(const run_result& r) {
+  return when(r.samples_this_run > 0,
+              static_cast<double>(r.push_bytes_this_run) / static_cast<double>(r.samples_this_run));
+}
+
+std::vector<std::string> all_notes(const run_result& r) {
+  auto notes = r.notes;
+  const auto& f = r.figures;
+  if (r.samples_this_run == 0) {
+    notes.emplace_back("samples_per_second, push_bytes_per_sample: this run learned nothing new");
+  }
+  if (r.paced) {
+    notes.emplace_back("samples_per_second_unpaced: events came at an even rate; --speed max measures it");
+  }
+  if (f.samples == 0) notes.emplace_back("auc, logloss: no sample was scored");
+  if (f.second_half_samples == 0) notes.emplace_back("auc_second_half: the stream did not reach its second half");
+  if (f.frozen_second_half_samples == 0) {
+    notes.emplace_back("auc_frozen_second_half: the stream ended before the twin was frozen or right then");
+  } else if (f.frozen_second_half_samples * 1'000 < f.second_half_samples * 999) {
+    notes.push_back("auc_frozen_second_half: over the " + std::to_string(f.frozen_second_half_samples) +
+                    " samples since the freeze, not the whole second half; compare with auc_after_freeze");
+  }
+  if (f.batches_missed > 0) {
+    notes.push_back(std::to_string(f.batches_missed) +
+                    " batches were learned before a kill but their scores were not kept; they are in no figure");
+  }
+  return notes;
+}
+
+}  // namespace
+
+std::string to_json(const run_result& r) {
+  const auto& f = r.figures;
+  const bool tail = f.tail_samples > 0;
+  json_line line;
+  line.add("job", r.job)
+      .add("samples", f.samples)
+      .add("samples_per_second", rate(r))
+      .add("samples_per_second_unpaced", r.paced ? std::nullopt : rate(r))
+      .add("auc", when(f.samples > 0, f.auc))
+      .add("auc_second_half", when(f.second_half_samples > 0, f.auc_second_half))
+      .add("auc_frozen_second_half", when(f.frozen_second_half_samples > 0, f.auc_frozen_second_half))
+      .add("logloss", when(f.samples > 0, f.logloss))
+      .add("push_bytes_per_sample", push_bytes_per_sample(r))
+      .add("memory_bytes", r.memory_bytes)
+      .add("data", r.data)
+      .add("freeze_at", r.freeze_at)
+      .add("samples_after_freeze", f.tail_samples)
+      .add("auc_after_freeze", when(tail, f.auc_tail))
+      .add("auc_frozen_after_freeze", when(tail, f.auc_frozen))
+      .add("logloss_after_freeze", when(tail, f.logloss_tail))
+      .add("logloss_frozen_after_freeze", when(tail, f.logloss_frozen))
+      .add("batches", f.batches)
+      .add("rows", r.rows)
+      .add("table_bytes", r.table_bytes)
+      .add("bad_rows", f.bad_rows)
+      .add("voided", f.refused)
+      .add("resent", f.resent)
+      .add("staleness", f.staleness)
+      .add("seconds", r.seconds)
+      .add("log", r.log_mode)
+      .add("interrupted", r.interrupted)
+      .add("resumed", r.resumed)
+      .add("state", r.state);
+  if (r.report.empty()) {
+    line.add_null("report");
+  } else {
+    line.add("report", r.report);
+  }
+  line.begin_array("notes");
+  for (const auto& note : all_notes(r)) line.add_item(note);
+  line.end();
+  return line.text();
+}
+
+namespace {
+
+template <class... Values>
+void print(std::string& out, const char* format, Values... values) {
+  char text[256];
+  std::snprintf(text, sizeof text, format, values...);
+  out += text;
+}
+
+}  // namespace
+
+std::string to_summary(const run_result& r) {
+  const auto& f = r.figures;
+  std::string out;
+  print(out, "\n%llu samples of %s", static_cast<unsigned long long>(f.samples), r.data.c_str());
+  if (const auto speed = rate(r)) print(out, ", %.0f a second%s", *speed, r.paced ? " (paced)" : "");
+  out += r.interrupted ? ", interrupted\n" : "\n";
+  if (f.samples > 0) print(out, "  all            AUC %.4f   logloss %.4f\n", f.auc, f.logloss);
+  if (f.tail_samples > 0) {
+    print(out,
+          "  after %.0f %%     AUC %.4f   logloss %.4f   learning online\n",
+          100 * r.freeze_at,
+          f.auc_tail,
+          f.logloss_tail);
+    print(out,
+          "                 AUC %.4f   logloss %.4f   its twin, frozen at %.0f %%\n",
+          f.auc_frozen,
+          f.logloss_frozen,
+          100 * r.freeze_at);
+  }
+  print(out,
+        "  %llu rows, %.1f MB in tables, %.1f MB resident",
+        static_cast<unsigned long long>(r.rows),
+        static_cast<double>(r.table_bytes) / 1e6,
+        static_cast<double>(r.memory_bytes) / 1e6);
+  if (const auto bytes = push_bytes_per_sample(r)) print(out, ", %.0f bytes pushed a sample", *bytes);
+  out += "\n";
+  if (f.bad_rows > 0) {
+    print(out, "  %llu bad rows left out: ", static_cast<unsigned long long>(f.bad_rows));
+    out += r.refused_by_reason + "\n    first: " + f.first_bad_row + "\n";
+  }
+  for (const auto& note : r.notes) out += "  note: " + note + "\n";
+  if (!r.report.empty()) out += "  report  " + r.report + "\n";
+  out += "  state   " + r.state + "\n";
+  return out;
+}
+
+std::uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t total = 0;
+  std::uint64_t resident = 0;
+  file >> total >> resident;
+  return resident * 4096;
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,455 @@
+#include "cli/svg_chart.hpp"
+
+#include "cli/html_text.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <utility>
+
+namespace headrace::cli {
+namespace {
+
+constexpr std::size_t points_max = 400;  // more than a screen can tell apart
+constexpr double value_max = 1e30;       // beyond it sums of axis arithmetic could overflow
+constexpr double label_gap = 15;         // between two end labels, one line of text
+
+bool is_measured(const chart_point& p) {
+  return std::isfinite(p.x) && p.x >= 0 && p.x <= 1e12 && std::isfinite(p.y) && std::abs(p.y) <= value_max;
+}
+
+std::string print(const char* format, auto... values) {
+  char text[512];
+  std::snprintf(text, sizeof text, format, values...);
+  return text;
+}
+
+struct range {
+  double low = 0;
+  double high = 1;
+  double span() const { return high - low; }
+};
+
+// ---- axes
+
+double round_step(double span, std::size_t wanted) {
+  const double raw = span / static_cast<double>(wanted);
+  const double power = std::pow(10.0, std::floor(std::log10(raw)));
+  for (const double factor : {1.0, 2.0, 5.0}) {
+    if (raw <= factor * power * 1.0001) return factor * power;
+  }
+  return 10 * power;
+}
+
+// The unit that leaves an axis of time with small numbers.
+struct time_unit {
+  double seconds;
+  const char* name;
+};
+
+time_unit unit_for(double seconds) {
+  if (seconds <= 180) return {1, "seconds"};
+  if (seconds <= 3 * 3600.0) return {60, "minutes"};
+  if (seconds <= 3 * 86400.0) return {3600, "hours"};
+  return {86400, "days"};
+}
+
+range values_of(const chart& what) {
+  range all{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
+  for (const auto& line : what.lines) {
+    for (const auto& p : line.points) {
+      if (!is_measured(p)) continue;
+      all.low = std::min(all.low, p.y);
+      all.high = std::max(all.high, p.y);
+    }
+  }
+  return all;
+}
+
+// Wide enough to read: a flat line is not stretched into noise, and no line touches the frame.
+range value_axis(const chart& what, std::size_t ticks) {
+  range axis = values_of(what);
+  if (what.from_zero) axis.low = std::min(axis.low, 0.0);
+  const double span_min = what.format == value_format::ratio ? 0.02 : std::max(1.0, 1e-6 * std::abs(axis.high));
+  if (axis.span() < span_min) {
+    const double more = span_min - axis.span();
+    if (!what.from_zero) axis.low -= more / 2;
+    axis.high += what.from_zero ? more : more / 2;
+  }
+  const double room = 0.06 * axis.span();
+  if (what.from_zero) {
+    const double step = round_step(axis.span(), ticks);
+    axis.high = std::ceil((axis.high + room) / step) * step;
+    if (axis.low < 0) axis.low = std::floor((axis.low - room) / step) * step;
+  } else {
+    axis = {axis.low - room, axis.high + room};
+  }
+  return axis;
+}
+
+range time_axis(const chart& what) {
+  double last = 0;
+  for (const auto& line : what.lines) {
+    for (const auto& p : line.points) {
+      if (is_measured(p)) last = std::max(last, p.x);
+    }
+  }
+  return {0, last > 0 ? last : 1};
+}
+
+int decimals_for(double step) { return std::clamp(static_cast<int>(-std::floor(std::log10(step) + 1e-9)), 0, 9); }
+
+std::string tick_text(double value, double step, value_format format) {
+  switch (format) {
+    case value_format::ratio: return fixed(value, decimals_for(step));
+    case value_format::count: return step < 1 ? fixed(value, decimals_for(step)) : compact(value);
+    case value_format::bytes: break;
+  }
+  if (value == 0) return "0";
+  std::string text = people_bytes(value);
+  if (const auto zeros = text.find(".00 "); zeros != std::string::npos) return text.erase(zeros, 3);
+  if (const auto zero = text.find(".0 "); zero != std::string::npos) return text.erase(zero, 2);
+  if (const auto zero = text.find("0 "); zero != std::string::npos && text.find('.') < zero) text.erase(zero, 1);
+  return text;
+}
+
+// ---- drawing
+
+/// Where values and moments lie in the picture.
+class plot {
+ public:
+  plot(const chart& what, const chart_size& size, std::size_t ticks)
+      : size_(size), x_(time_axis(what)), y_(value_axis(what, ticks)) {}
+
+  double x(double seconds) const { return left() + (seconds - x_.low) / x_.span() * (right() - left()); }
+  double y(double value) const { return bottom() - (value - y_.low) / y_.span() * (bottom() - top()); }
+  double left() const { return 52; }
+  double right() const { return size_.width - 56; }
+  double top() const { return 30; }
+  double bottom() const { return size_.height - 42; }
+  const range& times() const { return x_; }
+  const range& values() const { return y_; }
+
+ private:
+  chart_size size_;
+  range x_;
+  range y_;
+};
+
+const char* css_class(line_look look) {
+  switch (look) {
+    case line_look::strong: return "strong";
+    case line_look::faint: return "faint";
+    case line_look::still: return "still";
+  }
+  return "strong";
+}
+
+std::string draw_value_axis(const chart& what, const plot& at, std::size_t wanted) {
+  std::string out = "<g class=\"axis\">";
+  const auto ticks = round_ticks(at.values().low, at.values().high, wanted);
+  const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : at.values().span();
+  for (const double tick : ticks) {
+    if (what.whole_values && tick != std::floor(tick)) continue;
+    const double y = at.y(tick);
+    const bool base = std::abs(y - at.bottom()) < 0.5;
+    out += print("<path class=\"%s\" d=\"M%.1f %.1fH%.1f\"/>", base ? "base" : "rule", at.left(), y, at.right());
+    out += print("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">", at.left() - 8, y + 4);
+    out += tick_text(tick, step, what.format) + "</text>";
+  }
+  out += print("<text class=\"label\" x=\"%.1f\" y=\"14\">", 2.0) + escape_html(what.y_label) + "</text></g>";
+  return out;
+}
+
+std::string draw_time_axis(const plot& at, const chart_size& size) {
+  const auto unit = unit_for(at.times().high);
+  const auto ticks = round_ticks(0, at.times().high / unit.seconds, size.width > 600 ? 10 : 5);
+  const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
+  std::string out = "<g class=\"axis\">";
+  out += print("<path class=\"base\" d=\"M%.1f %.1fH%.1f\"/>", at.left(), at.bottom(), at.right());
+  for (const double tick : ticks) {
+    const double x = at.x(tick * unit.seconds);
+    out += print("<path class=\"base\" d=\"M%.1f %.1fv4\"/>", x, at.bottom());
+    out += print("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", x, at.bottom() + 18);
+    out += step < 1 ? fixed(tick, decimals_for(step)) : whole(tick);
+    out += "</text>";
+  }
+  out += print("<text class=\"label\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s since the start</text></g>",
+               at.right(),
+               size.height - 6,
+               unit.name);
+  return out;
+}
+
+std::string path_of(const std::vector<chart_point>& points, const plot& at) {
+  std::string path;
+  bool down = false;
+  for (const auto& p : points) {
+    if (!is_measured(p)) {
+      down = false;
+      continue;
+    }
+    path += print("%c%.1f %.1f", down ? 'L' : 'M', at.x(p.x), at.y(p.y));
+    down = true;
+  }
+  return path;
+}
+
+const chart_line* first_with(const chart& what, line_look look) {
+  const auto found = std::find_if(what.lines.begin(), what.lines.end(), [&](const auto& l) { return l.look == look; });
+  return found == what.lines.end() ? nullptr : &*found;
+}
+
+std::string draw_gap(const chart& what, const plot& at) {
+  const auto* upper = first_with(what, line_look::strong);
+  const auto* lower = first_with(what, line_look::still);
+  if (!what.shade_gap || upper == nullptr || lower == nullptr) return {};
+  std::string path;
+  const auto add = [&](const chart_point& p) {
+    if (is_measured(p)) path += print("%c%.1f %.1f", path.empty() ? 'M' : 'L', at.x(p.x), at.y(p.y));
+  };
+  const auto there = thin(upper->points, points_max);
+  const auto back = thin(lower->points, points_max);
+  std::for_each(there.begin(), there.end(), add);
+  std::for_each(back.rbegin(), back.rend(), add);
+  return path.empty() ? path : "<path class=\"gap\" d=\"" + path + "Z\"/>";
+}
+
+std::string draw_mark(const chart& what, const plot& at) {
+  if (!what.mark || !(what.mark->x >= 0 && what.mark->x <= at.times().high)) return {};
+  const double x = at.x(what.mark->x);
+  const bool to_left = x > (at.left() + at.right()) / 2 + 40;
+  std::string out = "<g class=\"mark\">";
+  out += print("<path d=\"M%.1f %.1fV%.1f\"/>", x, at.top() - 4, at.bottom());
+  out += print("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
+               to_left ? x - 6 : x + 6,
+               at.top() + 7,
+               to_left ? "end" : "start");
+  return out + escape_html(what.mark->text) + "</text></g>";
+}
+
+const chart_point* last_value(const chart_line& line) {
+  const auto found = std::find_if(line.points.rbegin(), line.points.rend(), is_measured);
+  return found == line.points.rend() ? nullptr : &*found;
+}
+
+struct end_label {
+  const chart_line* line;
+  chart_point point;
+  double y = 0;
+};
+
+// Pushes labels apart, from the top down and, where the frame ends, back up.
+void spread(std::vector<end_label>& labels, double top, double bottom) {
+  std::sort(labels.begin(), labels.end(), [](const auto& a, const auto& b) { return a.y < b.y; });
+  double next = top;
+  for (auto& label : labels) {
+    label.y = std::max(label.y, next);
+    next = label.y + label_gap;
+  }
+  next = bottom;
+  for (auto label = labels.rbegin(); label != labels.rend(); ++label) {
+    label->y = std::min(label->y, next);
+    next = label->y - label_gap;
+  }
+}
+
+std::string draw_ends(const chart& what, const plot& at) {
+  std::vector<end_label> labels;
+  std::string out;
+  for (const auto& line : what.lines) {
+    const auto* last = last_value(line);
+    if (last == nullptr) continue;
+    if (line.look != line_look::faint || what.lines.size() == 1) labels.push_back({&line, *last, at.y(last->y)});
+    out += print("<circle class=\"%s dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"/>",
+                 css_class(line.look),
+                 at.x(last->x),
+                 at.y(last->y),
+                 line.look == line_look::faint ? "2" : "3.5");
+  }
+  spread(labels, at.top(), at.bottom());
+  for (const auto& label : labels) {
+    out += print("<text class=\"end %s\" x=\"%.1f\" y=\"%.1f\">", css_class(label.line->look), at.right() + 8, label.y + 4);
+    const bool counted = what.format == value_format::count;
+    out += (counted ? compact(label.point.y) : format_value(label.point.y, what.format)) + "</text>";
+  }
+  return out;
+}
+
+// ---- readouts
+
+// The line's point nearest to `x`, if it has one within `reach`.
+const chart_point* nearest(const chart_line& line, double x, double reach) {
+  const auto& points = line.points;
+  const auto after = std::lower_bound(
+      points.begin(), points.end(), x, [](const chart_point& p, double moment) { return p.x < moment; });
+  const chart_point* best = nullptr;
+  const auto consider = [&](const chart_point& p) {
+    if (!is_measured(p) || std::abs(p.x - x) > reach) return;
+    if (best == nullptr || std::abs(p.x - x) < std::abs(best->x - x)) best = &p;
+  };
+  if (after != points.end()) consider(*after);
+  if (after != points.begin()) consider(*(after - 1));
+  return best;
+}
+
+std::vector<double> readout_moments(const chart& what, std::size_t limit) {
+  std::vector<double> all;
+  for (const auto& line : what.lines) {
+    for (const auto& p : line.points) {
+      if (is_measured(p)) all.push_back(p.x);
+    }
+  }
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  if (all.size() <= limit || limit < 2) return all;
+  std::vector<double> chosen;
+  for (std::size_t i = 0; i < limit; ++i) chosen.push_back(all[i * (all.size() - 1) / (limit - 1)]);
+  return chosen;
+}
+
+std::string draw_readout(const chart& what, const plot& at, double moment, double from, double to) {
+  std::string dots;
+  std::string text = people_duration(moment);
+  for (const auto& line : what.lines) {
+    const auto* point = nearest(line, moment, 1e-9 + 1e-6 * at.times().span());
+    if (point == nullptr) continue;
+    dots += print(
+        "<circle class=\"%s dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>", css_class(line.look), at.x(point->x), at.y(point->y));
+    text += "  " + (line.short_name.empty() ? "" : escape_html(line.short_name) + " ");
+    text += format_value(point->y, what.format);
+  }
+  std::string out = "<g class=\"at\">";
+  out += print("<rect x=\"%.1f\" y=\"0\" width=\"%.1f\" height=\"%.1f\"/>", from, to - from, at.bottom());
+  out += print("<path d=\"M%.1f %.1fV%.1f\"/>", at.x(moment), at.top(), at.bottom()) + dots;
+  out += print("<text x=\"%.1f\" y=\"14\" text-anchor=\"end\">", at.right());
+  return out + text + "</text></g>";
+}
+
+std::string draw_readouts(const chart& what, const plot& at, std::size_t limit) {
+  const auto moments = readout_moments(what, limit);
+  std::string out;
+  for (std::size_t i = 0; i < moments.size(); ++i) {
+    const double from = i == 0 ? at.left() : at.x((moments[i - 1] + moments[i]) / 2);
+    const double to = i + 1 == moments.size() ? at.right() : at.x((moments[i] + moments[i + 1]) / 2);
+    out += draw_readout(what, at, moments[i], from, to);
+  }
+  return out;
+}
+
+std::string describe_line(const chart_line& line, value_format format) {
+  const chart_point* first = nullptr;
+  const chart_point* last = nullptr;
+  const chart_point* low = nullptr;
+  const chart_point* high = nullptr;
+  for (const auto& p : line.points) {
+    if (!is_measured(p)) continue;
+    if (first == nullptr) first = low = high = &p;
+    last = &p;
+    if (p.y < low->y) low = &p;
+    if (p.y > high->y) high = &p;
+  }
+  if (first == nullptr) return line.name + ": not measured.";
+  const auto at = [&](const chart_point& p) {
+    return format_value(p.y, format) + " at " + people_duration(p.x);
+  };
+  if (first == last) return line.name + ": " + at(*first) + ".";
+  return line.name + ": from " + at(*first) + " to " + at(*last) + "; lowest " + format_value(low->y, format) +
+         ", highest " + format_value(high->y, format) + ".";
+}
+
+}  // namespace
+
+std::string format_value(double value, value_format format) {
+  switch (format) {
+    case value_format::ratio: return fixed(value, 4);
+    case value_format::count: return whole(value);
+    case value_format::bytes: return people_bytes(value);
+  }
+  return {};
+}
+
+std::vector<double> round_ticks(double low, double high, std::size_t wanted) {
+  std::vector<double> ticks;
+  if (!(high > low) || wanted == 0) return ticks;
+  const double step = round_step(high - low, wanted);
+  const double first = std::ceil(low / step - 1e-6);
+  for (double i = first; i * step <= high + 1e-6 * step && ticks.size() <= 2 * wanted + 2; ++i) {
+    ticks.push_back(i == 0 ? 0 : i * step);
+  }
+  return ticks;
+}
+
+std::vector<chart_point> thin(const std::vector<chart_point>& points, std::size_t limit) {
+  if (points.size() <= limit || limit < 8) return points;
+  const std::size_t stretches = limit / 2;
+  std::vector<std::size_t> kept = {0, points.size() - 1};
+  for (std::size_t s = 0; s < stretches; ++s) {
+    const std::size_t begin = s * points.size() / stretches;
+    const std::size_t end = (s + 1) * points.size() / stretches;
+    std::optional<std::size_t> low;
+    std::optional<std::size_t> high;
+    std::optional<std::size_t> gap;
+    for (std::size_t i = begin; i < end; ++i) {
+      if (!is_measured(points[i])) {
+        if (!gap) gap = i;
+        continue;
+      }
+      if (!low || points[i].y < points[*low].y) low = i;
+      if (!high || points[i].y > points[*high].y) high = i;
+    }
+    for (const auto& i : {low, high, gap}) {
+      if (i) kept.push_back(*i);
+    }
+  }
+  std::sort(kept.begin(), kept.end());
+  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+  std::vector<chart_point> out;
+  out.reserve(kept.size());
+  for (const std::size_t i : kept) out.push_back(points[i]);
+  return out;
+}
+
+bool has_values(const chart& what) {
+  return std::any_of(what.lines.begin(), what.lines.end(), [](const auto& line) { return last_value(line) != nullptr; });
+}
+
+std::string describe_chart(const chart& what) {
+  std::string out;
+  for (const auto& line : what.lines) out += (out.empty() ? "" : " ") + describe_line(line, what.format);
+  if (what.mark) out += " Marked at " + people_duration(what.mark->x) + ": " + what.mark->text + ".";
+  return out;
+}
+
+std::string chart_legend(const chart& what) {
+  std::string out = "<ul class=\"legend\">";
+  for (const auto& line : what.lines) {
+    out += print("<li><svg aria-hidden=\"true\" viewBox=\"0 0 26 10\" width=\"26\" height=\"10\">"
+                 "<path class=\"line %s\" d=\"M1 5H25\"/></svg>",
+                 css_class(line.look)) +
+           escape_html(line.name) + "</li>";
+  }
+  return out + "</ul>";
+}
+
+std::string svg_chart(const chart& what, const chart_size& size) {
+  if (!has_values(what)) return "<p class=\"nothing\">No value was taken: the run ended before its first point.</p>";
+  const std::size_t ticks = size.height > 320 ? 6 : 4;
+  const plot at(what, size, ticks);
+  std::string out = print("<svg class=\"chart %s\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"",
+                          size.css_class,
+                          size.width,
+                          size.height);
+  out += escape_html(what.title) + "\">";
+  out += "<desc>" + escape_html(describe_chart(what)) + "</desc>";
+  out += draw_value_axis(what, at, ticks) + draw_time_axis(at, size) + draw_gap(what, at) + draw_mark(what, at);
+  for (const auto& line : what.lines) {
+    const std::string path = path_of(thin(line.points, points_max), at);
+    if (!path.empty()) out += print("<path class=\"line %s\" d=\"", css_class(line.look)) + path + "\"/>";
+  }
+  return out + draw_ends(what, at) + draw_readouts(what, at, size.readouts_max) + "</svg>";
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,114 @@
+#include "bench/rows64/rows64.hpp"
+#include "cli/verbs.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace headrace::cli {
+namespace {
+
+using bench::rows64_op;
+using bench::rows64_options;
+using bench::rows64_peer;
+using bench::rows64_transport;
+using schemas::log_mode;
+using schemas::optimizer_kind;
+using schemas::value_codec;
+
+/// Words a flag takes, and what each means.
+template <class Value>
+void add_choice(CLI::App& verb,
+                const std::string& flag,
+                Value& into,
+                const std::map<std::string, Value>& words,
+                const std::string& help) {
+  verb.add_option(flag, into, help)
+      ->transform(CLI::CheckedTransformer(words))
+      ->option_text([&words] {
+        std::string text;
+        for (const auto& [word, value] : words) text += (text.empty() ? "" : "|") + word;
+        return text;
+      }());
+}
+
+void add_options(CLI::App& verb, rows64_options& options) {
+  add_choice<rows64_op>(verb,
+                        "--op",
+                        options.op,
+                        {{"push", rows64_op::push}, {"pull", rows64_op::pull}},
+                        "what a request does");
+  add_choice<rows64_transport>(
+      verb,
+      "--transport",
+      options.transport,
+      {{"tcp", rows64_transport::tcp}, {"inproc", rows64_transport::inproc}},
+      "two processes over loopback, or one");
+  add_choice<value_codec>(verb,
+                          "--codec",
+                          options.codec,
+                          {{"fp32", value_codec::fp32}, {"int8", value_codec::int8}},
+                          "how row values travel");
+  add_choice<log_mode>(verb,
+                       "--durable",
+                       options.durable,
+                       {{"none", log_mode::none}, {"os", log_mode::os}, {"fsync", log_mode::fsync}},
+                       "what an acknowledged push survives: nothing, kill -9, a power cut");
+  add_choice<optimizer_kind>(verb,
+                             "--optimizer",
+                             options.optimizer,
+                             {{"add", optimizer_kind::add}, {"adagrad", optimizer_kind::adagrad}},
+                             "what the server does with a push");
+  verb.add_option("--batch", options.batch, "distinct keys of one request")
+      ->check(CLI::Range(1, 65'536));
+  verb.add_option("--depth", options.depth, "requests in flight")->check(CLI::Range(1, 64));
+  verb.add_option(
+      "--dir", options.dir, "folder for the log files, removed at the end; at least 8 GiB free");
+  verb.add_option("--rounds", options.rounds, "rounds, medians of which are reported")
+      ->check(CLI::Range(1, 1'000));
+  verb.add_option("--seconds", options.seconds, "timed part of each point")
+      ->check(CLI::Range(0.05, 60.0));
+  verb.add_option("--shards", options.shards, "shards of our server")->check(CLI::Range(1, 64));
+  verb.add_flag("--json", options.json, "one line of JSON on standard output");
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, verb_context& context) {
+  CLI::App* verb = app.add_subcommand(
+      "bench", "Measures this machine: rows64 pushes and pulls rows of 64 floats");
+  verb->require_subcommand(1);
+  auto options = std::make_shared<rows64_options>();
+
+  CLI::App* rows64 =
+      verb->add_subcommand("rows64", "Rows a second beside an empty handler and a plain server");
+  add_options(*rows64, *options);
+  rows64->callback([options, &context] {
+    context.status = bench::run_bench_rows64(
+        *options,
+        [&context](std::chrono::milliseconds patience) { return context.signals.wait(patience); });
+  });
+
+  CLI::App* client = verb->add_subcommand("rows64-client", "")->group("");
+  add_options(*client, *options);
+  client->add_option("--command", options->command);
+  client->callback([options, &context] { context.status = bench::run_rows64_client(*options); });
+
+  CLI::App* server = verb->add_subcommand("rows64-server", "")->group("");
+  auto peer = std::make_shared<rows64_peer>(rows64_peer::headrace);
+  add_options(*server, *options);
+  add_choice<rows64_peer>(*server,
+                          "--peer",
+                          *peer,
+                          {{"headrace", rows64_peer::headrace},
+                           {"empty", rows64_peer::empty},
+                           {"plain", rows64_peer::plain}},
+                          "");
+  server->callback(
+      [options, peer, &context] { context.status = bench::run_rows64_server(*options, *peer); });
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,61 @@
+#include <caf/actor_system.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <memory>
+
+#include "actors/system_config.hpp"
+#include "cli/job_flags.hpp"
+#include "cli/job_server.hpp"
+#include "cli/state_folder.hpp"
+#include "cli/verbs.hpp"
+
+namespace headrace::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct server_flags : job_flags {
+  std::filesystem::path state;
+  std::string listen;
+};
+
+int serve(const server_flags& flags, verb_context& context) {
+  const auto job = flags.load();
+  if (!job) return report_error(job.error());
+  if (flags.print_config) {
+    std::fputs(job->text.c_str(), stdout);
+    return exit_done;
+  }
+  const system_clock time;
+  actors::system_config config;
+  caf::actor_system system(config);
+  actors::transport_context transport;
+  const auto state = flags.state.empty() ? default_state(job->name) : flags.state;
+  const std::string listen = flags.listen.empty() ? job->listen : flags.listen;
+  auto server = job_server::start(system, transport, *job, state, {listen}, time);
+  if (!server) return report_error(server.error());
+  std::printf("listening on %s, state in %s\n", (*server)->endpoints()[0].c_str(), state.c_str());
+  std::fflush(stdout);
+  while (!context.signals.wait(200ms)) {
+    (*server)->tick();
+    if (const auto failed = (*server)->failure()) return report_error(*failed);
+  }
+  if (auto stopped = (*server)->stop(); !stopped) return report_error(stopped.error());
+  std::fputs("stopped, rows written\n", stdout);
+  return exit_done;
+}
+
+}  // namespace
+
+void add_server(CLI::App& app, verb_context& context) {
+  auto flags = std::make_shared<server_flags>();
+  auto* verb = app.add_subcommand("server", "serve the shards of a job over TCP until Ctrl-C");
+  flags->add_to(*verb);
+  verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
+  verb->add_option("--listen", flags->listen, "loopback address (default: server.listen of the job file)");
+  verb->callback([flags, &context] { context.status = serve(*flags, context); });
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,162 @@
+#include "cli/watch_run.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+#include "base/log.hpp"
+#include "cli/live_table.hpp"
+#include "cli/report.hpp"
+#include "cli/run_series.hpp"
+#include "storage/file_io.hpp"
+
+namespace headrace::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t second_ns = 1'000'000'000;
+constexpr std::uint64_t unpaced_point_ns = 250'000'000;  // a run of a few seconds still gets a curve
+constexpr auto poll_interval = 50ms;
+
+std::string_view log_name(schemas::log_mode mode) {
+  switch (mode) {
+    case schemas::log_mode::none: return "none";
+    case schemas::log_mode::os: return "os";
+    case schemas::log_mode::fsync: return "fsync";
+  }
+  return "unknown";
+}
+
+/// Turns the board's totals into points and rates.
+class run_meter {
+ public:
+  run_meter(job_worker& worker, run_series& series, const clock& time)
+      : worker_(worker),
+        series_(series),
+        time_(time),
+        before_(worker.before()),
+        seconds_before_(series.points().empty() ? 0 : series.points().back().seconds),
+        started_ns_(time.steady_ns()),
+        last_ns_(started_ns_),
+        last_samples_(before_.samples) {}
+
+  const series_point& take() {
+    const actors::progress now = worker_.board().read();
+    const std::uint64_t now_ns = time_.steady_ns();
+    series_point point;
+    point.seconds = seconds_before_ + seconds();
+    point.samples = now.samples;
+    const double passed = static_cast<double>(now_ns - last_ns_) / 1e9;
+    if (passed > 0) point.samples_per_second = static_cast<double>(now.samples - last_samples_) / passed;
+    point.auc = now.auc;
+    point.auc_recent = now.auc_recent;
+    point.logloss = now.logloss;
+    if (now.tail_samples > 0) {
+      point.auc_tail = now.auc_tail;
+      point.auc_frozen = now.auc_frozen;
+    }
+    point.staleness = now.staleness;
+    if (auto counts = worker_.count_tables()) counts_ = *counts;
+    point.rows = counts_.rows;
+    if (now.samples > before_.samples) {
+      point.push_bytes_per_sample =
+          static_cast<double>(now.push_bytes) / static_cast<double>(now.samples - before_.samples);
+    }
+    point.memory_bytes = resident_bytes();
+    last_ns_ = now_ns;
+    last_samples_ = now.samples;
+    series_.add(point);
+    return series_.points().back();
+  }
+
+  std::uint64_t since_last_ns() const { return time_.steady_ns() - last_ns_; }
+  double seconds() const { return static_cast<double>(time_.steady_ns() - started_ns_) / 1e9; }
+  const job_worker::table_counts& counts() const { return counts_; }
+
+ private:
+  job_worker& worker_;
+  run_series& series_;
+  const clock& time_;
+  actors::progress before_;
+  double seconds_before_;
+  std::uint64_t started_ns_;
+  std::uint64_t last_ns_;
+  std::uint64_t last_samples_;
+  job_worker::table_counts counts_;
+};
+
+run_result gather(job_worker& worker, const job& job, const watch_options& how, const run_meter& meter, double seconds) {
+  run_result made;
+  made.figures = worker.board().read();
+  made.job = job.name;
+  made.data = how.data;
+  made.state = worker.folder().root().string();
+  if (how.report) made.report = worker.folder().report().string();
+  made.log_mode = log_name(job.durability.log);
+  made.freeze_at = job.train.freeze_at;
+  made.seconds = seconds;
+  made.samples_this_run = made.figures.samples - worker.before().samples;
+  made.push_bytes_this_run = made.figures.push_bytes;
+  made.paced = job.pace_duration_ns > 0;
+  made.resumed = worker.resumed();
+  made.rows = meter.counts().rows;
+  made.table_bytes = meter.counts().bytes;
+  made.memory_bytes = resident_bytes();
+  made.refused_by_reason = made.figures.bad_row_reasons;
+  return made;
+}
+
+void keep_result(const job_worker& worker, const run_result& made, const run_series& series, bool report) {
+  if (auto kept = storage::replace_file(worker.folder().figures(), to_json(made) + "\n"); !kept) {
+    log_warn("run.figures", {{"error", describe(kept.error())}});
+  }
+  if (!report) return;
+  if (auto written = write_report(worker.folder().report(), made, series.points()); !written) {
+    log_warn("run.report", {{"error", describe(written.error())}});
+  }
+}
+
+}  // namespace
+
+result<run_result> watch_run(job_worker& worker,
+                             job_server* server,
+                             const job& job,
+                             const watch_options& how,
+                             stop_signals& signals,
+                             const clock& time) {
+  auto series = run_series::open(worker.folder().worker() / "series.jsonl");
+  if (!series) return series.error();
+  run_meter meter(worker, *series, time);
+  const std::uint64_t point_ns = job.pace_duration_ns > 0 ? second_ns : unpaced_point_ns;
+  std::uint64_t shown_ns = time.steady_ns();
+  if (how.table) std::fputs(live_head().c_str(), stdout);
+  bool asked_to_stop = false;
+  while (!worker.board().ended()) {
+    if (signals.wait(poll_interval) && !std::exchange(asked_to_stop, true)) worker.finish_early();
+    if (server != nullptr) {
+      server->tick();
+      if (auto failed = server->failure()) {
+        worker.stop();
+        return *failed;
+      }
+    }
+    if (meter.since_last_ns() < point_ns || worker.board().ended()) continue;
+    const series_point& point = meter.take();
+    if (how.table && time.steady_ns() - shown_ns >= second_ns) {
+      shown_ns += second_ns;
+      std::fputs(live_line(point).c_str(), stdout);
+      std::fflush(stdout);
+    }
+  }
+  const double seconds = meter.seconds();
+  const series_point& last = meter.take();
+  if (how.table) std::fputs(live_line(last).c_str(), stdout);
+  run_result made = gather(worker, job, how, meter, seconds);
+  made.interrupted = asked_to_stop;
+  keep_result(worker, made, *series, how.report);
+  if (const auto failed = worker.board().failure()) return *failed;
+  return made;
+}
+
+}  // namespace headrace::cli
