@@ -1,12 +1,30 @@
 #include "worker/batch/sealed_stream.hpp"
 
+#include <algorithm>
 #include <future>
 #include <string>
 #include <utility>
 
 namespace headrace::worker {
+namespace {
 
-sealed_stream::sealed_stream(parts built, const clock& time) : parts_(std::move(built)), time_(time) {}
+constexpr std::size_t logged_samples_max = 65'536;  // read from the log at a time
+
+std::string number(batch_number batch) { return std::to_string(batch.value); }
+
+result<schemas::sample_batch> decoded(const storage::log_record& record) {
+  auto batch = schemas::decode_sample_batch(record.payload);
+  if (!batch) return batch;
+  if (batch->batch.value == record.lsn.value) return batch;
+  return error{errc::corrupt,
+               "sample log: record " + std::to_string(record.lsn.value) + " holds batch " +
+                   number(batch->batch)};
+}
+
+}  // namespace
+
+sealed_stream::sealed_stream(parts built, const clock& time)
+    : parts_(std::move(built)), time_(time) {}
 
 result<void> sealed_stream::open(batch_number first) {
   next_ = first;
@@ -14,18 +32,18 @@ result<void> sealed_stream::open(batch_number first) {
   sealed_ = batch_number{kept.last.value};
   if (sealed_.value + 1 < first.value) {
     return error{errc::corrupt,
-                 "sample log ends at batch " + std::to_string(sealed_.value) + " but the shards have batch " +
+                 "sample log ends at batch " + number(sealed_) + " but the shards have batch " +
                      std::to_string(first.value - 1) + "; restore the state folder from a copy"};
   }
   if (kept.last.value != 0 && first <= sealed_ && first.value < kept.first.value) {
     return error{errc::corrupt,
                  "sample log begins at batch " + std::to_string(kept.first.value) + " but batch " +
-                     std::to_string(first.value) + " is needed; restore the state folder from a copy"};
+                     number(first) + " is needed; restore the state folder from a copy"};
   }
   if (kept.last.value != 0) {
     result<schemas::sample_batch> last = error{errc::corrupt, "sample log lost its last batch"};
     auto read = parts_.log->read_from(kept.last, [&](const storage::log_record& record) {
-      last = schemas::decode_sample_batch(record.payload);
+      last = decoded(record);
       return false;
     });
     if (!read) return read;
@@ -41,87 +59,130 @@ result<void> sealed_stream::open(batch_number first) {
 }
 
 result<sealed_stream::pumped> sealed_stream::next() {
-  if (next_ <= sealed_) {  // logged in an earlier run, or refused space a moment ago
-    result<schemas::sample_batch> logged = error{errc::corrupt, "sample log has a hole"};
-    auto read = parts_.log->read_from(lsn{next_.value}, [&](const storage::log_record& record) {
-      logged = schemas::decode_sample_batch(record.payload);
-      return false;
-    });
-    if (!read) return read.error();
-    if (!logged) return logged.error();
-    next_ = batch_number{next_.value + 1};
-    return pumped{std::make_shared<const schemas::sample_batch>(std::move(*logged)), 0, false};
-  }
-  if (last_sealed_) return pumped{nullptr, 0, true};
-  if (!unsealed_) {
+  result<sample_batch_ptr> batch = sample_batch_ptr{};
+  if (next_ <= sealed_) {  // logged in an earlier run
+    batch = next_logged();
+  } else if (sealing_) {  // refused a moment ago
+    batch = append_sealing();
+  } else if (last_sealed_) {
+    return pumped{nullptr, 0, true};
+  } else {
     auto due = read_due();
     if (!due) return due.error();
-    if (!*due) return pumped{nullptr, due_ns(), source_ended_ || stopping_};
-    unsealed_ = std::move(**due);
+    if (!*due) return pumped{nullptr, wake_ns(), source_ended_ || stopping_};
+    sealing_ = seal(std::move(**due));
+    batch = append_sealing();
   }
-  auto sealed = seal(*unsealed_);
-  if (!sealed) return sealed.error();
-  unsealed_.reset();
+  if (!batch) return batch.error();
   next_ = batch_number{next_.value + 1};
-  return pumped{std::move(*sealed), 0, false};
+  return pumped{std::move(*batch), 0, false};
 }
 
-// Reads events until a batch is full, one that waits is due, or the next event is not due yet.
+// Batch next_ from the log, which is read a run of batches at a time: opening it for each would be
+// quadratic.
+result<sample_batch_ptr> sealed_stream::next_logged() {
+  if (logged_.empty()) {
+    std::optional<error> failed;
+    std::size_t samples = 0;
+    auto read = parts_.log->read_from(lsn{next_.value}, [&](const storage::log_record& record) {
+      auto batch = decoded(record);
+      if (!batch) {
+        failed = batch.error();
+        return false;
+      }
+      samples += batch->samples;
+      logged_.push_back(std::make_shared<const schemas::sample_batch>(std::move(*batch)));
+      return samples < logged_samples_max && logged_.back()->batch < sealed_;
+    });
+    if (!read) return read.error();
+    if (failed && logged_.empty()) return *failed;
+    if (logged_.empty() || logged_.front()->batch != next_) {
+      return error{
+          errc::corrupt,
+          "sample log has no batch " + number(next_) + "; restore the state folder from a copy"};
+    }
+  }
+  sample_batch_ptr first = std::move(logged_.front());
+  logged_.pop_front();
+  return first;
+}
+
+// Reads events until a batch is full, one that waits is due, or the next event is not due yet. When
+// the source fails, what was read before is sealed first.
 result<std::optional<schemas::sample_batch>> sealed_stream::read_due() {
-  while (!source_ended_ && !stopping_) {
+  while (!stopping_) {
     const std::uint64_t now = time_.steady_ns();
     if (parts_.builder.due(now)) break;
-    if (!event_waits_) {
-      auto more = parts_.source->next(event_);
-      if (!more) return more.error();
-      if (!*more) {
-        source_ended_ = true;
-        break;
-      }
-      event_waits_ = true;
-    }
-    if (due_ns() > now) return std::optional<schemas::sample_batch>{};
+    read_ahead();
+    if (source_ended_ || source_failure_) break;
+    if (event_due_ns() > now) return std::optional<schemas::sample_batch>{};
     event_waits_ = false;
-    auto full = parts_.builder.add(event_, parts_.source->position(), now, time_.now_ms());
-    if (full) return full;
+    if (auto full = parts_.builder.add(event_, parts_.source->position(), now, time_.now_ms())) {
+      // Whether this batch is the last one is part of it, so the source is asked before it is
+      // sealed.
+      read_ahead();
+      return full;
+    }
   }
+  if (parts_.builder.empty() && source_failure_ && !stopping_) return *source_failure_;
   return parts_.builder.flush();
 }
 
-// When to look again: the waiting event's due time or the held batch's, whichever is first.
-std::uint64_t sealed_stream::due_ns() const {
-  std::uint64_t at = 0;
-  if (event_waits_ && parts_.pace) {
-    at = started_ns_ + parts_.pace->due_ns(parts_.source->position() - 1 - first_position_);
+// Makes event_ the next event, or notes that there is none, or that the source failed: for good.
+void sealed_stream::read_ahead() {
+  if (event_waits_ || source_ended_ || source_failure_) return;
+  auto more = parts_.source->next(event_);
+  if (!more) {
+    source_failure_ = more.error();
+    return;
   }
-  const auto held = parts_.builder.due_at_ns();
-  if (held && (at == 0 || *held < at)) return *held;
-  return at;
+  event_waits_ = *more;
+  source_ended_ = !*more;
 }
 
-result<sample_batch_ptr> sealed_stream::seal(schemas::sample_batch batch) {
+// When the waiting event may be used; 0 without a pace.
+std::uint64_t sealed_stream::event_due_ns() const {
+  if (!parts_.pace) return 0;
+  return started_ns_ + parts_.pace->due_ns(parts_.source->position() - 1 - first_position_);
+}
+
+// When to look again: the waiting event's due time or the held batch's, whichever is first.
+std::uint64_t sealed_stream::wake_ns() const {
+  const auto held = parts_.builder.due_at_ns();
+  if (!event_waits_) return held.value_or(0);
+  return held ? std::min(*held, event_due_ns()) : event_due_ns();
+}
+
+sealed_stream::sealing sealed_stream::seal(schemas::sample_batch batch) {
   batch.batch = batch_number{sealed_.value + 1};
   batch.prev = sealed_;
-  batch.last = source_ended_ && !event_waits_ && parts_.builder.empty();
-  auto kept = std::make_shared<const schemas::sample_batch>(std::move(batch));
-  storage::log_record record;
-  record.lsn = lsn{kept->batch.value};
-  record.kind = storage::record_kind::sample;
-  record.stamp_ms = time_.now_ms();
-  record.schema_version = kept->schema_version;
-  record.payload = schemas::encode(*kept);
+  batch.last = source_ended_ && parts_.builder.empty();
+  sealing made;
+  made.record.lsn = lsn{batch.batch.value};
+  made.record.kind = storage::record_kind::sample;
+  made.record.stamp_ms = time_.now_ms();
+  made.record.schema_version = batch.schema_version;
+  made.record.payload = schemas::encode(batch);
+  made.batch = std::make_shared<const schemas::sample_batch>(std::move(batch));
+  return made;
+}
+
+// Offers sealing_ to the log; a refusal leaves it there for the next try.
+result<sample_batch_ptr> sealed_stream::append_sealing() {
   std::promise<storage::append_outcome> settled;
-  parts_.log->append(std::span(&record, 1), lsn{sealed_.value}, [&](const storage::append_outcome& outcome) {
-    settled.set_value(outcome);
-  });
+  parts_.log->append(std::span(&sealing_->record, 1),
+                     lsn{sealed_.value},
+                     [&](const storage::append_outcome& outcome) { settled.set_value(outcome); });
   const auto outcome = settled.get_future().get();
   if (outcome.state != storage::append_state::committed) {
-    const errc code = outcome.state == storage::append_state::refused ? errc::disk_full : errc::io_error;
+    const errc code = outcome.code == errc::ok ? errc::io_error : outcome.code;
     return error{code, "sample log: " + outcome.detail};
   }
-  sealed_ = kept->batch;
-  last_sealed_ = kept->last;
-  return kept;
+  sample_batch_ptr sealed = std::move(sealing_->batch);
+  sealing_.reset();
+  sealed_ = sealed->batch;
+  last_sealed_ = sealed->last;
+  return sealed;
 }
 
 void sealed_stream::finish_early() { stopping_ = true; }

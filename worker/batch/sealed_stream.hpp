@@ -1,10 +1,5 @@
 #pragma once
 
-#include <cstdint>
-#include <deque>
-#include <memory>
-#include <optional>
-
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "schemas/sample.hpp"
@@ -13,16 +8,23 @@
 #include "worker/batch/pacer.hpp"
 #include "worker/ingest/event_source.hpp"
 
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+
 namespace headrace::worker {
 
 using sample_batch_ptr = std::shared_ptr<const schemas::sample_batch>;
 
-/// From a source to sealed batches in the sample log: reads events when they are due, seals them, appends each
-/// batch, and only then gives it out. After a restart it first gives out the logged batches the
-/// shards have not all seen, then goes on with the source where the last sealed batch ended, so
-/// that a batch never has two contents.
+/// From a source to sealed batches in the sample log: reads events when they are due, seals them,
+/// appends each batch, and only then gives it out. After a restart it first gives out the logged
+/// batches the shards have not all seen, then goes on with the source where the last sealed batch
+/// ended, so that a batch never has two contents.
 ///
-/// One thread (the ingest actor's); `next` may block on the disk.
+/// A batch is marked `last` when the source has no event behind it (one event is read ahead to
+/// know); a stream that is finished early has no last batch, and can go on later. One thread (the
+/// ingest actor's); `next` may block on the disk.
 class sealed_stream {
  public:
   struct parts {
@@ -37,12 +39,15 @@ class sealed_stream {
   result<void> open(batch_number first);
 
   struct pumped {
-    sample_batch_ptr batch;       // null: nothing ready
-    std::uint64_t wake_ns = 0;    // when to ask again if nothing is ready; steady clock
-    bool finished = false;        // every batch was given out
+    sample_batch_ptr batch;     // null: nothing ready
+    std::uint64_t wake_ns = 0;  // when to ask again if nothing is ready; steady clock
+    bool finished = false;      // every batch was given out
   };
-  /// The next batch. Fails: bad_input (too many bad rows), io_error, disk_full (ask again later: nothing is lost).
+  /// The next batch. Fails: bad_input (too many bad rows), io_error, disk_full (ask again later:
+  /// nothing is lost).
   result<pumped> next();
+  /// After `open`: the source's last batch was sealed and given out, in this run or an earlier one.
+  bool finished() const { return last_sealed_ && sealed_ < next_; }
   /// Seals what is held and reads no more.
   void finish_early();
   /// Forgets logged batches below `through`: every shard has them.
@@ -55,22 +60,36 @@ class sealed_stream {
   const event_source& source() const { return *parts_.source; }
 
  private:
-  result<sample_batch_ptr> seal(schemas::sample_batch batch);
+  /// A batch on its way into the log. Until the log says that it is there, the same bytes are
+  /// offered.
+  struct sealing {
+    sample_batch_ptr batch;
+    storage::log_record record;
+  };
+
+  result<sample_batch_ptr> next_logged();
   result<std::optional<schemas::sample_batch>> read_due();
-  std::uint64_t due_ns() const;
+  void read_ahead();
+  sealing seal(schemas::sample_batch batch);
+  result<sample_batch_ptr> append_sealing();
+  std::uint64_t event_due_ns() const;
+  std::uint64_t wake_ns() const;
 
   parts parts_;
   const clock& time_;
   event event_;
-  bool event_waits_ = false;  // event_ was read but is not due yet
+  bool event_waits_ = false;  // event_ was read but is in no batch yet
   std::uint64_t started_ns_ = 0;
-  std::uint64_t first_position_ = 0;  // events consumed before this run, for the pace
+  std::uint64_t first_position_ = 0;  // records consumed before this run, for the pace
   batch_number next_;
   batch_number sealed_;
   bool source_ended_ = false;
+  std::optional<error> source_failure_;  // told once what was read before it is sealed
   bool stopping_ = false;
   bool last_sealed_ = false;
-  std::optional<schemas::sample_batch> unsealed_;  // its append was refused: tried again with the same bytes
+  std::optional<sealing> sealing_;
+  std::deque<sample_batch_ptr>
+      logged_;  // read from the log, to be given out; the first is batch next_
 };
 
 }  // namespace headrace::worker

@@ -1,5 +1,7 @@
 #include "worker/model/ctr_model.hpp"
 
+#include "base/check.hpp"
+
 #include <algorithm>
 
 namespace headrace::worker {
@@ -8,10 +10,16 @@ namespace {
 constexpr std::size_t embedding_set = 0;
 constexpr std::size_t bias_set = 1;
 
+std::size_t width_of(const model_spec& spec, const schemas::job_schema& schema) {
+  CHECK(spec.embedding.value < schema.tables.size());
+  CHECK(spec.arch == model_arch::count || schema.tables[spec.bias.value].dim == 1);
+  return schema.tables[spec.embedding.value].dim;
+}
+
 }  // namespace
 
 ctr_model::ctr_model(const model_spec& spec, const schemas::job_schema& schema)
-    : spec_(spec), embedding_width_(schema.tables[spec.embedding.value].dim) {}
+    : spec_(spec), embedding_width_(width_of(spec, schema)) {}
 
 void ctr_model::plan(const schemas::sample_batch& batch, std::vector<row_set>& sets) {
   sets.resize(spec_.arch == model_arch::count ? 1 : 2);
@@ -33,7 +41,8 @@ std::span<const float> ctr_model::forward(const schemas::sample_batch& batch,
                                           const std::vector<row_set>& sets) {
   probabilities_.resize(batch.samples);
   if (spec_.arch == model_arch::count) {
-    std::fill(probabilities_.begin(), probabilities_.end(), 0.5F);  // a frequency table predicts nothing
+    std::fill(
+        probabilities_.begin(), probabilities_.end(), 0.5F);  // a frequency table predicts nothing
     return probabilities_;
   }
   logits_.resize(batch.samples);

@@ -6,7 +6,11 @@
 namespace headrace::worker {
 
 void row_lookup::plan(std::span<const std::uint64_t> keys, row_set& rows) {
-  kernels::dedup({.keys = keys, .scratch = scratch_, .unique = rows.keys, .inverse = rows.inverse, .counts = rows.counts});
+  kernels::dedup({.keys = keys,
+                  .scratch = scratch_,
+                  .unique = rows.keys,
+                  .inverse = rows.inverse,
+                  .counts = rows.counts});
   rows.size_buffers();
 }
 

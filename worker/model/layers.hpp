@@ -1,16 +1,16 @@
 #pragma once
 
+#include "kernels/dedup/dedup.hpp"
+#include "schemas/sample.hpp"
+#include "worker/step/row_set.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "kernels/dedup/dedup.hpp"
-#include "schemas/sample.hpp"
-#include "worker/step/row_set.hpp"
-
-/// The layers of the CTR models. Each has a forward and a hand-written backward pass over spans; the
-/// arithmetic is in kernels/.
+/// The layers of the CTR models. Each has a forward and a hand-written backward pass over spans;
+/// the arithmetic is in kernels/.
 namespace headrace::worker {
 
 /// Leaf: which rows a batch needs. Its backward is the row set's gradient buffer.

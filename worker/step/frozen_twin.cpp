@@ -1,24 +1,57 @@
 #include "worker/step/frozen_twin.hpp"
 
-#include <algorithm>
-#include <cstring>
-
+#include "base/check.hpp"
 #include "kernels/init_rows/init_rows.hpp"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
 namespace headrace::worker {
+namespace {
+
+constexpr std::uint64_t saved_version = 1;
+
+static_assert(std::endian::native == std::endian::little, "saved as it lies in memory");
+
+template <class Value>
+void put(std::vector<std::byte>& out, std::span<const Value> values) {
+  const auto bytes = std::as_bytes(values);
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
+
+void put(std::vector<std::byte>& out, std::uint64_t value) {
+  put(out, std::span<const std::uint64_t>(&value, 1));
+}
+
+// Takes values.size() values off the front; false when there are fewer.
+template <class Value>
+bool take(std::span<const std::byte>& from, std::span<Value> values) {
+  if (from.size() < values.size_bytes()) return false;
+  if (!values.empty()) std::memcpy(values.data(), from.data(), values.size_bytes());
+  from = from.subspan(values.size_bytes());
+  return true;
+}
+
+}  // namespace
 
 frozen_twin::frozen_twin(const schemas::job_schema& schema) {
   for (const auto& spec : schema.tables) tables_.push_back({spec, {}, {}, {}});
 }
 
 void frozen_twin::note(std::span<const row_set> sets) {
-  for (const row_set& set : sets) tables_[set.table.value].seen.insert(set.keys.begin(), set.keys.end());
+  for (const row_set& set : sets) {
+    key_index& seen = tables_[set.table.value].seen;
+    for (const std::uint64_t key : set.keys) seen.insert(key);
+  }
 }
 
 std::vector<row_set> frozen_twin::noted(std::size_t rows_max) const {
   std::vector<row_set> chunks;
   for (const table_copy& table : tables_) {
-    std::vector<std::uint64_t> keys(table.seen.begin(), table.seen.end());
+    std::vector<std::uint64_t> keys(table.seen.keys().begin(), table.seen.keys().end());
     std::sort(keys.begin(), keys.end());
     for (std::size_t from = 0; from < keys.size(); from += rows_max) {
       const std::size_t n = std::min(rows_max, keys.size() - from);
@@ -36,8 +69,9 @@ std::vector<row_set> frozen_twin::noted(std::size_t rows_max) const {
 
 void frozen_twin::keep(const row_set& pulled) {
   table_copy& table = tables_[pulled.table.value];
+  CHECK(pulled.dim == table.spec.dim);
   for (std::size_t i = 0; i < pulled.rows(); ++i) {
-    if (!table.place.emplace(pulled.keys[i], table.values.size()).second) continue;
+    if (!table.kept.insert(pulled.keys[i]).second) continue;
     const auto from = pulled.values.begin() + static_cast<std::ptrdiff_t>(i * pulled.dim);
     table.values.insert(table.values.end(), from, from + static_cast<std::ptrdiff_t>(pulled.dim));
   }
@@ -48,37 +82,80 @@ void frozen_twin::freeze() {
   for (table_copy& table : tables_) table.seen = {};
 }
 
-void frozen_twin::fill(std::span<row_set> sets) const {
-  for (row_set& set : sets) {
-    const table_copy& table = tables_[set.table.value];
-    for (std::size_t i = 0; i < set.rows(); ++i) {
-      const std::span<float> row(&set.values[i * set.dim], set.dim);
-      const auto kept = table.place.find(set.keys[i]);
-      if (kept != table.place.end()) {
-        std::memcpy(row.data(), &table.values[kept->second], row.size_bytes());
-      } else {
-        kernels::init_rows({.keys = std::span(&set.keys[i], 1),
-                            .seed = table.spec.init.seed,
-                            .scale = table.spec.init.scale,
-                            .first_order_columns = table.spec.optimizer.first_order_columns,
-                            .dim = set.dim,
-                            .values = row});
-      }
+void frozen_twin::rows_of(const row_set& set, std::vector<float>& values) const {
+  const table_copy& table = tables_[set.table.value];
+  values.resize(set.rows() * set.dim);
+  for (std::size_t i = 0; i < set.rows(); ++i) {
+    const std::span<float> row(&values[i * set.dim], set.dim);
+    const std::uint32_t kept = table.kept.find(set.keys[i]);
+    if (kept != key_index::absent) {
+      std::memcpy(row.data(), &table.values[kept * set.dim], row.size_bytes());
+    } else {
+      kernels::init_rows({.keys = std::span(&set.keys[i], 1),
+                          .seed = table.spec.init.seed,
+                          .scale = table.spec.init.scale,
+                          .first_order_columns = table.spec.optimizer.first_order_columns,
+                          .dim = set.dim,
+                          .values = row,
+                          .rows = {}});
     }
   }
 }
 
+// Version and number of tables; for each its dim, number of rows, keys and values.
+std::vector<std::byte> frozen_twin::save() const {
+  CHECK(frozen_);
+  std::vector<std::byte> out;
+  put(out, saved_version);
+  put(out, tables_.size());
+  for (const table_copy& table : tables_) {
+    put(out, table.spec.dim);
+    put(out, table.kept.size());
+    put(out, table.kept.keys());
+    put(out, std::span<const float>(table.values));
+  }
+  return out;
+}
+
+result<void> frozen_twin::load(std::span<const std::byte> bytes) {
+  const error corrupt{errc::corrupt, "the saved twin cannot be read, or is of other tables"};
+  std::vector<std::uint64_t> head(2);
+  if (!take(bytes, std::span(head))) return corrupt;
+  if (head[0] != saved_version || head[1] != tables_.size()) return corrupt;
+  std::vector<table_copy> read;
+  for (const table_copy& table : tables_) {
+    table_copy copy{table.spec, {}, {}, {}};
+    if (!take(bytes, std::span(head))) return corrupt;
+    const std::uint64_t rows = head[1];
+    const std::size_t row_bytes = sizeof(std::uint64_t) + table.spec.dim * sizeof(float);
+    if (head[0] != table.spec.dim || rows > bytes.size() / row_bytes) return corrupt;
+    std::vector<std::uint64_t> keys(rows);
+    copy.values.resize(rows * table.spec.dim);
+    if (!take(bytes, std::span(keys)) || !take(bytes, std::span(copy.values))) return corrupt;
+    for (const std::uint64_t key : keys) {
+      if (!copy.kept.insert(key).second) return corrupt;
+    }
+    const bool finite = std::all_of(
+        copy.values.begin(), copy.values.end(), [](float v) { return std::isfinite(v); });
+    if (!finite) return corrupt;
+    read.push_back(std::move(copy));
+  }
+  if (!bytes.empty()) return corrupt;
+  tables_ = std::move(read);
+  frozen_ = true;
+  return {};
+}
+
 std::size_t frozen_twin::rows() const {
   std::size_t total = 0;
-  for (const table_copy& table : tables_) total += table.place.size();
+  for (const table_copy& table : tables_) total += table.kept.size();
   return total;
 }
 
 std::size_t frozen_twin::bytes() const {
-  constexpr std::size_t node_bytes = 40;  // unordered_map node with its bucket, about
   std::size_t total = 0;
   for (const table_copy& table : tables_) {
-    total += (table.place.size() + table.seen.size()) * node_bytes + table.values.size() * sizeof(float);
+    total += table.kept.bytes() + table.seen.bytes() + table.values.capacity() * sizeof(float);
   }
   return total;
 }

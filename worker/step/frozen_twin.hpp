@@ -1,21 +1,22 @@
 #pragma once
 
+#include "base/result.hpp"
+#include "schemas/schema.hpp"
+#include "worker/step/key_index.hpp"
+#include "worker/step/row_set.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
-
-#include "schemas/schema.hpp"
-#include "worker/step/row_set.hpp"
 
 namespace headrace::worker {
 
-/// A copy of the model as of one moment that never learns again: what online learning is measured against.
+/// A copy of the model as of one moment that never learns again: what online learning is measured
+/// against.
 ///
-/// Until the freeze it notes which rows the stream has met; at the freeze the worker pulls just those.
-/// Ids first seen later get the default row: the initial values of their table.
+/// Until the freeze it notes which rows the stream has met; at the freeze the worker pulls just
+/// those. Ids first seen later get the default row: the initial values of their table.
 /// Single-threaded: the trainer owns it.
 class frozen_twin {
  public:
@@ -30,19 +31,25 @@ class frozen_twin {
   void keep(const row_set& pulled);
   void freeze();
 
-  /// Fills `values` of each set with frozen rows.
-  void fill(std::span<row_set> sets) const;
+  /// The set's rows as frozen, into `values` [rows * dim], resized.
+  void rows_of(const row_set& set, std::vector<float>& values) const;
+
+  /// The frozen rows as bytes, little-endian, versioned. Requires `frozen`.
+  std::vector<std::byte> save() const;
+  /// Becomes a frozen twin again. Fails: corrupt (damaged, or of other tables), and changes nothing
+  /// then.
+  result<void> load(std::span<const std::byte> bytes);
 
   std::size_t rows() const;
-  /// Memory held, in bytes, about.
+  /// Memory held, in bytes.
   std::size_t bytes() const;
 
  private:
   struct table_copy {
     schemas::table_spec spec;
-    std::unordered_set<std::uint64_t> seen;
-    std::unordered_map<std::uint64_t, std::size_t> place;  // key → offset into values
-    std::vector<float> values;
+    key_index seen;
+    key_index kept;
+    std::vector<float> values;  // [kept rows * dim], in the order of kept
   };
   std::vector<table_copy> tables_;
   bool frozen_ = false;

@@ -1,9 +1,8 @@
 #include "worker/step/gradient_packer.hpp"
 
-#include <cmath>
-#include <utility>
-
 #include "kernels/quantize_rows/quantize_rows.hpp"
+
+#include <utility>
 
 namespace headrace::worker {
 
@@ -22,7 +21,7 @@ frame gradient_packer::section(schemas::push_section header,
     block.dim = static_cast<std::uint32_t>(sets[s].dim);
     block.codec = codec_;
     block.keys = packed.keys;
-    block.counts = packed.counts;
+    if (packed.repeated) block.counts = packed.counts;
     if (codec_ == schemas::value_codec::int8) {
       packed.codes.resize(packed.gradients.size());
       packed.scales.resize(packed.keys.size());
@@ -44,16 +43,18 @@ void gradient_packer::gather(const row_set& set, const pull_plan::part& part, bl
   into.keys.clear();
   into.counts.clear();
   into.gradients.clear();
+  into.repeated = false;
   for (const std::uint32_t row : part.rows) {
     const std::span<const float> gradient(&set.gradients[row * set.dim], set.dim);
-    bool finite = true;
-    for (const float value : gradient) finite = finite && std::isfinite(value);
-    if (!finite) {
+    float probe = 0.0F;
+    for (const float value : gradient) probe += value * 0.0F;  // NaN where a value is not finite
+    if (probe != 0.0F) {
       ++rows_not_finite_;
       continue;
     }
     into.keys.push_back(set.keys[row]);
     into.counts.push_back(set.counts[row]);
+    into.repeated = into.repeated || set.counts[row] != 1;
     into.gradients.insert(into.gradients.end(), gradient.begin(), gradient.end());
   }
 }

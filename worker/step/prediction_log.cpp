@@ -11,7 +11,8 @@ result<std::unique_ptr<prediction_log>> prediction_log::create(const std::filesy
   made->path_ = path;
   made->file_.reset(std::fopen(path.c_str(), "w"));
   if (!made->file_) {
-    return error{errc::io_error, "cannot write predictions to '" + path.string() + "': " + std::strerror(errno)};
+    return error{errc::io_error,
+                 "cannot write predictions to '" + path.string() + "': " + std::strerror(errno)};
   }
   std::fputs("row\tlabel\tonline\tfrozen\n", made->file_.get());
   return made;
@@ -19,9 +20,15 @@ result<std::unique_ptr<prediction_log>> prediction_log::create(const std::filesy
 
 void prediction_log::add(std::uint64_t row, float label, float online, const float* frozen) {
   if (frozen != nullptr) {
-    std::fprintf(file_.get(), "%llu\t%g\t%.7g\t%.7g\n", static_cast<unsigned long long>(row), label, online, *frozen);
+    std::fprintf(file_.get(),
+                 "%llu\t%g\t%.7g\t%.7g\n",
+                 static_cast<unsigned long long>(row),
+                 label,
+                 online,
+                 *frozen);
   } else {
-    std::fprintf(file_.get(), "%llu\t%g\t%.7g\t\n", static_cast<unsigned long long>(row), label, online);
+    std::fprintf(
+        file_.get(), "%llu\t%g\t%.7g\t\n", static_cast<unsigned long long>(row), label, online);
   }
 }
 

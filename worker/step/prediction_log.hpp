@@ -1,16 +1,16 @@
 #pragma once
 
+#include "base/result.hpp"
+
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 
-#include "base/result.hpp"
-
 namespace headrace::worker {
 
-/// `--predictions FILE`: row number, label, p online, p frozen, in the order predicted; tab-separated, an empty last
-/// column before the freeze. Single-threaded.
+/// `--predictions FILE`: row number, label, p online, p frozen, in the order predicted;
+/// tab-separated, an empty last column before the freeze. Single-threaded.
 class prediction_log {
  public:
   /// Fails: io_error.

@@ -1,10 +1,10 @@
 #include "worker/step/pull_plan.hpp"
 
+#include "schemas/schema.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <string>
-
-#include "schemas/schema.hpp"
 
 namespace headrace::worker {
 
@@ -68,9 +68,11 @@ result<void> pull_plan::scatter(const schemas::pull_reply& reply, std::span<row_
     if (wanted.keys.empty()) continue;
     if (next >= reply.blocks.size()) return error{errc::malformed, "pull reply has too few blocks"};
     const schemas::pulled_block& block = reply.blocks[next++];
-    if (block.table != sets[s].table || block.dim != sets[s].dim || block.rows != wanted.rows.size() ||
-        block.codec != schemas::value_codec::fp32) {
-      return error{errc::malformed, "pull reply of shard " + std::to_string(shard) + " has another shape"};
+    if (block.table != sets[s].table || block.dim != sets[s].dim ||
+        block.rows != wanted.rows.size() || block.codec != schemas::value_codec::fp32 ||
+        block.fp32_values().size() != wanted.rows.size() * sets[s].dim) {
+      return error{errc::malformed,
+                   "pull reply of shard " + std::to_string(shard) + " has another shape"};
     }
     const auto values = block.fp32_values();
     for (std::size_t i = 0; i < wanted.rows.size(); ++i) {
@@ -80,6 +82,7 @@ result<void> pull_plan::scatter(const schemas::pull_reply& reply, std::span<row_
       sets[s].absent[wanted.rows[i]] = block.is_absent(i) ? 1 : 0;
     }
   }
+  if (next != reply.blocks.size()) return error{errc::malformed, "pull reply has too many blocks"};
   versions_[shard] = reply.version;
   epochs_[shard] = reply.epoch;
   answered_[shard] = true;

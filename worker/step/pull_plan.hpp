@@ -1,25 +1,26 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <vector>
-
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "schemas/pull.hpp"
 #include "worker/step/row_set.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
 namespace headrace::worker {
 
-/// Which of a batch's rows live on which shard: for each (shard, table) the indices into the row set, ascending,
-/// so that the keys sent are ascending too. Used for the pull and again for the push of the same batch.
+/// Which of a batch's rows live on which shard: for each (shard, table) the indices into the row
+/// set, ascending, so that the keys sent are ascending too. Used for the pull and again for the
+/// push of the same batch.
 class pull_plan {
  public:
   struct part {
-    std::vector<std::uint32_t> rows;    // indices into sets[table].keys
-    std::vector<std::uint64_t> keys;    // the same rows' keys
+    std::vector<std::uint32_t> rows;  // indices into sets[table].keys
+    std::vector<std::uint64_t> keys;  // the same rows' keys
   };
 
   void build(std::span<const row_set> sets, std::uint32_t shards);
@@ -27,7 +28,9 @@ class pull_plan {
   bool touches(shard_id shard) const;
   /// Shards that own at least one row.
   std::uint32_t shards_touched() const;
-  const part& at(shard_id shard, std::size_t set) const { return parts_[shard.value * sets_ + set]; }
+  const part& at(shard_id shard, std::size_t set) const {
+    return parts_[shard.value * sets_ + set];
+  }
 
   /// Encoded pull section of one shard; empty frame when it is not touched.
   frame section(shard_id shard, std::span<const row_set> sets, std::uint32_t schema_version) const;

@@ -1,15 +1,15 @@
 #pragma once
 
+#include "base/ids.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "base/ids.hpp"
-
 namespace headrace::worker {
 
-/// The rows of one table that one batch needs: unique keys ascending, where each occurrence points, the rows
-/// as pulled and the gradients to push. Buffers are reused from batch to batch.
+/// The rows of one table that one batch needs: unique keys ascending, where each occurrence points,
+/// the rows as pulled and the gradients to push. Buffers are reused from batch to batch.
 struct row_set {
   table_id table;
   std::size_t dim = 1;
@@ -21,10 +21,12 @@ struct row_set {
   std::vector<std::uint8_t> absent;    // [u] 1 where the row did not exist yet
 
   std::size_t rows() const { return keys.size(); }
+  /// For `keys` and `dim`: gradients zero; values and flags are the last batch's until a pull
+  /// overwrites each.
   void size_buffers() {
-    values.assign(keys.size() * dim, 0.0F);
+    values.resize(keys.size() * dim);
     gradients.assign(keys.size() * dim, 0.0F);
-    absent.assign(keys.size(), 0);
+    absent.resize(keys.size());
   }
 };
 

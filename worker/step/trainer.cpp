@@ -1,5 +1,7 @@
 #include "worker/step/trainer.hpp"
 
+#include "base/check.hpp"
+
 #include <utility>
 
 namespace headrace::worker {
@@ -22,6 +24,12 @@ std::unique_ptr<training_step> trainer::begin(std::shared_ptr<const schemas::sam
   return step;
 }
 
+void trainer::note(const schemas::sample_batch& batch) {
+  if (twin_.frozen()) return;
+  model_.plan(batch, noted_sets_);
+  twin_.note(noted_sets_);
+}
+
 frame trainer::pull_section(const training_step& step, shard_id shard) const {
   return step.plan.section(shard, step.sets, schema_.version);
 }
@@ -33,15 +41,23 @@ result<void> trainer::accept(training_step& step, const schemas::pull_reply& rep
 void trainer::learn(training_step& step) {
   CHECK(step.plan.complete());
   step.frozen.clear();
-  if (twin_.frozen()) {
-    twin_sets_ = step.sets;
-    twin_.fill(twin_sets_);
-    const auto frozen = model_.forward(*step.batch, twin_sets_);
-    step.frozen.assign(frozen.begin(), frozen.end());
-  }
+  if (twin_.frozen()) predict_frozen(step);
   const auto online = model_.forward(*step.batch, step.sets);
   step.online.assign(online.begin(), online.end());
   model_.backward(*step.batch, step.sets);
+}
+
+// The same forward pass over the twin's rows, which stand in for the pulled ones meanwhile.
+void trainer::predict_frozen(training_step& step) {
+  twin_values_.resize(step.sets.size());
+  for (std::size_t s = 0; s < step.sets.size(); ++s) {
+    twin_.rows_of(step.sets[s], twin_values_[s]);
+    std::swap(step.sets[s].values, twin_values_[s]);
+  }
+  const auto frozen = model_.forward(*step.batch, step.sets);
+  step.frozen.assign(frozen.begin(), frozen.end());
+  for (std::size_t s = 0; s < step.sets.size(); ++s)
+    std::swap(step.sets[s].values, twin_values_[s]);
 }
 
 frame trainer::push_section(const training_step& step, shard_id shard, batch_number prev) {

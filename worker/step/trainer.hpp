@@ -1,11 +1,5 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <span>
-#include <vector>
-
 #include "base/frame.hpp"
 #include "base/result.hpp"
 #include "schemas/pull.hpp"
@@ -16,6 +10,12 @@
 #include "worker/step/frozen_twin.hpp"
 #include "worker/step/gradient_packer.hpp"
 #include "worker/step/pull_plan.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
 
 namespace headrace::worker {
 
@@ -28,15 +28,17 @@ struct training_step {
   std::vector<float> frozen;  // [samples] by the twin; empty before the freeze
 };
 
-/// The arithmetic half of a worker: no sockets, no clock, no retries (worker/step/push_window.hpp has
-/// the protocol half). Steps are independent until `learn`, so several may wait for rows at once.
-/// Single-threaded: the worker actor owns it.
+/// The arithmetic half of a worker: no sockets, no clock, no retries (worker/step/push_window.hpp
+/// has the protocol half). Steps are independent until `learn`, so several may wait for rows at
+/// once. Single-threaded: the worker actor owns it.
 class trainer {
  public:
   trainer(model_spec model, schemas::job_schema schema, schemas::value_codec push_codec);
 
   /// Finds the batch's rows and says what to pull; steps come from and return to a pool.
   std::unique_ptr<training_step> begin(std::shared_ptr<const schemas::sample_batch> batch);
+  /// Lets the twin know the rows of a batch that an earlier run learned from.
+  void note(const schemas::sample_batch& batch);
   /// Pull section for one shard, or an empty frame when the batch has no keys there.
   frame pull_section(const training_step& step, shard_id shard) const;
   /// Takes one shard's rows. Fails: malformed when they are not what was asked for.
@@ -48,15 +50,19 @@ class trainer {
   void recycle(std::unique_ptr<training_step> step);
 
   frozen_twin& twin() { return twin_; }
+  std::uint32_t schema_version() const { return schema_.version; }
   /// Rows whose gradient was not finite: dropped before the wire, never sent.
   std::uint64_t rows_not_finite() const { return packer_.rows_not_finite(); }
 
  private:
+  void predict_frozen(training_step& step);
+
   schemas::job_schema schema_;
   ctr_model model_;
   gradient_packer packer_;
   frozen_twin twin_;
-  std::vector<row_set> twin_sets_;
+  std::vector<row_set> noted_sets_;
+  std::vector<std::vector<float>> twin_values_;  // one for each table of a step
   std::vector<std::unique_ptr<training_step>> pool_;
 };
 

@@ -1,0 +1,43 @@
+#include "ps/table/row_slab.hpp"
+
+#include "base/check.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace headrace::ps {
+namespace {
+
+constexpr std::size_t slab_bytes_max = std::size_t{64} << 20;
+// A 32-bit row number plus one must fit the index's 32 bits.
+constexpr std::uint32_t rows_max = UINT32_MAX - 1;
+
+std::size_t stride_of(std::size_t floats_per_row) {
+  return (sizeof(row_header) + floats_per_row * sizeof(float) + 7) / 8 * 8;
+}
+
+}  // namespace
+
+row_slab::row_slab(std::size_t floats_per_row)
+    : stride_(stride_of(floats_per_row)),
+      shift_(static_cast<unsigned>(std::countr_zero(std::bit_floor(slab_bytes_max / stride_)))),
+      mask_((1U << shift_) - 1) {}
+
+std::uint32_t row_slab::make(std::uint64_t key) {
+  CHECK(rows_ < rows_max);
+  if (rows_ >> shift_ == slabs_.size()) slabs_.emplace_back(stride_ << shift_);
+  const std::uint32_t made = rows_++;
+  at(made)->key = key;  // the rest is as the kernel gave it: zero
+  return made;
+}
+
+std::size_t row_slab::bytes() const {
+  if (rows_ == 0) return 0;
+  const std::size_t last = static_cast<std::size_t>(rows_ - 1) & mask_;
+  const std::size_t used = (last + 1) * stride_;
+  const std::size_t pages = (used + huge_region::page_bytes - 1) / huge_region::page_bytes;
+  const std::size_t tail = std::min(pages * huge_region::page_bytes, slabs_.back().size());
+  return (slabs_.size() - 1) * slabs_.front().size() + tail;
+}
+
+}  // namespace headrace::ps

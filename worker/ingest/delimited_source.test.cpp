@@ -1,0 +1,333 @@
+#include "base/log.hpp"
+#include "schemas/hash.hpp"
+#include "worker/ingest/event_source.hpp"
+#include "worker/ingest/movielens_check.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace headrace::worker {
+namespace {
+
+using testing::HasSubstr;
+
+std::uint64_t id_key(std::string_view salt, std::string_view text) {
+  return schemas::hash_string_key(salt, text).value;
+}
+
+class DelimitedSource : public testing::Test {
+ protected:
+  void SetUp() override { set_log_level(log_level::off); }
+  void TearDown() override {
+    set_log_level(log_level::info);
+    std::filesystem::remove(path_);
+  }
+
+  // user,item,rating,time with an id feature for each of the first two.
+  source_spec spec(const std::string& content) {
+    std::ofstream(path_, std::ios::binary) << content;
+    source_spec made;
+    made.uri = path_.string();
+    made.label = {"rating", label_spec::comparison::greater_equal, 4.0};
+    made.features = {feature("user"), feature("item")};
+    return made;
+  }
+  static feature_spec feature(const std::string& name) {
+    feature_spec made;
+    made.name = name;
+    return made;
+  }
+  static feature_spec number(const std::string& name,
+                             std::vector<transform> transforms = {},
+                             double width = 1.0) {
+    feature_spec made = feature(name);
+    made.kind = feature_kind::float_value;
+    made.transforms = std::move(transforms);
+    made.bucket_width = width;
+    return made;
+  }
+  static std::unique_ptr<event_source> open(const source_spec& from) {
+    auto made = make_source(from);
+    EXPECT_TRUE(made.ok()) << (made.ok() ? "" : describe(made.error()));
+    return made.ok() ? std::move(*made) : nullptr;
+  }
+  static std::vector<event> read_all(event_source& from) {
+    std::vector<event> all;
+    event each;
+    while (*from.next(each)) all.push_back(each);
+    return all;
+  }
+
+  std::filesystem::path path_ =
+      std::filesystem::path(testing::TempDir()) / "delimited_source.test.csv";
+};
+
+TEST_F(DelimitedSource, MakesLabelsKeysAndTimesOfARow) {
+  source_spec from = spec("user,item,rating,time\nu1,i1,4,100\nu2,i1,3.5,101\n");
+  from.time_column = "time";
+  from.features[1].salt = "thing";
+  const auto source = open(from);
+  const auto all = read_all(*source);
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].label, 1.0F);
+  EXPECT_EQ(all[1].label, 0.0F);
+  EXPECT_EQ(all[0].keys, (std::vector{id_key("user", "u1"), id_key("thing", "i1")}));
+  EXPECT_EQ(all[1].keys, (std::vector{id_key("user", "u2"), id_key("thing", "i1")}));
+  EXPECT_TRUE(all[0].values.empty());
+  EXPECT_EQ(all[1].event_time_ms, 101'000U);
+  EXPECT_EQ(all[1].row_number, 1U);
+  EXPECT_EQ(source->position(), 2U);
+  EXPECT_EQ(source->features(), 2U);
+}
+
+TEST_F(DelimitedSource, FindsColumnsByNameNumberOrGivenNames) {
+  source_spec from = spec("u1::i1::5\n");
+  from.separator = "::";
+  from.header = false;
+  from.label.column = "3";
+  from.features[0].column = "1";
+  from.features[1].column = "2";
+  const auto by_number = read_all(*open(from));
+  from.columns = {"user", "item", "rating"};
+  from.label.column = "rating";
+  from.features = {feature("user"), feature("item")};
+  const auto by_name = read_all(*open(from));
+  ASSERT_EQ(by_number.size(), 1U);
+  ASSERT_EQ(by_name.size(), 1U);
+  EXPECT_EQ(by_number[0].keys, by_name[0].keys);
+  EXPECT_EQ(by_number[0].label, 1.0F);
+  from.header = true;  // given names win, and the header is not a row
+  EXPECT_TRUE(read_all(*open(from)).empty());
+}
+
+TEST_F(DelimitedSource, GivesFloatsARowTimesTheirValue) {
+  source_spec from = spec("user,item,rating,price\nu,i,5,-3\nu,i,5,\nu,i,5, 2.5 \n");
+  from.features = {feature("user"), number("price", {transform::log1p})};
+  const auto all = read_all(*open(from));
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[0].keys[1], id_key("price", ""));
+  EXPECT_EQ(all[0].values, (std::vector<float>{1.0F, static_cast<float>(-std::log(4.0))}));
+  EXPECT_EQ(all[1].keys[1], schemas::missing_key("price").value);
+  EXPECT_EQ(all[1].values, (std::vector<float>{1.0F, 1.0F}));
+  EXPECT_NE(all[0].keys[1], all[1].keys[1]);
+  EXPECT_FLOAT_EQ(all[2].values[1], std::log(3.5F));
+}
+
+TEST_F(DelimitedSource, MakesIdsOfBuckets) {
+  source_spec from = spec("rating,price\n1,0.49\n1,0.5\n1,-0.1\n1,-0\n1,1e20\n1,\n");
+  from.features = {number("price", {transform::bucket}, 0.5)};
+  const auto all = read_all(*open(from));
+  ASSERT_EQ(all.size(), 6U);
+  EXPECT_EQ(all[0].keys[0], id_key("price", "0"));
+  EXPECT_EQ(all[1].keys[0], id_key("price", "1"));
+  EXPECT_EQ(all[2].keys[0], id_key("price", "-1"));
+  EXPECT_EQ(all[3].keys[0], id_key("price", "0"));
+  EXPECT_EQ(all[4].keys[0], id_key("price", "200000000000000000000"));
+  EXPECT_EQ(all[5].keys[0], schemas::missing_key("price").value);
+  EXPECT_TRUE(all[0].values.empty());
+}
+
+TEST_F(DelimitedSource, TakesEveryComparison) {
+  using comparison = label_spec::comparison;
+  const std::vector<std::pair<comparison, std::vector<float>>> cases = {
+      {comparison::less, {1, 0, 0}},
+      {comparison::less_equal, {1, 1, 0}},
+      {comparison::equal, {0, 1, 0}},
+      {comparison::not_equal, {1, 0, 1}},
+      {comparison::greater_equal, {0, 1, 1}},
+      {comparison::greater, {0, 0, 1}}};
+  source_spec from = spec("user,item,rating\na,b,-1\na,b,0\na,b,1\n");
+  for (const auto& [is, expected] : cases) {
+    from.label = {"rating", is, 0.0};
+    std::vector<float> labels;
+    for (const event& each : read_all(*open(from))) labels.push_back(each.label);
+    EXPECT_EQ(labels, expected) << static_cast<int>(is);
+  }
+}
+
+TEST_F(DelimitedSource, CountsBadRowsByReasonAndKeepsTheFirstOfEach) {
+  source_spec from = spec(
+      "user,item,rating,time,price\n"
+      "u,i,5,1,1\n"
+      "u,i,5,1\n"         // line 3
+      "u,i,five,1,1\n"    // 4
+      "u,i,NaN,1,1\n"     // 5
+      "u,i,5,soon,1\n"    // 6
+      "u,i,5,1,inf\n"     // 7
+      "u,i,5,1,1e999\n"   // 8
+      "u,i,5,1,dear\n"    // 9
+      "u,i,,1,1\n"        // 10
+      "u,i,5,1,1e-999\n"  // as good as 0
+      "\"u,i,5,1,1\n"     // 12
+      "u,i,5,1,2\n");
+  from.time_column = "time";
+  from.features.push_back(number("price"));
+  const auto source = open(from);
+  const auto all = read_all(*source);
+  EXPECT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[2].row_number, 11U);
+  EXPECT_EQ(source->position(), 12U);
+  EXPECT_EQ(*source->count_records(), 12U);
+  const bad_rows& bad = source->bad();
+  EXPECT_EQ(bad.total(), 9U);
+  EXPECT_EQ(bad.count(bad_row::column_count), 1U);
+  EXPECT_EQ(bad.count(bad_row::not_a_number), 3U);
+  EXPECT_EQ(bad.count(bad_row::not_finite), 3U);
+  EXPECT_EQ(bad.count(bad_row::bad_time), 1U);
+  EXPECT_EQ(bad.count(bad_row::open_quote), 1U);
+  EXPECT_THAT(bad.first(), HasSubstr(":3: column_count: 4 columns instead of 5"));
+  EXPECT_THAT(bad.first(bad_row::not_a_number), HasSubstr(":4: not_a_number: the label is 'five'"));
+  EXPECT_THAT(bad.first(bad_row::not_finite), HasSubstr(":5: not_finite: the label is 'NaN'"));
+  EXPECT_THAT(bad.first(bad_row::open_quote), HasSubstr(":12: open_quote"));
+}
+
+TEST_F(DelimitedSource, EndsWhenThereAreMoreBadRowsThanAllowed) {
+  source_spec from = spec("user,item,rating\nu,i,5\nbad\nbad\nbad\nu,i,5\n");
+  from.bad_rows_max = 3;
+  EXPECT_EQ(read_all(*open(from)).size(), 2U);
+  from.bad_rows_max = 2;
+  const auto source = open(from);
+  event each;
+  EXPECT_TRUE(*source->next(each));
+  const auto ended = source->next(each);
+  ASSERT_FALSE(ended.ok());
+  EXPECT_EQ(ended.error().code, errc::bad_input);
+  EXPECT_THAT(ended.error().detail, HasSubstr("more than 2 bad rows (3 column_count)"));
+  EXPECT_THAT(ended.error().detail, HasSubstr("max_bad_rows"));
+}
+
+TEST_F(DelimitedSource, RefusesAColumnThatIsNotThere) {
+  source_spec from = spec("user,item,rating,rating\nu,i,5,5\n");
+  const auto twice = make_source(from);
+  ASSERT_FALSE(twice.ok());
+  EXPECT_THAT(twice.error().detail, HasSubstr("twice"));
+  from.label.column = "3";
+  from.features[1].column = "itm";
+  const auto made = make_source(from);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code, errc::bad_config);
+  EXPECT_THAT(made.error().detail, HasSubstr("no column 'itm' for feature 'item'"));
+  from.features[1].column = "5";
+  EXPECT_FALSE(make_source(from).ok());
+  from.features[1].column = "0";
+  EXPECT_FALSE(make_source(from).ok());
+  from.uri = "/nowhere/x.csv";
+  EXPECT_EQ(make_source(from).error().code, errc::not_found);
+}
+
+TEST_F(DelimitedSource, SortsByTimeAndKeepsTheOrderOfTies) {
+  source_spec from = spec("user,item,rating,time\na,i,5,30\nb,i,5,10\nbad\nc,i,5,20\nd,i,5,10\n");
+  from.time_column = "time";
+  from.sort_by_time = true;
+  const auto source = open(from);
+  EXPECT_EQ(*source->count_records(), 4U);
+  EXPECT_EQ(source->bad().total(), 1U);
+  const auto all = read_all(*source);
+  ASSERT_EQ(all.size(), 4U);
+  const std::vector<std::string> users = {"b", "d", "c", "a"};
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(all[i].keys[0], id_key("user", users[i]));
+    EXPECT_EQ(all[i].row_number, i);
+  }
+  from.time_column.clear();
+  EXPECT_EQ(make_source(from).error().code, errc::bad_config);
+}
+
+TEST_F(DelimitedSource, GoesOnExactlyWhereItWas) {
+  std::string content = "user,item,rating,time\n";
+  for (int i = 0; i < 200; ++i) {
+    content += i % 7 == 3 ? "bad row\n"
+                          : "u" + std::to_string(i) + ",i,4," + std::to_string(1000 - i) + "\n";
+  }
+  for (const bool sorted : {false, true}) {
+    source_spec from = spec(content);
+    from.time_column = "time";
+    from.sort_by_time = sorted;
+    const auto whole = open(from);
+    event expected;
+    event got;
+    for (int read = 0; read < 100; ++read) ASSERT_TRUE(*whole->next(expected));
+    const auto again = open(from);
+    ASSERT_TRUE(again->skip(whole->position()).ok());
+    EXPECT_EQ(again->bad().total(), whole->bad().total());
+    while (*whole->next(expected)) {
+      ASSERT_TRUE(*again->next(got));
+      EXPECT_EQ(got.keys, expected.keys);
+      EXPECT_EQ(got.row_number, expected.row_number);
+    }
+    EXPECT_FALSE(*again->next(got));
+    const auto shorter = open(from)->skip(201);
+    ASSERT_FALSE(shorter.ok());
+    EXPECT_EQ(shorter.error().code, errc::bad_input);
+  }
+}
+
+TEST_F(DelimitedSource, RefusesAnEmptyFileWhereAHeaderShouldBe) {
+  EXPECT_EQ(make_source(spec("")).error().code, errc::bad_input);
+  EXPECT_TRUE(read_all(*open(spec("user,item,rating\n"))).empty());
+}
+
+TEST_F(DelimitedSource, ReadsTheNeighbourCompressed) {
+  const source_spec plain = spec("user,item,rating\nu1,i1,5\nu2,i2,1\n");
+  const auto expected = read_all(*open(plain));
+  const std::string zipped = path_.string() + ".gz";
+  if (std::system(("gzip -kf '" + path_.string() + "'").c_str()) != 0)
+    GTEST_SKIP() << "no gzip on this machine";
+  source_spec from = plain;
+  from.uri = "file://" + zipped;
+  const auto got = read_all(*open(from));
+  ASSERT_EQ(got.size(), expected.size());
+  EXPECT_EQ(got[1].keys, expected[1].keys);
+  std::filesystem::remove(zipped);
+}
+
+std::filesystem::path movielens() {
+  const char* data = std::getenv("HEADRACE_DATA");
+  return data == nullptr ? ""
+                         : std::filesystem::path(data) / "local-only/movielens-100k/ml-100k.inter";
+}
+
+TEST(MovielensCheck, KnowsTheRealRows) {
+  if (!std::filesystem::exists(movielens()))
+    GTEST_SKIP() << "HEADRACE_DATA does not lead to MovieLens-100K";
+  const auto checked = check_movielens(movielens());
+  EXPECT_TRUE(checked.ok()) << describe(checked.error());
+}
+
+TEST(MovielensCheck, KnowsTheSameRowsAsFloatsWithoutAHeaderAndBackwards) {
+  if (!std::filesystem::exists(movielens()))
+    GTEST_SKIP() << "HEADRACE_DATA does not lead to MovieLens-100K";
+  std::ifstream in(movielens());
+  std::vector<std::string> rows;
+  for (std::string line; std::getline(in, line);) rows.push_back(line);
+  const auto path = std::filesystem::path(testing::TempDir()) / "movielens_check.test";
+  const auto write = [&](std::size_t changed) {
+    std::ofstream out(path);
+    for (std::size_t i = rows.size(); i-- > 1;) out << rows[i] << (i == changed ? ".5\n" : ".0\n");
+  };
+  write(0);
+  EXPECT_TRUE(check_movielens(path).ok());
+  write(77);
+  EXPECT_FALSE(check_movielens(path).ok());
+  std::filesystem::remove(path);
+}
+
+TEST(MovielensCheck, RefusesOtherFiles) {
+  EXPECT_EQ(check_movielens("/nowhere/u.data").error().code, errc::not_found);
+  const auto path = std::filesystem::path(testing::TempDir()) / "movielens_check.test";
+  std::ofstream(path) << "1\t2\t3\t4\n";
+  const auto checked = check_movielens(path);
+  EXPECT_EQ(checked.error().code, errc::bad_input);
+  EXPECT_THAT(checked.error().detail, HasSubstr("1 rows"));
+  std::ofstream(path) << "1,2,3,4\n";
+  EXPECT_FALSE(check_movielens(path).ok());
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace headrace::worker

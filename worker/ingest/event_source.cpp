@@ -1,0 +1,28 @@
+#include "worker/ingest/event_source.hpp"
+
+#include "worker/ingest/delimited_source.hpp"
+#include "worker/ingest/planted_source.hpp"
+#include "worker/ingest/sorted_source.hpp"
+
+#include <utility>
+
+namespace headrace::worker {
+
+result<std::unique_ptr<event_source>> make_source(const source_spec& spec) {
+  if (spec.generate != generator::none) {
+    const bool drift = spec.generate == generator::planted_drift;
+    return std::unique_ptr<event_source>(
+        std::make_unique<planted_source>(spec.rows, spec.seed, drift));
+  }
+  auto file = delimited_source::open(spec);
+  if (!file) return file.error();
+  if (!spec.sort_by_time) return std::unique_ptr<event_source>(std::move(*file));
+  if (spec.time_column.empty()) {
+    return error{errc::bad_config, "source.sort_by_time needs source.time_column"};
+  }
+  auto sorted = sorted_source::read(std::move(*file));
+  if (!sorted) return sorted.error();
+  return std::unique_ptr<event_source>(std::move(*sorted));
+}
+
+}  // namespace headrace::worker

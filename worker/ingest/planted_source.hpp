@@ -1,0 +1,49 @@
+#pragma once
+
+#include "base/random.hpp"
+#include "base/zipf.hpp"
+#include "worker/ingest/event_source.hpp"
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace headrace::worker {
+
+/// The planted CTR set of notes/baselines.md §3a, to the digit: 26 Zipf ids and 13 dense values
+/// whose true model is a factorization machine, so that a learner's logloss can be compared with
+/// the best possible one (0.43885; drift variant 0.43758) and with other systems' on the same rows.
+///
+/// 39 features an event. Row key of id `i` of field f: ((f + 1) << 40) | i, value 1. Dense value j
+/// is the row (27 + j) << 40 times the value, so the two never meet.
+class planted_source final : public event_source {
+ public:
+  static constexpr std::size_t id_fields = 26;
+  static constexpr std::size_t dense_fields = 13;
+
+  planted_source(std::uint64_t rows, std::uint64_t seed, bool drift);
+
+  result<bool> next(event& into) override;
+  result<void> skip(std::uint64_t through) override;
+  std::uint64_t position() const override { return position_; }
+  result<std::uint64_t> count_records() const override { return rows_; }
+  const bad_rows& bad() const override { return bad_; }
+  std::size_t features() const override { return id_fields + dense_fields; }
+
+  /// True probability of label 1 of the last event.
+  double truth() const { return truth_; }
+
+ private:
+  double logit_of_ids(const event& drawn) const;
+
+  std::uint64_t rows_;
+  bool drift_;
+  random_stream random_;
+  std::vector<zipf_rejection_inversion> ranks_;  // by f mod 5
+  std::array<double, dense_fields> dense_weights_{};
+  std::uint64_t position_ = 0;
+  double truth_ = 0.0;
+  bad_rows bad_{0};  // there are none
+};
+
+}  // namespace headrace::worker

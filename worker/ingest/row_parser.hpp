@@ -1,0 +1,68 @@
+#pragma once
+
+#include "base/result.hpp"
+#include "worker/ingest/bad_rows.hpp"
+#include "worker/ingest/event_source.hpp"
+#include "worker/ingest/source_spec.hpp"
+#include "worker/ingest/time_format.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace headrace::worker {
+
+/// What was wrong with a row.
+struct row_problem {
+  bad_row why;
+  std::string what;
+};
+
+/// Makes an event of a row's fields, as the job file says: label comparison, time, features.
+///
+/// Row keys: an id feature is hash_string_key(salt, text); an empty text is missing_key(salt),
+/// value 1. A float feature is the one row hash_string_key(salt, "") times the value (an id is
+/// never the empty text, so these don't meet); with `bucket` it is the id of floor(x / width) in
+/// decimal.
+class row_parser {
+ public:
+  /// `names`: the columns' names, empty when only numbers are known; `columns`: how many a row has.
+  /// Fails: bad_config for a column that is not there or is there twice, and a bad time format.
+  static result<row_parser> bind(const source_spec& spec,
+                                 const std::vector<std::string>& names,
+                                 std::size_t columns,
+                                 const std::string& file);
+
+  /// Fills all of `into` but the row number.
+  std::optional<row_problem> parse(std::span<const std::string_view> fields, event& into) const;
+
+  /// True when some feature's value may differ from 1.
+  bool has_values() const { return has_values_; }
+  std::size_t features() const { return features_.size(); }
+
+ private:
+  struct bound_feature {
+    feature_spec spec;
+    std::size_t column = 0;
+    std::uint64_t missing = 0;  // row keys
+    std::uint64_t whole = 0;    // of a float without `bucket`
+    bool is_bucket = false;
+  };
+  std::optional<row_problem> parse_label(std::string_view text, event& into) const;
+  std::optional<row_problem> parse_number(const bound_feature& feature,
+                                          std::string_view text,
+                                          event& into) const;
+
+  label_spec label_;
+  std::size_t label_column_ = 0;
+  std::optional<std::size_t> time_column_;
+  time_format time_format_;
+  std::vector<bound_feature> features_;
+  std::size_t columns_ = 0;
+  bool has_values_ = false;
+};
+
+}  // namespace headrace::worker

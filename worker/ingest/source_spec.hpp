@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// What the `[source]` and `[features.*]` sections of a job file say: where events come from, and
+/// how one becomes a label, row keys and values. Plain data; cli/job_file.hpp fills it.
+namespace headrace::worker {
+
+/// How a value of an `id` or `float` column becomes a row key and a value.
+enum class transform : std::uint8_t {
+  log1p,   // sign(x) · ln(1 + |x|)
+  bucket,  // the id floor(x / bucket_width): the float becomes categorical
+};
+
+enum class feature_kind : std::uint8_t {
+  id,           // the text of the column names a row; value 1
+  float_value,  // one row for the feature, times the value; with `bucket` an id
+};
+
+/// One feature. Every sample has every feature: an empty column is the feature's missing id, with
+/// value 1.
+struct feature_spec {
+  std::string name;
+  std::string column;  // name, or 1-based number; the feature's name unless set
+  feature_kind kind = feature_kind::id;
+  std::string
+      salt;  // of the row key: the feature's name unless set; features that share it share rows
+  std::vector<transform> transforms;  // in order, `bucket` only last
+  double bucket_width = 1.0;
+};
+
+/// `rating >= 4`: label 1 when the comparison holds.
+struct label_spec {
+  enum class comparison : std::uint8_t {
+    less,
+    less_equal,
+    equal,
+    not_equal,
+    greater_equal,
+    greater
+  };
+  std::string column;
+  comparison is = comparison::greater;
+  double threshold = 0.0;
+};
+
+enum class generator : std::uint8_t { none, planted, planted_drift };
+
+struct source_spec {
+  std::string name = "events";  // of the source in the log: [A-Za-z0-9_.-], 1 … 64 bytes
+  std::string uri;  // file:///path, a path, or generate:planted | generate:planted_drift
+  generator generate = generator::none;
+  std::uint64_t rows = 1'000'000;   // of a generated stream
+  std::uint64_t seed = 20'240'601;  // of a generated stream
+
+  // Delimited files; plain, gzip or zstd by their first bytes.
+  std::string separator = ",";       // "," "\t" "::" …, 1 … 8 bytes
+  bool header = true;                // the first line names the columns
+  bool quotes = true;                // RFC 4180
+  std::vector<std::string> columns;  // names, when there is no header; else column numbers from 1
+  label_spec label;
+  std::string time_column;           // empty: file order, no event time
+  std::string time_format = "unix";  // unix, unix_ms, or strptime's letters; UTC
+  bool sort_by_time = false;         // reads everything first; ties by file order
+  std::uint64_t bad_rows_max = 100;  // more than these end the run
+  std::uint64_t row_bytes_max = 65'536;
+
+  std::vector<feature_spec> features;
+};
+
+}  // namespace headrace::worker

@@ -1,0 +1,219 @@
+#include "worker/metrics/progressive_metrics.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+namespace headrace::worker {
+namespace {
+
+constexpr std::size_t buckets = 1U << 16;
+constexpr float buckets_per_logit = 2048.0F;  // 2^16 buckets over logits from -16 to 16
+constexpr float probability_min = 1e-7F;      // ln of it is -16.1: the ends of the range
+constexpr std::uint64_t saved_version = 1;
+
+// Rises with the probability; probabilities that a float logit keeps apart share one only within
+// 2^-11.
+std::uint32_t bucket_of(double logit) {
+  const double place = (logit + 16.0) * buckets_per_logit;
+  return static_cast<std::uint32_t>(std::clamp(place, 0.0, static_cast<double>(buckets - 1)));
+}
+
+// Σ over positives of the negatives ranked below it, ties half, as a share of all pairs.
+class rank_sum {
+ public:
+  // Buckets come in rising order.
+  void add(double positives, double negatives) {
+    pairs_ += positives * (negatives_ + 0.5 * negatives);
+    positives_ += positives;
+    negatives_ += negatives;
+  }
+  double auc() const {
+    if (positives_ == 0.0 || negatives_ == 0.0) return 0.5;
+    return pairs_ / (positives_ * negatives_);
+  }
+
+ private:
+  double pairs_ = 0.0;
+  double positives_ = 0.0;
+  double negatives_ = 0.0;
+};
+
+class byte_writer {
+ public:
+  void put(std::uint64_t value) {
+    for (int i = 0; i < 8; ++i) bytes.push_back(static_cast<std::byte>(value >> (8 * i)));
+  }
+  void put(double value) { put(std::bit_cast<std::uint64_t>(value)); }
+  std::vector<std::byte> bytes;
+};
+
+class byte_reader {
+ public:
+  explicit byte_reader(std::span<const std::byte> bytes) : rest_(bytes) {}
+  std::uint64_t word() {
+    if (rest_.size() < 8) {
+      failed_ = true;
+      return 0;
+    }
+    std::uint64_t value = 0;
+    for (int i = 0; i < 8; ++i)
+      value |= static_cast<std::uint64_t>(rest_[static_cast<std::size_t>(i)]) << (8 * i);
+    rest_ = rest_.subspan(8);
+    return value;
+  }
+  double real() { return std::bit_cast<double>(word()); }
+  std::size_t words_left() const { return rest_.size() / 8; }
+  bool failed() const { return failed_; }
+  bool at_end() const { return rest_.empty(); }
+
+ private:
+  std::span<const std::byte> rest_;
+  bool failed_ = false;
+};
+
+}  // namespace
+
+progressive_metrics::progressive_metrics()
+    : positive_buckets_(buckets), negative_buckets_(buckets) {}
+
+void progressive_metrics::add(float label, float probability) {
+  if (!(probability >= 0.0F && probability <= 1.0F)) {
+    ++not_finite_;
+    probability = 0.5F;
+  }
+  const bool positive = label >= 0.5F;
+  const double p = std::clamp(
+      static_cast<double>(probability), double{probability_min}, 1.0 - double{probability_min});
+  const double log_p = std::log(p);
+  const double log_rest = std::log1p(-p);
+  loss_sum_ -= positive ? log_p : log_rest;
+  predicted_sum_ += static_cast<double>(probability);
+  const std::uint32_t bucket = bucket_of(log_p - log_rest);
+  ++(positive ? positive_buckets_ : negative_buckets_)[bucket];
+  ++(positive ? positives_ : negatives_);
+  // The bits of floats in [0, 1] sort as their values do and leave the lowest bit for the label; +
+  // 0 makes -0 a 0.
+  remember(std::bit_cast<std::uint32_t>(probability + 0.0F) * 2 + (positive ? 1 : 0));
+}
+
+void progressive_metrics::remember(std::uint32_t probability_and_label) {
+  if (recent_.size() < recent_window) {
+    recent_.push_back(probability_and_label);
+    return;
+  }
+  recent_[recent_next_] = probability_and_label;
+  recent_next_ = (recent_next_ + 1) % recent_window;
+}
+
+double progressive_metrics::auc() const {
+  rank_sum ranks;
+  for (std::size_t i = 0; i < buckets; ++i) {
+    if ((positive_buckets_[i] | negative_buckets_[i]) == 0) continue;
+    ranks.add(static_cast<double>(positive_buckets_[i]), static_cast<double>(negative_buckets_[i]));
+  }
+  return ranks.auc();
+}
+
+double progressive_metrics::recent_auc() const {
+  std::vector<std::uint32_t> sorted = recent_;
+  std::sort(sorted.begin(), sorted.end());
+  rank_sum ranks;
+  for (std::size_t i = 0; i < sorted.size();) {
+    const std::uint32_t probability = sorted[i] / 2;
+    double positives = 0.0;
+    double negatives = 0.0;
+    for (; i < sorted.size() && sorted[i] / 2 == probability; ++i)
+      ++(sorted[i] % 2 == 1 ? positives : negatives);
+    ranks.add(positives, negatives);
+  }
+  return ranks.auc();
+}
+
+double progressive_metrics::logloss() const {
+  return samples() == 0 ? 0.0 : loss_sum_ / static_cast<double>(samples());
+}
+
+double progressive_metrics::calibration() const {
+  return positives_ == 0 ? 0.0 : predicted_sum_ / static_cast<double>(positives_);
+}
+
+double progressive_metrics::positive_share() const {
+  return samples() == 0 ? 0.0 : static_cast<double>(positives_) / static_cast<double>(samples());
+}
+
+void progressive_metrics::merge(const progressive_metrics& other) {
+  for (std::size_t i = 0; i < buckets; ++i) {
+    positive_buckets_[i] += other.positive_buckets_[i];
+    negative_buckets_[i] += other.negative_buckets_[i];
+  }
+  for (std::size_t i = 0; i < other.recent_.size(); ++i) {
+    remember(other.recent_[(other.recent_next_ + i) % other.recent_.size()]);
+  }
+  positives_ += other.positives_;
+  negatives_ += other.negatives_;
+  not_finite_ += other.not_finite_;
+  loss_sum_ += other.loss_sum_;
+  predicted_sum_ += other.predicted_sum_;
+}
+
+// Words of 8 bytes, little-endian: version, the sums, the buckets that are not empty, the recent
+// ones oldest first.
+std::vector<std::byte> progressive_metrics::save() const {
+  byte_writer out;
+  out.put(saved_version);
+  out.put(not_finite_);
+  out.put(loss_sum_);
+  out.put(predicted_sum_);
+  const auto empty = [&](std::size_t i) {
+    return (positive_buckets_[i] | negative_buckets_[i]) == 0;
+  };
+  std::uint64_t used = 0;
+  for (std::size_t i = 0; i < buckets; ++i) used += empty(i) ? 0 : 1;
+  out.put(used);
+  for (std::size_t i = 0; i < buckets; ++i) {
+    if (empty(i)) continue;
+    out.put(std::uint64_t{i});
+    out.put(positive_buckets_[i]);
+    out.put(negative_buckets_[i]);
+  }
+  out.put(std::uint64_t{recent_.size()});
+  for (std::size_t i = 0; i < recent_.size(); ++i) {
+    out.put(std::uint64_t{recent_[(recent_next_ + i) % recent_.size()]});
+  }
+  return std::move(out.bytes);
+}
+
+result<void> progressive_metrics::load(std::span<const std::byte> bytes) {
+  const error corrupt{errc::corrupt, "saved metrics cannot be read"};
+  byte_reader in(bytes);
+  if (in.word() != saved_version) return corrupt;
+  progressive_metrics read;
+  read.not_finite_ = in.word();
+  read.loss_sum_ = in.real();
+  read.predicted_sum_ = in.real();
+  const std::uint64_t used = in.word();
+  if (in.failed() || used > in.words_left() / 3) return corrupt;
+  for (std::uint64_t i = 0; i < used; ++i) {
+    const std::uint64_t bucket = in.word();
+    if (bucket >= buckets) return corrupt;
+    read.positive_buckets_[bucket] = in.word();
+    read.negative_buckets_[bucket] = in.word();
+    read.positives_ += read.positive_buckets_[bucket];
+    read.negatives_ += read.negative_buckets_[bucket];
+  }
+  const std::uint64_t recent = in.word();
+  if (in.failed() || recent > recent_window || recent != in.words_left()) return corrupt;
+  for (std::uint64_t i = 0; i < recent; ++i) {
+    const std::uint64_t entry = in.word();
+    if (entry / 2 > std::bit_cast<std::uint32_t>(1.0F)) return corrupt;
+    read.recent_.push_back(static_cast<std::uint32_t>(entry));
+  }
+  if (!in.at_end() || !std::isfinite(read.loss_sum_) || !std::isfinite(read.predicted_sum_))
+    return corrupt;
+  *this = std::move(read);
+  return {};
+}
+
+}  // namespace headrace::worker
