@@ -111,10 +111,8 @@ std::string lede(const run_result& r) {
   const auto& f = r.figures;
   if (f.samples == 0) return "No sample of " + escape_html(r.data) + " was scored.";
   std::string out = counted(f.samples, "sample") + " of " + escape_html(r.data);
-  out += ", each predicted first and learned from right after";
-  if (r.seconds > 0) out += r.resumed ? "; this run took " : ", in ";
-  if (r.seconds > 0) out += people_duration(r.seconds);
-  return out + ".";
+  if (r.seconds > 0 && !r.resumed) out += ", in " + people_duration(r.seconds);
+  return out + ". Each was predicted before its label was known, then learned.";
 }
 
 std::string badges(const run_result& r) {
@@ -182,7 +180,7 @@ chart auc_chart(const std::vector<series_point>& points, bool twin) {
 
 std::vector<chart> small_charts(const std::vector<series_point>& points) {
   std::vector<chart> made;
-  chart logloss{.title = "Logloss", .y_label = "nats", .format = value_format::ratio, .from_zero = false};
+  chart logloss{.title = "Logloss", .y_label = "nats / sample", .format = value_format::ratio, .from_zero = false};
   logloss.lines.push_back(line_of(points, {"Online, since the start; lower is better", "", line_look::strong, {}},
                                   once_scored([](const series_point& p) { return p.logloss; })));
   made.push_back(std::move(logloss));
@@ -202,7 +200,7 @@ std::vector<chart> small_charts(const std::vector<series_point>& points) {
                                once_scored([](const series_point& p) { return p.push_bytes_per_sample; })));
   made.push_back(std::move(push));
 
-  chart memory{.title = "Memory", .y_label = "resident bytes", .format = value_format::bytes};
+  chart memory{.title = "Memory", .y_label = "resident", .format = value_format::bytes};
   memory.lines.push_back(line_of(points, {"The whole process", "", line_look::strong, {}}, [](const series_point& p) {
     return p.memory_bytes > 0 ? static_cast<double>(p.memory_bytes) : unmeasured;
   }));
@@ -243,7 +241,7 @@ std::string why(const run_result& r) {
            share_text(r.freeze_at) + ", where it would have been copied, or right then.";
   }
   return "At " + share_text(r.freeze_at) + " of the stream a copy of the model stopped learning. Both then predicted the same " +
-         counted(r.figures.tail_samples, "sample") + ", each before its label was known.";
+         counted(r.figures.tail_samples, "sample") + ".";
 }
 
 std::string story(const run_result& r, const std::vector<series_point>& points, const std::optional<chart_mark>& mark) {
@@ -265,10 +263,10 @@ std::string tiles(const run_result& r) {
   const auto bytes = push_bytes_per_sample(r);
   std::string out = "<dl class=\"card tiles\">";
   out += term("samples", with_commas(f.samples));
-  out += term(r.paced ? "samples a second, paced" : "samples a second", rate ? whole(*rate) : std::string(dash));
-  out += term("logloss, since the start", f.samples > 0 ? fixed(f.logloss, 4) : std::string(dash));
+  out += term(r.paced ? "samples / s, paced" : "samples / s", rate ? whole(*rate) : std::string(dash));
+  out += term("logloss", f.samples > 0 ? fixed(f.logloss, 4) : std::string(dash));
   out += term("rows in the tables", with_commas(r.rows));
-  out += term("pushed for a sample", bytes ? people_bytes(*bytes) : std::string(dash));
+  out += term("pushed / sample", bytes ? people_bytes(*bytes) : std::string(dash));
   out += term("resident memory", r.memory_bytes > 0 ? people_bytes(static_cast<double>(r.memory_bytes)) : std::string(dash));
   return out + "</dl>\n";
 }
@@ -276,7 +274,7 @@ std::string tiles(const run_result& r) {
 std::string over_time(const std::vector<series_point>& points, const std::optional<chart_mark>& mark) {
   std::string out = "<section aria-labelledby=\"over\">\n<h2 class=\"over\" id=\"over\">Over time</h2>\n<div class=\"grid\">\n";
   for (auto& what : small_charts(points)) {
-    what.mark = mark;
+    if (mark) what.mark = chart_mark{mark->x, "freeze"};
     out += "<div class=\"card\">" + figure(what, "<h3>" + escape_html(what.title) + "</h3>", {chart_size{}}) + "</div>\n";
   }
   return out + "</div>\n</section>\n";

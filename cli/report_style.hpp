@@ -66,7 +66,7 @@ figcaption { margin: 0 0 8px; }
 .rule, .base, .mark path, .at path { fill: none; }
 .chart .rule { stroke: var(--grid); stroke-width: 1; }
 .chart .base { stroke: var(--hair); stroke-width: 1; }
-.line { fill: none; stroke: var(--water); stroke-width: 2.4; stroke-linejoin: round; stroke-linecap: round; }
+.line { fill: none; stroke: var(--water); stroke-width: 2.6; stroke-linejoin: round; stroke-linecap: round; }
 .small .line { stroke-width: 1.9; }
 .line.faint { stroke: var(--faint); stroke-width: 1.5; }
 .line.still { stroke: var(--still); stroke-width: 2; stroke-dasharray: 6 5; stroke-linecap: butt; }
@@ -74,6 +74,8 @@ figcaption { margin: 0 0 8px; }
 .dot.faint { fill: var(--faint); }
 .dot.still { fill: var(--still); }
 .gap { fill: var(--gap); }
+.band { fill: var(--water); opacity: .2; }
+.band.still { fill: var(--still); }
 .chart .end { font-weight: 650; fill: var(--water); }
 .chart .end.still { fill: var(--still); }
 .mark path { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 1.5 3.5; stroke-linecap: round; }
@@ -87,7 +89,7 @@ figcaption { margin: 0 0 8px; }
 .scroll:focus-visible, summary:focus-visible { outline: 3px solid var(--water); outline-offset: 4px; border-radius: 4px; }
 table { width: 100%; border-collapse: collapse; font-size: 14.5px; }
 caption { padding: 0 0 8px; color: var(--soft); text-align: left; }
-th, td { padding: 7px 0 7px 18px; border-bottom: 1px solid var(--grid); text-align: right; white-space: nowrap; font-weight: 400; vertical-align: bottom; }
+th, td { padding: 7px 0 7px 18px; border-bottom: 1px solid var(--grid); text-align: right; white-space: nowrap; overflow-wrap: normal; font-weight: 400; vertical-align: bottom; }
 th:first-child, td:first-child { padding-left: 0; }
 thead th { color: var(--soft); font-size: 13px; line-height: 1.3; white-space: normal; border-bottom-color: var(--hair); }
 tbody tr:last-child th, tbody tr:last-child td { border-bottom: 0; font-weight: 650; }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <span>
 #include <utility>
 
 namespace headrace::cli {
@@ -37,10 +38,9 @@ struct range {
 double round_step(double span, std::size_t wanted) {
   const double raw = span / static_cast<double>(wanted);
   const double power = std::pow(10.0, std::floor(std::log10(raw)));
-  for (const double factor : {1.0, 2.0, 5.0}) {
-    if (raw <= factor * power * 1.0001) return factor * power;
-  }
-  return 10 * power;
+  // The round number nearest to `raw`: thresholds are the geometric means of neighbours.
+  const double lead = raw / power;
+  return power * (lead < 1.414 ? 1 : lead < 3.162 ? 2 : lead < 7.071 ? 5 : 10);
 }
 
 // The unit that leaves an axis of time with small numbers.
@@ -149,10 +149,10 @@ const char* css_class(line_look look) {
 
 std::string draw_value_axis(const chart& what, const plot& at, std::size_t wanted) {
   std::string out = "<g class=\"axis\">";
-  const auto ticks = round_ticks(at.values().low, at.values().high, wanted);
+  auto ticks = round_ticks(at.values().low, at.values().high, wanted);
+  if (what.whole_values) std::erase_if(ticks, [](double tick) { return tick != std::floor(tick); });
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : at.values().span();
   for (const double tick : ticks) {
-    if (what.whole_values && tick != std::floor(tick)) continue;
     const double y = at.y(tick);
     const bool base = std::abs(y - at.bottom()) < 0.5;
     out += print("<path class=\"%s\" d=\"M%.1f %.1fH%.1f\"/>", base ? "base" : "rule", at.left(), y, at.right());
@@ -183,18 +183,51 @@ std::string draw_time_axis(const plot& at, const chart_size& size) {
   return out;
 }
 
-std::string path_of(const std::vector<chart_point>& points, const plot& at) {
+std::string path_of(const std::vector<chart_stretch>& stretches, const plot& at) {
   std::string path;
   bool down = false;
-  for (const auto& p : points) {
-    if (!is_measured(p)) {
+  for (const auto& s : stretches) {
+    if (!std::isfinite(s.mean)) {
       down = false;
       continue;
     }
-    path += print("%c%.1f %.1f", down ? 'L' : 'M', at.x(p.x), at.y(p.y));
+    path += print("%c%.1f %.1f", down ? 'L' : 'M', at.x(s.x), at.y(s.mean));
     down = true;
   }
   return path;
+}
+
+// The area between `upper`, there, and `lower`, back; gaps are bridged.
+std::string area_between(const std::vector<chart_stretch>& there,
+                         double chart_stretch::*upper,
+                         const std::vector<chart_stretch>& back,
+                         double chart_stretch::*lower,
+                         const plot& at) {
+  std::string path;
+  const auto add = [&](const chart_stretch& s, double value) {
+    if (std::isfinite(value)) path += print("%c%.1f %.1f", path.empty() ? 'M' : 'L', at.x(s.x), at.y(value));
+  };
+  for (const auto& s : there) add(s, s.*upper);
+  for (auto s = back.rbegin(); s != back.rend(); ++s) add(*s, (*s).*lower);
+  return path.empty() ? path : path + "Z";
+}
+
+// Whether points that were drawn as one lie far enough apart to be seen, given the span of the axis.
+bool has_band(const std::vector<chart_stretch>& stretches, double span) {
+  return std::any_of(stretches.begin(), stretches.end(), [&](const auto& s) { return s.high - s.low > 0.01 * span; });
+}
+
+std::string draw_line(const chart_line& line, const plot& at) {
+  const auto stretches = summarize(line.points, points_max);
+  const std::string path = path_of(stretches, at);
+  if (path.empty()) return {};
+  const char* look = css_class(line.look);
+  std::string out;
+  if (has_band(stretches, at.values().span())) {
+    out += print("<path class=\"band %s\" d=\"", look);
+    out += area_between(stretches, &chart_stretch::high, stretches, &chart_stretch::low, at) + "\"/>";
+  }
+  return out + print("<path class=\"line %s\" d=\"", look) + path + "\"/>";
 }
 
 const chart_line* first_with(const chart& what, line_look look) {
@@ -206,15 +239,12 @@ std::string draw_gap(const chart& what, const plot& at) {
   const auto* upper = first_with(what, line_look::strong);
   const auto* lower = first_with(what, line_look::still);
   if (!what.shade_gap || upper == nullptr || lower == nullptr) return {};
-  std::string path;
-  const auto add = [&](const chart_point& p) {
-    if (is_measured(p)) path += print("%c%.1f %.1f", path.empty() ? 'M' : 'L', at.x(p.x), at.y(p.y));
-  };
-  const auto there = thin(upper->points, points_max);
-  const auto back = thin(lower->points, points_max);
-  std::for_each(there.begin(), there.end(), add);
-  std::for_each(back.rbegin(), back.rend(), add);
-  return path.empty() ? path : "<path class=\"gap\" d=\"" + path + "Z\"/>";
+  const auto path = area_between(summarize(upper->points, points_max),
+                                 &chart_stretch::mean,
+                                 summarize(lower->points, points_max),
+                                 &chart_stretch::mean,
+                                 at);
+  return path.empty() ? path : "<path class=\"gap\" d=\"" + path + "\"/>";
 }
 
 std::string draw_mark(const chart& what, const plot& at) {
@@ -339,6 +369,23 @@ std::string draw_readouts(const chart& what, const plot& at, std::size_t limit) 
   return out;
 }
 
+// Mean, lowest and highest of some points; all NaN when none of them is measured.
+chart_stretch one_stretch(std::span<const chart_point> points) {
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  chart_stretch made{points[points.size() / 2].x, none, none, none};
+  double sum = 0;
+  double measured = 0;
+  for (const auto& p : points) {
+    if (!is_measured(p)) continue;
+    made.low = measured == 0 ? p.y : std::min(made.low, p.y);
+    made.high = measured == 0 ? p.y : std::max(made.high, p.y);
+    sum += p.y;
+    ++measured;
+  }
+  if (measured > 0) made.mean = sum / measured;
+  return made;
+}
+
 std::string describe_line(const chart_line& line, value_format format) {
   const chart_point* first = nullptr;
   const chart_point* last = nullptr;
@@ -382,33 +429,16 @@ std::vector<double> round_ticks(double low, double high, std::size_t wanted) {
   return ticks;
 }
 
-std::vector<chart_point> thin(const std::vector<chart_point>& points, std::size_t limit) {
-  if (points.size() <= limit || limit < 8) return points;
-  const std::size_t stretches = limit / 2;
-  std::vector<std::size_t> kept = {0, points.size() - 1};
-  for (std::size_t s = 0; s < stretches; ++s) {
-    const std::size_t begin = s * points.size() / stretches;
-    const std::size_t end = (s + 1) * points.size() / stretches;
-    std::optional<std::size_t> low;
-    std::optional<std::size_t> high;
-    std::optional<std::size_t> gap;
-    for (std::size_t i = begin; i < end; ++i) {
-      if (!is_measured(points[i])) {
-        if (!gap) gap = i;
-        continue;
-      }
-      if (!low || points[i].y < points[*low].y) low = i;
-      if (!high || points[i].y > points[*high].y) high = i;
-    }
-    for (const auto& i : {low, high, gap}) {
-      if (i) kept.push_back(*i);
-    }
+std::vector<chart_stretch> summarize(const std::vector<chart_point>& points, std::size_t limit) {
+  std::vector<chart_stretch> out;
+  const std::size_t count = std::min(points.size(), std::max<std::size_t>(limit, 3));
+  for (std::size_t i = 0; i < count; ++i) {
+    // First and last stand for themselves, so that a line starts and ends where the run did.
+    const auto bound = [&](std::size_t s) {
+      return s == 0 ? 0 : s >= count ? points.size() : 1 + (s - 1) * (points.size() - 2) / std::max<std::size_t>(count - 2, 1);
+    };
+    out.push_back(one_stretch(std::span(points).subspan(bound(i), bound(i + 1) - bound(i))));
   }
-  std::sort(kept.begin(), kept.end());
-  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
-  std::vector<chart_point> out;
-  out.reserve(kept.size());
-  for (const std::size_t i : kept) out.push_back(points[i]);
   return out;
 }
 
@@ -431,6 +461,14 @@ std::string chart_legend(const chart& what) {
                  css_class(line.look)) +
            escape_html(line.name) + "</li>";
   }
+  const double span = value_axis(what, 4).span();
+  const bool banded = std::any_of(what.lines.begin(), what.lines.end(), [&](const auto& line) {
+    return has_band(summarize(line.points, points_max), span);
+  });
+  if (banded) {
+    out += "<li><svg aria-hidden=\"true\" viewBox=\"0 0 26 10\" width=\"26\" height=\"10\">"
+           "<path class=\"band strong\" d=\"M1 0H25V10H1Z\"/></svg>lowest to highest</li>";
+  }
   return out + "</ul>";
 }
 
@@ -445,10 +483,7 @@ std::string svg_chart(const chart& what, const chart_size& size) {
   out += escape_html(what.title) + "\">";
   out += "<desc>" + escape_html(describe_chart(what)) + "</desc>";
   out += draw_value_axis(what, at, ticks) + draw_time_axis(at, size) + draw_gap(what, at) + draw_mark(what, at);
-  for (const auto& line : what.lines) {
-    const std::string path = path_of(thin(line.points, points_max), at);
-    if (!path.empty()) out += print("<path class=\"line %s\" d=\"", css_class(line.look)) + path + "\"/>";
-  }
+  for (const auto& line : what.lines) out += draw_line(line, at);
   return out + draw_ends(what, at) + draw_readouts(what, at, size.readouts_max) + "</svg>";
 }
 

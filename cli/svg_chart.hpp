@@ -68,8 +68,16 @@ std::string chart_legend(const chart& what);
 /// What the chart shows in words: for each line where it starts and ends, its lowest and highest value.
 std::string describe_chart(const chart& what);
 
-/// At most about `limit` points with the shape kept: lowest and highest of each stretch, first, last and gaps.
-std::vector<chart_point> thin(const std::vector<chart_point>& points, std::size_t limit);
+/// Neighbouring points as one: drawn as their mean with a band from lowest to highest. All NaN = a gap.
+struct chart_stretch {
+  double x = 0;
+  double mean = 0;
+  double low = 0;
+  double high = 0;
+};
+
+/// At most `limit` (at least 3) stretches, the first and the last of one point each; no point is left out.
+std::vector<chart_stretch> summarize(const std::vector<chart_point>& points, std::size_t limit);
 
 /// Round numbers (1, 2, 5 · 10ⁿ apart) from `low` to `high`, about `wanted` of them.
 std::vector<double> round_ticks(double low, double high, std::size_t wanted);
