@@ -1,3 +1,6 @@
+#include "base/random.hpp"
+#include "tests/support/child_process.hpp"
+
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -5,11 +8,8 @@
 #include <iostream>
 #include <thread>
 
-#include "base/random.hpp"
-#include "tests/support/child_process.hpp"
-
-/// kill -9 at random moments of a run, each followed by a restart: what was acknowledged is there exactly
-/// once afterwards (promises 1 and 2 of the design).
+/// kill -9 at random moments of a run, each followed by a restart: what was acknowledged is there
+/// exactly once afterwards (promises 1 and 2 of the design).
 namespace headrace::tests {
 namespace {
 
@@ -17,13 +17,15 @@ using namespace std::chrono_literals;
 
 constexpr int kills = 20;
 
-std::string write_job(const temporary_folder& folder, const std::string& name, const std::string& model) {
+std::string write_job(const temporary_folder& folder,
+                      const std::string& name,
+                      const std::string& model) {
   const std::string path = folder / (name + ".toml");
-  std::ofstream(path) << "[job]\nname = \"" << name << "\"\n"
-                      << "[source]\nuri = \"generate:planted\"\nrows = 24000\nduration = \"10s\"\n"
-                      << model
-                      << "[train]\nbatch_max = 8\nbatch_wait = \"1ms\"\nin_flight = 2\npush = \"fp32\"\n"
-                      << "[shards]\ncount = 4\n[durability]\nlog = \"os\"\nflush_interval = \"300ms\"\n";
+  std::ofstream(path)
+      << "[job]\nname = \"" << name << "\"\n"
+      << "[source]\nuri = \"generate:planted\"\nrows = 24000\nduration = \"10s\"\n"
+      << model << "[train]\nbatch_max = 8\nbatch_wait = \"1ms\"\nin_flight = 2\npush = \"fp32\"\n"
+      << "[shards]\ncount = 4\n[durability]\nlog = \"os\"\nflush_interval = \"300ms\"\n";
   return path;
 }
 
@@ -34,7 +36,8 @@ finished run_to_end(const std::string& job, const std::string& state, bool paced
 }
 
 std::string inspect_digest(const std::string& state) {
-  const auto inspected = run_program({headrace_binary(), "inspect", "digest", "--state", state, "--json"}, 60s);
+  const auto inspected =
+      run_program({headrace_binary(), "inspect", "digest", "--state", state, "--json"}, 60s);
   EXPECT_EQ(inspected.status, 0) << inspected.errors;
   return inspected.output;
 }
@@ -64,7 +67,8 @@ void expect_exactly_once(const std::string& inspected) {
   EXPECT_EQ(json_field(inspected, "voids"), "0") << inspected;
   EXPECT_EQ(json_field(inspected, "batches"), json_field(inspected, "sealed")) << inspected;
   EXPECT_NE(json_field(inspected, "digest_tables"), "") << inspected;
-  EXPECT_EQ(json_field(inspected, "digest_tables"), json_field(inspected, "digest_replayed")) << inspected;
+  EXPECT_EQ(json_field(inspected, "digest_tables"), json_field(inspected, "digest_replayed"))
+      << inspected;
 }
 
 TEST(KillRestart, IntegerSumsEqualThoseOfARunNeverKilled) {

@@ -1,3 +1,5 @@
+#include "tests/support/child_process.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -5,9 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tests/support/child_process.hpp"
-
-/// The real binary as a person meets it: every mistake is one line that says what, where and what to do.
+/// The real binary as a person meets it: every mistake is one line that says what, where and what
+/// to do.
 namespace headrace::tests {
 namespace {
 
@@ -20,7 +21,9 @@ std::string write_file(const std::string& path, const std::string& text) {
   return path;
 }
 
-std::string generated_job(const temporary_folder& folder, const std::string& name, const std::string& more = "") {
+std::string generated_job(const temporary_folder& folder,
+                          const std::string& name,
+                          const std::string& more = "") {
   return write_file(folder / (name + ".toml"),
                     "[job]\nname = \"" + name +
                         "\"\n[source]\nuri = \"generate:planted\"\nrows = 4000\n" + more +
@@ -41,7 +44,8 @@ void expect_one_line(const finished& ended, int status, const std::vector<std::s
   EXPECT_EQ(ended.status, status) << ended.errors;
   EXPECT_EQ(ended.output, "");
   EXPECT_EQ(lines_of(ended.errors), 1U) << ended.errors;
-  for (const auto& word : says) EXPECT_NE(ended.errors.find(word), std::string::npos) << word << " in: " << ended.errors;
+  for (const auto& word : says)
+    EXPECT_NE(ended.errors.find(word), std::string::npos) << word << " in: " << ended.errors;
 }
 
 TEST(CommandLine, AWrongFlagIsWrongUsage) {
@@ -62,7 +66,8 @@ TEST(CommandLine, AMissingJobFileIsNamed) {
 
 TEST(CommandLine, AnUnknownKeyNamesItsLineAndTheNearestOne) {
   const temporary_folder folder;
-  const auto job = write_file(folder / "typo.toml", "[job]\nname = \"typo\"\n[train]\nbatch_maxx = 4\n");
+  const auto job =
+      write_file(folder / "typo.toml", "[job]\nname = \"typo\"\n[train]\nbatch_maxx = 4\n");
   expect_one_line(headrace({"check", job}), 2, {"batch_maxx", "batch_max", "typo.toml"});
 }
 
@@ -74,29 +79,39 @@ TEST(CommandLine, AValueOutOfRangeNamesTheRange) {
 
 TEST(CommandLine, AMissingSourceIsNamed) {
   const temporary_folder folder;
-  const auto job = write_file(folder / "gone.toml",
-                              "[job]\nname = \"gone\"\n[source]\nuri = \"file:///no/such/data.csv\"\n"
-                              "label = \"y > 0\"\n[features.user]\nkind = \"id\"\n");
+  const auto job =
+      write_file(folder / "gone.toml",
+                 "[job]\nname = \"gone\"\n[source]\nuri = \"file:///no/such/data.csv\"\n"
+                 "label = \"y > 0\"\n[features.user]\nkind = \"id\"\n");
   expect_one_line(headrace({"run", job, "--state", folder / "state"}), 1, {"/no/such/data.csv"});
 }
 
 TEST(CommandLine, AListenAddressBeyondLoopbackIsRefused) {
   const temporary_folder folder;
   const auto job = generated_job(folder, "open");
-  expect_one_line(headrace({"server", job, "--state", folder / "state", "--listen", "tcp://0.0.0.0:7999"}),
-                  2,
-                  {"0.0.0.0", "loopback", "keys"});
+  expect_one_line(
+      headrace({"server", job, "--state", folder / "state", "--listen", "tcp://0.0.0.0:7999"}),
+      2,
+      {"0.0.0.0", "loopback", "keys"});
 }
 
 TEST(CommandLine, APortInUseIsNamed) {
   const temporary_folder folder;
   const auto job = generated_job(folder, "port");
-  child_process first({headrace_binary(), "server", job, "--state", folder / "one", "--listen", "tcp://127.0.0.1:*"});
+  child_process first({headrace_binary(),
+                       "server",
+                       job,
+                       "--state",
+                       folder / "one",
+                       "--listen",
+                       "tcp://127.0.0.1:*"});
   ASSERT_TRUE(first.wait_for_text("listening on", patience)) << first.errors();
   const std::string said = first.output();
   const auto from = said.find("tcp://");
   const std::string endpoint = said.substr(from, said.find_first_of(", \n", from) - from);
-  expect_one_line(headrace({"server", job, "--state", folder / "two", "--listen", endpoint}), 1, {endpoint, "--set"});
+  expect_one_line(headrace({"server", job, "--state", folder / "two", "--listen", endpoint}),
+                  1,
+                  {endpoint, "--set"});
   first.signal(SIGTERM);
   EXPECT_EQ(first.wait_for(patience), 0) << first.errors();
 }
@@ -104,13 +119,20 @@ TEST(CommandLine, APortInUseIsNamed) {
 TEST(CommandLine, AStateFolderInUseOrOfAnotherJobIsRefused) {
   const temporary_folder folder;
   const auto job = generated_job(folder, "mine");
-  child_process first({headrace_binary(), "server", job, "--state", folder / "state", "--listen", "tcp://127.0.0.1:*"});
+  child_process first({headrace_binary(),
+                       "server",
+                       job,
+                       "--state",
+                       folder / "state",
+                       "--listen",
+                       "tcp://127.0.0.1:*"});
   ASSERT_TRUE(first.wait_for_text("listening on", patience)) << first.errors();
   expect_one_line(headrace({"run", job, "--state", folder / "state"}), 1, {folder / "state"});
   first.signal(SIGTERM);
   ASSERT_EQ(first.wait_for(patience), 0);
   const auto other = generated_job(folder, "other");
-  expect_one_line(headrace({"run", other, "--state", folder / "state"}), 1, {folder / "state", "mine"});
+  expect_one_line(
+      headrace({"run", other, "--state", folder / "state"}), 1, {folder / "state", "mine"});
 }
 
 TEST(CommandLine, AFinishedSourceHasNothingNewAndShowsItsLastFigures) {
@@ -142,7 +164,8 @@ TEST(CommandLine, CtrlCEndsWithASummaryAndTheNextRunGoesOn) {
   ASSERT_EQ(first.wait_for(patience), 0) << first.errors();
   EXPECT_EQ(json_field(first.output(), "interrupted"), "true");
   EXPECT_NE(json_field(first.output(), "samples"), "4000");
-  const auto second = headrace({"run", job, "--state", folder / "state", "--json", "--speed", "max"});
+  const auto second =
+      headrace({"run", job, "--state", folder / "state", "--json", "--speed", "max"});
   ASSERT_EQ(second.status, 0) << second.errors;
   EXPECT_EQ(json_field(second.output, "samples"), "4000") << second.output;
   EXPECT_EQ(json_field(second.output, "resumed"), "true");
@@ -152,7 +175,13 @@ TEST(CommandLine, ASecondSignalEndsAtOnce) {
   const temporary_folder folder;
   const auto job = generated_job(folder, "hurry");
   // No server answers, so the worker is still asking when both signals come.
-  child_process worker({headrace_binary(), "worker", job, "--state", folder / "w", "--connect", "tcp://127.0.0.1:9"});
+  child_process worker({headrace_binary(),
+                        "worker",
+                        job,
+                        "--state",
+                        folder / "w",
+                        "--connect",
+                        "tcp://127.0.0.1:9"});
   while (!std::ifstream(folder / "w/JOB")) {
     ASSERT_FALSE(worker.wait_for(1ms).has_value()) << worker.errors();
   }
@@ -164,20 +193,25 @@ TEST(CommandLine, ASecondSignalEndsAtOnce) {
 TEST(CommandLine, BadRowsAreCountedByReasonAndFatalOnlyAboveTheLimit) {
   const temporary_folder folder;
   std::string rows = "user,item,clicked\n";
-  for (int i = 0; i < 50; ++i) rows += "u" + std::to_string(i % 7) + ",i" + std::to_string(i % 5) + "," + std::to_string(i % 2) + "\n";
+  for (int i = 0; i < 50; ++i)
+    rows += "u" + std::to_string(i % 7) + ",i" + std::to_string(i % 5) + "," +
+            std::to_string(i % 2) + "\n";
   rows += "u1,i1\nu1,i1,nan\nu1,i1,maybe\n";
   write_file(folder / "rows.csv", rows);
-  const auto job = write_file(folder / "rows.toml",
-                              "[job]\nname = \"rows\"\n[source]\nuri = \"file://" + (folder / "rows.csv") +
-                                  "\"\nlabel = \"clicked > 0\"\n[features.user]\nkind = \"id\"\n"
-                                  "[features.item]\nkind = \"id\"\n[model]\narch = \"fm\"\ndim = 4\n"
-                                  "[durability]\nlog = \"os\"\n");
+  const auto job =
+      write_file(folder / "rows.toml",
+                 "[job]\nname = \"rows\"\n[source]\nuri = \"file://" + (folder / "rows.csv") +
+                     "\"\nlabel = \"clicked > 0\"\n[features.user]\nkind = \"id\"\n"
+                     "[features.item]\nkind = \"id\"\n[model]\narch = \"fm\"\ndim = 4\n"
+                     "[durability]\nlog = \"os\"\n");
   const auto good = headrace({"run", job, "--state", folder / "good", "--json"});
   ASSERT_EQ(good.status, 0) << good.errors;
   EXPECT_EQ(json_field(good.output, "samples"), "50");
   EXPECT_EQ(json_field(good.output, "bad_rows"), "3");
-  EXPECT_NE(good.errors.find("rows.csv"), std::string::npos) << "the first of each kind is logged with its file";
-  const auto strict = headrace({"run", job, "--state", folder / "strict", "--json", "--set", "source.max_bad_rows=2"});
+  EXPECT_NE(good.errors.find("rows.csv"), std::string::npos)
+      << "the first of each kind is logged with its file";
+  const auto strict = headrace(
+      {"run", job, "--state", folder / "strict", "--json", "--set", "source.max_bad_rows=2"});
   EXPECT_EQ(strict.status, 1);
   EXPECT_EQ(strict.output, "");
   EXPECT_NE(strict.errors.find("max_bad_rows"), std::string::npos) << strict.errors;
@@ -188,7 +222,8 @@ TEST(CommandLine, DamageInTheLogIsRefusedByNameWithTheWayOut) {
   const auto job = generated_job(folder, "damage");
   ASSERT_EQ(headrace({"run", job, "--state", folder / "state", "--json"}).status, 0);
   std::string segment;
-  for (const auto& entry : std::filesystem::directory_iterator(folder / "state/log/shard-0001")) segment = entry.path();
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "state/log/shard-0001"))
+    segment = entry.path();
   {
     std::fstream file(segment, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(2'000);

@@ -1,11 +1,12 @@
+#include "tests/support/child_process.hpp"
+
 #include <gtest/gtest.h>
 
 #include <csignal>
 #include <fstream>
 
-#include "tests/support/child_process.hpp"
-
-/// `headrace server` and `headrace worker` over TCP against `headrace run`: the same objects, the same figures.
+/// `headrace server` and `headrace worker` over TCP against `headrace run`: the same objects, the
+/// same figures.
 namespace headrace::tests {
 namespace {
 
@@ -15,15 +16,18 @@ constexpr auto patience = 180s;
 
 std::string fm_job(const temporary_folder& folder) {
   const std::string path = folder / "pair.toml";
-  std::ofstream(path) << "[job]\nname = \"pair\"\n[source]\nuri = \"generate:planted\"\nrows = 20000\n"
-                         "[model]\narch = \"fm\"\ndim = 4\n[train]\nbatch_max = 16\nin_flight = 1\n"
-                         "[shards]\ncount = 4\n[durability]\nlog = \"os\"\n";
+  std::ofstream(path)
+      << "[job]\nname = \"pair\"\n[source]\nuri = \"generate:planted\"\nrows = 20000\n"
+         "[model]\narch = \"fm\"\ndim = 4\n[train]\nbatch_max = 16\nin_flight = 1\n"
+         "[shards]\ncount = 4\n[durability]\nlog = \"os\"\n";
   return path;
 }
 
 /// A server process and its address.
 struct serving {
-  explicit serving(const std::string& job, const std::string& state, const std::string& listen = "tcp://127.0.0.1:*")
+  explicit serving(const std::string& job,
+                   const std::string& state,
+                   const std::string& listen = "tcp://127.0.0.1:*")
       : process({headrace_binary(), "server", job, "--state", state, "--listen", listen}) {
     if (!process.wait_for_text("listening on", patience)) return;
     const std::string said = process.output();
@@ -35,7 +39,9 @@ struct serving {
 };
 
 finished work(const std::string& job, const std::string& state, const std::string& endpoint) {
-  return run_program({headrace_binary(), "worker", job, "--state", state, "--connect", endpoint, "--json"}, patience);
+  return run_program(
+      {headrace_binary(), "worker", job, "--state", state, "--connect", endpoint, "--json"},
+      patience);
 }
 
 double number(const finished& ended, const std::string& key) {
@@ -46,7 +52,8 @@ double number(const finished& ended, const std::string& key) {
 TEST(TwoProcesses, LearnWhatOneProcessLearns) {
   const temporary_folder folder;
   const std::string job = fm_job(folder);
-  const auto one = run_program({headrace_binary(), "run", job, "--state", folder / "one", "--json"}, patience);
+  const auto one =
+      run_program({headrace_binary(), "run", job, "--state", folder / "one", "--json"}, patience);
   ASSERT_EQ(one.status, 0) << one.errors;
   serving server(job, folder / "server");
   ASSERT_NE(server.endpoint, "") << server.process.errors();
@@ -66,8 +73,16 @@ TEST(TwoProcesses, AServerKilledInTheMiddleCostsNothing) {
   auto server = std::make_unique<serving>(job, folder / "server");
   ASSERT_NE(server->endpoint, "") << server->process.errors();
   const std::string endpoint = server->endpoint;
-  child_process worker({headrace_binary(), "worker", job, "--state", folder / "worker", "--connect", endpoint, "--json",
-                        "--set", "source.duration=8s"});
+  child_process worker({headrace_binary(),
+                        "worker",
+                        job,
+                        "--state",
+                        folder / "worker",
+                        "--connect",
+                        endpoint,
+                        "--json",
+                        "--set",
+                        "source.duration=8s"});
   ASSERT_FALSE(worker.wait_for(2s).has_value()) << worker.errors();
   server->process.signal(SIGKILL);
   ASSERT_EQ(server->process.wait_for(patience), 128 + SIGKILL);
@@ -77,12 +92,13 @@ TEST(TwoProcesses, AServerKilledInTheMiddleCostsNothing) {
   EXPECT_EQ(json_field(worker.output(), "samples"), "20000");
   server->process.signal(SIGTERM);
   ASSERT_EQ(server->process.wait_for(patience), 0);
-  const auto inspected =
-      run_program({headrace_binary(), "inspect", "digest", "--state", folder / "server", "--json"}, patience);
+  const auto inspected = run_program(
+      {headrace_binary(), "inspect", "digest", "--state", folder / "server", "--json"}, patience);
   EXPECT_EQ(inspected.status, 0) << inspected.output << inspected.errors;
   EXPECT_EQ(json_field(inspected.output, "gaps"), "0");
   EXPECT_EQ(json_field(inspected.output, "duplicates"), "0");
-  EXPECT_EQ(json_field(inspected.output, "digest_tables"), json_field(inspected.output, "digest_replayed"));
+  EXPECT_EQ(json_field(inspected.output, "digest_tables"),
+            json_field(inspected.output, "digest_replayed"));
 }
 
 TEST(TwoProcesses, AWorkerOfAnotherJobIsTurnedAway) {
@@ -90,8 +106,16 @@ TEST(TwoProcesses, AWorkerOfAnotherJobIsTurnedAway) {
   const std::string job = fm_job(folder);
   serving server(job, folder / "server");
   ASSERT_NE(server.endpoint, "") << server.process.errors();
-  const auto other = run_program({headrace_binary(), "worker", job, "--state", folder / "worker", "--connect",
-                                  server.endpoint, "--json", "--set", "model.dim=8"},
+  const auto other = run_program({headrace_binary(),
+                                  "worker",
+                                  job,
+                                  "--state",
+                                  folder / "worker",
+                                  "--connect",
+                                  server.endpoint,
+                                  "--json",
+                                  "--set",
+                                  "model.dim=8"},
                                  patience);
   EXPECT_EQ(other.status, 1);
   EXPECT_EQ(other.output, "");

@@ -1,17 +1,16 @@
 #include "tests/support/child_process.hpp"
 
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "base/check.hpp"
 
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <sys/wait.h>
 #include <thread>
-
-#include "base/check.hpp"
+#include <unistd.h>
 
 namespace headrace::tests {
 namespace {
@@ -35,7 +34,8 @@ std::string new_file() {
 
 }  // namespace
 
-child_process::child_process(std::vector<std::string> arguments, std::vector<std::string> environment)
+child_process::child_process(std::vector<std::string> arguments,
+                             std::vector<std::string> environment)
     : out_path_(new_file()), error_path_(new_file()) {
   pid_ = ::fork();
   CHECK(pid_ >= 0);
@@ -134,7 +134,8 @@ std::optional<std::string> data_folder() {
 
 unsigned long long test_seed() {
   if (const char* given = std::getenv("HEADRACE_SEED")) return std::strtoull(given, nullptr, 10);
-  return static_cast<unsigned long long>(std::chrono::steady_clock::now().time_since_epoch().count());
+  return static_cast<unsigned long long>(
+      std::chrono::steady_clock::now().time_since_epoch().count());
 }
 
 }  // namespace headrace::tests

@@ -1,20 +1,20 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace headrace::tests {
 
-/// A program under test: its output goes to files that can be read while it runs. Killed and reaped when the
-/// object goes. Only ever signals the process it started.
+/// A program under test: its output goes to files that can be read while it runs. Killed and reaped
+/// when the object goes. Only ever signals the process it started.
 class child_process {
  public:
   /// Starts `arguments[0]` with the rest; environment entries `NAME=value` are added.
-  explicit child_process(std::vector<std::string> arguments, std::vector<std::string> environment = {});
+  explicit child_process(std::vector<std::string> arguments,
+                         std::vector<std::string> environment = {});
   ~child_process();
   child_process(const child_process&) = delete;
   child_process& operator=(const child_process&) = delete;
@@ -22,7 +22,8 @@ class child_process {
   void signal(int number) const;
   /// Exit status (128 + signal when killed), or nothing when it still runs at the deadline.
   std::optional<int> wait_for(std::chrono::milliseconds deadline);
-  /// Waits until `text` stands in its standard error or output. False at the deadline or when it ended without.
+  /// Waits until `text` stands in its standard error or output. False at the deadline or when it
+  /// ended without.
   bool wait_for_text(const std::string& text, std::chrono::milliseconds deadline);
 
   std::string output() const;
@@ -57,7 +58,8 @@ class temporary_folder {
   std::string path_;
 };
 
-/// The value behind `"key":` in one line of JSON, as text without quotes; empty when it is not there.
+/// The value behind `"key":` in one line of JSON, as text without quotes; empty when it is not
+/// there.
 std::string json_field(const std::string& json, const std::string& key);
 
 /// The binary under test: HEADRACE_BINARY, set by CMake.
