@@ -1,13 +1,3 @@
-#include <caf/actor_system.hpp>
-#include <caf/scheduler/test_coordinator.hpp>
-#include <caf/send.hpp>
-
-#include <gtest/gtest.h>
-
-#include <map>
-#include <optional>
-#include <vector>
-
 #include "actors/ingest_actor.hpp"
 #include "actors/shard_actor.hpp"
 #include "actors/supervisor.hpp"
@@ -18,7 +8,17 @@
 #include "storage/memory_log.hpp"
 #include "storage/memory_row_store.hpp"
 
-/// Whole pipelines of actors on CAF's deterministic scheduler: one thread, time that moves when told to.
+#include <caf/actor_system.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <caf/send.hpp>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <optional>
+#include <vector>
+
+/// Whole pipelines of actors on CAF's deterministic scheduler: one thread, time that moves when
+/// told to.
 namespace headrace::actors {
 namespace {
 
@@ -56,13 +56,15 @@ struct memory_node {
     for (auto& disk : disks) disk = std::make_shared<memory_log::contents>();
   }
   open_shard opener(shard_id id) {
-    return [this, id](ps::durable_shard::delivery deliver) -> result<std::unique_ptr<ps::durable_shard>> {
+    return [this,
+            id](ps::durable_shard::delivery deliver) -> result<std::unique_ptr<ps::durable_shard>> {
       ++opened[id.value];
       if (corrupt) return error{errc::corrupt, "segment 3 is damaged"};
       auto log = std::make_unique<memory_log>(disks[id.value]);
       logs[id.value] = log.get();
       return ps::durable_shard::open(
-          std::make_unique<ps::shard>(id, counting_schema(), ps::shard_limits{}, headrace::epoch{1}),
+          std::make_unique<ps::shard>(
+              id, counting_schema(), ps::shard_limits{}, headrace::epoch{1}),
           std::move(log),
           rows,
           time,
@@ -260,7 +262,11 @@ struct local_path final : request_path {
     for (std::uint32_t i = 0; i < sections.size(); ++i) {
       const shard_handle owner = routes_.find(head.sections[i].shard);
       if (!owner) continue;
-      section_job job{head.kind, head.sections[i].shard, sections[i], reply_ticket{{}, head.request_id, i}, replies_};
+      section_job job{head.kind,
+                      head.sections[i].shard,
+                      sections[i],
+                      reply_ticket{{}, head.request_id, i},
+                      replies_};
       caf::anon_send(owner, serve_atom_v, std::make_shared<const section_job>(std::move(job)));
     }
   }
@@ -269,7 +275,10 @@ struct local_path final : request_path {
  private:
   struct back final : reply_path {
     receiver receive;
-    void reply(const reply_ticket& to, schemas::message_kind kind, shard_id from, frame section) override {
+    void reply(const reply_ticket& to,
+               schemas::message_kind kind,
+               shard_id from,
+               frame section) override {
       schemas::envelope head;
       head.kind = kind;
       head.reply = true;
@@ -303,7 +312,8 @@ class Pipeline : public Actors {
     model.dim = 0;
     worker_parts parts;
     parts.name = "worker";
-    parts.trainer = std::make_unique<worker::trainer>(model, counting_schema(), schemas::value_codec::fp32);
+    parts.trainer =
+        std::make_unique<worker::trainer>(model, counting_schema(), schemas::value_codec::fp32);
     worker::window_spec window;
     window.source = source;
     window.in_flight_max = 2;
@@ -314,14 +324,17 @@ class Pipeline : public Actors {
     parts.time = &node_.time;
     parts.shards = shards;
     parts.in_flight_max = 2;
-    parts.connect = [this](request_path::receiver receive) -> result<std::unique_ptr<request_path>> {
-      return std::unique_ptr<request_path>(std::make_unique<local_path>(routes_, std::move(receive), losses_));
+    parts.connect =
+        [this](request_path::receiver receive) -> result<std::unique_ptr<request_path>> {
+      return std::unique_ptr<request_path>(
+          std::make_unique<local_path>(routes_, std::move(receive), losses_));
     };
     worker_ = system_.spawn<worker_actor>(std::move(parts));
-    worker::sealed_stream::parts stream_parts{*worker::make_source(source_spec()),
-                                              std::make_unique<memory_log>(samples_),
-                                              worker::batch_builder({.source = source, .samples_max = 16}),
-                                              std::nullopt};
+    worker::sealed_stream::parts stream_parts{
+        *worker::make_source(source_spec()),
+        std::make_unique<memory_log>(samples_),
+        worker::batch_builder({.source = source, .samples_max = 16}),
+        std::nullopt};
     auto stream = std::make_unique<worker::sealed_stream>(std::move(stream_parts), node_.time);
     ASSERT_TRUE(stream->open(first).ok());
     ingest_ = system_.spawn<ingest_actor>(std::move(stream), worker_, node_.time, board_, 2U);
@@ -410,7 +423,9 @@ TEST_F(Pipeline, ARestartedWorkerGoesOnFromTheWatermarks) {
   scheduler().run();
   std::vector<batch_number> watermarks;
   for (std::uint32_t s = 0; s < shards; ++s) {
-    serve(schemas::message_kind::watermarks, shard_id{s}, schemas::encode(schemas::watermark_request{shard_id{s}, source}));
+    serve(schemas::message_kind::watermarks,
+          shard_id{s},
+          schemas::encode(schemas::watermark_request{shard_id{s}, source}));
     watermarks.push_back(schemas::decode_watermark_reply(replies_->sections.back())->rows);
   }
   ASSERT_GT(watermarks[0].value + watermarks[1].value, 0U) << "the first worker did nothing";

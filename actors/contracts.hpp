@@ -1,17 +1,18 @@
 #pragma once
 
+#include "actors/messages.hpp"
+
 #include <caf/replies_to.hpp>
 #include <caf/typed_actor.hpp>
 
 #include <cstdint>
 
-#include "actors/messages.hpp"
-
 /// The map of the system: every actor's typed interface, in data-flow order.
 namespace headrace::actors {
 
 /// Reads a source at its pace, seals batches, appends them to the sample log, hands them to the
-/// worker while it has permits. Ends itself when the source is finished and everything was handed over.
+/// worker while it has permits. Ends itself when the source is finished and everything was handed
+/// over.
 using ingest_handle = caf::typed_actor<
     // The worker can take this many more batches.
     caf::reacts_to<more_atom, std::uint32_t>,
@@ -33,7 +34,8 @@ using worker_handle = caf::typed_actor<
 
 /// Owns one shard and is the only writer of its rows.
 using shard_handle = caf::typed_actor<
-    // One section; answered on the job's own path. Fails in the answer: gap, stale_epoch, overloaded, …
+    // One section; answered on the job's own path. Fails in the answer: gap, stale_epoch,
+    // overloaded, …
     caf::reacts_to<serve_atom, section_job_ptr>,
     // The log says what became of the append at this position.
     caf::reacts_to<settle_atom, std::uint64_t, outcome_ptr>,

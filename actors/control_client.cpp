@@ -26,11 +26,12 @@ result<std::unique_ptr<control_client>> control_client::open(transport_context& 
   made->mailbox_ = std::make_shared<mailbox>();
   made->endpoint_ = endpoint;
   made->sender_ = std::move(sender);
-  auto opened = link::open(context, endpoint, [box = made->mailbox_](const schemas::envelope& head, frame section) {
-    const std::lock_guard lock(box->mutex);
-    box->answers.emplace(head.request_id, std::move(section));
-    box->arrived.notify_all();
-  });
+  auto opened = link::open(
+      context, endpoint, [box = made->mailbox_](const schemas::envelope& head, frame section) {
+        const std::lock_guard lock(box->mutex);
+        box->answers.emplace(head.request_id, std::move(section));
+        box->arrived.notify_all();
+      });
   if (!opened) return opened.error();
   made->link_ = std::move(*opened);
   return made;
@@ -103,12 +104,14 @@ result<std::vector<schemas::watermark_reply>> control_client::watermarks(
       schemas::message_kind::watermarks,
       shards,
       deadline,
-      [&](shard_id id) { return schemas::encode(schemas::watermark_request{id, source}); },
+      [&](shard_id id) {
+        return schemas::encode(schemas::watermark_request{id, source});
+      },
       schemas::decode_watermark_reply);
 }
 
-result<std::vector<schemas::digest_reply>> control_client::digests(std::uint32_t shards,
-                                                                   std::chrono::milliseconds deadline) {
+result<std::vector<schemas::digest_reply>> control_client::digests(
+    std::uint32_t shards, std::chrono::milliseconds deadline) {
   return ask_all<schemas::digest_reply>(
       schemas::message_kind::digest,
       shards,
@@ -117,18 +120,20 @@ result<std::vector<schemas::digest_reply>> control_client::digests(std::uint32_t
       schemas::decode_digest_reply);
 }
 
-result<std::vector<schemas::digest_reply>> control_client::counts(std::uint32_t shards,
-                                                                  std::chrono::milliseconds deadline) {
+result<std::vector<schemas::digest_reply>> control_client::counts(
+    std::uint32_t shards, std::chrono::milliseconds deadline) {
   return ask_all<schemas::digest_reply>(
       schemas::message_kind::digest,
       shards,
       deadline,
-      [](shard_id id) { return schemas::encode(schemas::digest_request{id, true}); },
+      [](shard_id id) {
+        return schemas::encode(schemas::digest_request{id, true});
+      },
       schemas::decode_digest_reply);
 }
 
-result<std::vector<schemas::flush_reply>> control_client::flush(std::uint32_t shards,
-                                                                std::chrono::milliseconds deadline) {
+result<std::vector<schemas::flush_reply>> control_client::flush(
+    std::uint32_t shards, std::chrono::milliseconds deadline) {
   return ask_all<schemas::flush_reply>(
       schemas::message_kind::flush,
       shards,

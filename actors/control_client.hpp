@@ -1,21 +1,22 @@
 #pragma once
 
-#include <chrono>
-#include <cstdint>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "actors/transport/context.hpp"
 #include "actors/transport/link.hpp"
 #include "base/result.hpp"
 #include "schemas/control.hpp"
 #include "schemas/pull.hpp"
 
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
 namespace headrace::actors {
 
-/// Asks a server node questions and waits for the answers: what the command line needs before a worker starts
-/// and after it ended. Each call sends again every 300 ms until `deadline`. One thread.
+/// Asks a server node questions and waits for the answers: what the command line needs before a
+/// worker starts and after it ended. Each call sends again every 300 ms until `deadline`. One
+/// thread.
 class control_client {
  public:
   static result<std::unique_ptr<control_client>> open(transport_context& context,

@@ -1,13 +1,14 @@
 #pragma once
 
+#include "base/result.hpp"
+
 #include <caf/error.hpp>
 #include <caf/make_message.hpp>
 
-#include "base/result.hpp"
-
 namespace headrace::actors {
 
-/// The only place where an `error` becomes a `caf::error`: code in eight bits, the detail as its text.
+/// The only place where an `error` becomes a `caf::error`: code in eight bits, the detail as its
+/// text.
 inline caf::error to_caf(const error& failure) {
   return caf::error{static_cast<std::uint8_t>(failure.code),
                     caf::atom("headrace"),

@@ -1,12 +1,12 @@
 #include "actors/ingest_actor.hpp"
 
+#include "base/log.hpp"
+
 #include <caf/send.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <utility>
-
-#include "base/log.hpp"
 
 namespace headrace::actors {
 namespace {

@@ -1,20 +1,21 @@
 #pragma once
 
+#include "actors/contracts.hpp"
+#include "actors/progress_board.hpp"
+#include "base/clock.hpp"
+#include "worker/batch/sealed_stream.hpp"
+
 #include <caf/typed_event_based_actor.hpp>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 
-#include "actors/contracts.hpp"
-#include "actors/progress_board.hpp"
-#include "base/clock.hpp"
-#include "worker/batch/sealed_stream.hpp"
-
 namespace headrace::actors {
 
-/// The shell around a sealed_stream: gives the worker as many batches as it has permits for. Detached,
-/// because sealing blocks on the disk. Starts with `permits`, and gets one back for each completed batch. A full disk pauses it; any other failure ends the run.
+/// The shell around a sealed_stream: gives the worker as many batches as it has permits for.
+/// Detached, because sealing blocks on the disk. Starts with `permits`, and gets one back for each
+/// completed batch. A full disk pauses it; any other failure ends the run.
 class ingest_actor : public ingest_handle::base {
  public:
   ingest_actor(caf::actor_config& config,

@@ -1,5 +1,11 @@
 #pragma once
 
+#include "actors/reply_path.hpp"
+#include "base/frame.hpp"
+#include "schemas/sample.hpp"
+#include "schemas/wire.hpp"
+#include "storage/ordered_log.hpp"
+
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/atom.hpp>
 #include <caf/type_id.hpp>
@@ -7,14 +13,8 @@
 #include <cstdint>
 #include <memory>
 
-#include "actors/reply_path.hpp"
-#include "base/frame.hpp"
-#include "schemas/sample.hpp"
-#include "schemas/wire.hpp"
-#include "storage/ordered_log.hpp"
-
-/// What travels between actors of one process. Bulk data goes by shared pointer and never leaves the
-/// process through CAF (its serializer hangs on an infinite float: docs/adr/0002).
+/// What travels between actors of one process. Bulk data goes by shared pointer and never leaves
+/// the process through CAF (its serializer hangs on an infinite float: docs/adr/0002).
 namespace headrace::actors {
 
 using section_job_ptr = std::shared_ptr<const section_job>;
@@ -36,12 +36,12 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::sample_batch_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::answer_ptr)
 
 CAF_BEGIN_TYPE_ID_BLOCK(headrace, caf::first_custom_type_id)
-  CAF_ADD_ATOM(headrace, headrace::actors, serve_atom, "serve")    // router → shard: one section
-  CAF_ADD_ATOM(headrace, headrace::actors, settle_atom, "settle")  // log → shard: an append's outcome
-  CAF_ADD_ATOM(headrace, headrace::actors, flush_atom, "flush")    // timer → shard: write rows
-  CAF_ADD_ATOM(headrace, headrace::actors, sealed_atom, "sealed")  // ingest → worker: a sealed batch
-  CAF_ADD_ATOM(headrace, headrace::actors, more_atom, "more")      // worker → ingest: permits
-  CAF_ADD_ATOM(headrace, headrace::actors, answer_atom, "answer")  // link → worker: one reply
-  CAF_ADD_ATOM(headrace, headrace::actors, tick_atom, "tick")      // timer → worker, ingest
-  CAF_ADD_ATOM(headrace, headrace::actors, stop_atom, "stop")      // cli → worker, ingest: drain and end
+CAF_ADD_ATOM(headrace, headrace::actors, serve_atom, "serve")    // router → shard: one section
+CAF_ADD_ATOM(headrace, headrace::actors, settle_atom, "settle")  // log → shard: an append's outcome
+CAF_ADD_ATOM(headrace, headrace::actors, flush_atom, "flush")    // timer → shard: write rows
+CAF_ADD_ATOM(headrace, headrace::actors, sealed_atom, "sealed")  // ingest → worker: a sealed batch
+CAF_ADD_ATOM(headrace, headrace::actors, more_atom, "more")      // worker → ingest: permits
+CAF_ADD_ATOM(headrace, headrace::actors, answer_atom, "answer")  // link → worker: one reply
+CAF_ADD_ATOM(headrace, headrace::actors, tick_atom, "tick")      // timer → worker, ingest
+CAF_ADD_ATOM(headrace, headrace::actors, stop_atom, "stop")  // cli → worker, ingest: drain and end
 CAF_END_TYPE_ID_BLOCK(headrace)

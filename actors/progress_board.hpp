@@ -1,12 +1,12 @@
 #pragma once
 
+#include "base/result.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
-
-#include "base/result.hpp"
 
 namespace headrace::worker {
 class score_book;
@@ -36,18 +36,18 @@ struct progress {
   std::uint64_t push_bytes = 0;  // sections as sent, first sending only
   std::uint64_t pull_bytes = 0;
   std::uint64_t resent = 0;
-  std::uint64_t refused = 0;     // permanent refusals: batches voided
+  std::uint64_t refused = 0;  // permanent refusals: batches voided
   std::uint64_t rows_not_finite = 0;
   std::uint64_t bad_rows = 0;
   std::string first_bad_row;
-  std::string bad_row_reasons;   // such as "3 not_a_number, 1 too_long"
+  std::string bad_row_reasons;  // such as "3 not_a_number, 1 too_long"
 };
 
 /// Copies what the book knows; costs a few passes over its histograms, so once a tick.
 void copy_figures(const worker::score_book& book, progress& into);
 
-/// Where the worker and ingest actors write and the command line reads. The mutex guards every field;
-/// it is held for one copy.
+/// Where the worker and ingest actors write and the command line reads. The mutex guards every
+/// field; it is held for one copy.
 class progress_board {
  public:
   void update(const std::function<void(progress&)>& change) {

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
-
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "schemas/wire.hpp"
+
+#include <cstdint>
+#include <memory>
 
 namespace headrace::actors {
 
@@ -21,7 +21,10 @@ struct reply_ticket {
 class reply_path {
  public:
   virtual ~reply_path() = default;
-  virtual void reply(const reply_ticket& to, schemas::message_kind kind, shard_id from, frame section) = 0;
+  virtual void reply(const reply_ticket& to,
+                     schemas::message_kind kind,
+                     shard_id from,
+                     frame section) = 0;
 };
 
 /// One section of a request on its way to the shard it is for.

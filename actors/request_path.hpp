@@ -1,17 +1,19 @@
 #pragma once
 
-#include <functional>
-#include <vector>
-
 #include "base/frame.hpp"
 #include "schemas/wire.hpp"
 
+#include <functional>
+#include <vector>
+
 namespace headrace::actors {
 
-/// Takes a worker's requests to the shards; the other half of reply_path. Implementations: the link over ZeroMQ
-/// (transport/link.hpp), and in tests a path that hands sections to shard actors of the same system.
+/// Takes a worker's requests to the shards; the other half of reply_path. Implementations: the link
+/// over ZeroMQ (transport/link.hpp), and in tests a path that hands sections to shard actors of the
+/// same system.
 ///
-/// A request may be lost: it has an id, and whoever sent it keeps a deadline and sends the same bytes again.
+/// A request may be lost: it has an id, and whoever sent it keeps a deadline and sends the same
+/// bytes again.
 class request_path {
  public:
   /// One answered section: `head` names the request and which section of it is answered.

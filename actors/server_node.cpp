@@ -1,12 +1,12 @@
 #include "actors/server_node.hpp"
 
+#include "schemas/control.hpp"
+
 #include <caf/actor_system.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
 #include <utility>
-
-#include "schemas/control.hpp"
 
 namespace headrace::actors {
 
@@ -23,9 +23,10 @@ result<std::unique_ptr<server_node>> server_node::start(caf::actor_system& syste
   watch.opener = made->options_.opener;
   watch.on_failure = made->options_.on_failure;
   made->supervisor_ = spawn_supervisor(system, std::move(watch), made->routes_);
-  auto opened = router::open(context, made->options_.endpoints, [node = made.get()](section_job job) {
-    node->dispatch(std::move(job));
-  });
+  auto opened =
+      router::open(context, made->options_.endpoints, [node = made.get()](section_job job) {
+        node->dispatch(std::move(job));
+      });
   if (!opened) return opened.error();
   made->router_ = std::move(*opened);
   return made;
@@ -59,13 +60,15 @@ void server_node::greet(const section_job& job) {
   if (!hello) {
     reply.status = hello.error().code;
     reply.detail = hello.error().detail;
-  } else if (hello->protocol < schemas::protocol_version_min || hello->protocol_min > schemas::protocol_version) {
+  } else if (hello->protocol < schemas::protocol_version_min ||
+             hello->protocol_min > schemas::protocol_version) {
     reply.status = errc::bad_protocol;
-    reply.detail = "server speaks protocol " + std::to_string(schemas::protocol_version) + ", worker " +
-                   std::to_string(hello->protocol) + "; upgrade the older of the two";
+    reply.detail = "server speaks protocol " + std::to_string(schemas::protocol_version) +
+                   ", worker " + std::to_string(hello->protocol) + "; upgrade the older of the two";
   } else if (hello->job_fingerprint != options_.job_fingerprint) {
     reply.status = errc::wrong_job;
-    reply.detail = "server and worker were given different job files (name, tables or shards differ)";
+    reply.detail =
+        "server and worker were given different job files (name, tables or shards differ)";
   }
   job.answer(schemas::encode(reply));
 }

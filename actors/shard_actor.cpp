@@ -1,18 +1,20 @@
 #include "actors/shard_actor.hpp"
 
+#include "actors/errors.hpp"
+#include "base/log.hpp"
+#include "schemas/control.hpp"
+
 #include <caf/exit_reason.hpp>
 #include <caf/send.hpp>
 
 #include <chrono>
 #include <utility>
 
-#include "actors/errors.hpp"
-#include "base/log.hpp"
-#include "schemas/control.hpp"
-
 namespace headrace::actors {
 
-shard_actor::shard_actor(caf::actor_config& config, open_shard open, std::uint64_t flush_interval_ms)
+shard_actor::shard_actor(caf::actor_config& config,
+                         open_shard open,
+                         std::uint64_t flush_interval_ms)
     : shard_handle::base(config), open_(std::move(open)), flush_interval_ms_(flush_interval_ms) {}
 
 shard_actor::behavior_type shard_actor::make_behavior() {
@@ -23,7 +25,10 @@ shard_actor::behavior_type shard_actor::make_behavior() {
     quit(std::move(message.reason));
   });
   auto opened = open_([me = shard_handle(this)](lsn at, storage::append_outcome outcome) {
-    caf::anon_send(me, settle_atom_v, at.value, std::make_shared<const storage::append_outcome>(std::move(outcome)));
+    caf::anon_send(me,
+                   settle_atom_v,
+                   at.value,
+                   std::make_shared<const storage::append_outcome>(std::move(outcome)));
   });
   if (opened) {
     shard_ = std::move(*opened);
@@ -51,7 +56,8 @@ void shard_actor::serve(const section_job& job) {
       shard_->push(job.section, [job](frame ack) { job.answer(std::move(ack)); });
       if (shard_->failed()) fail({errc::io_error, "outcome of an append is unknown"});
       return;
-    case message_kind::pull: return job.answer(shard_->pull(job.section));
+    case message_kind::pull:
+      return job.answer(shard_->pull(job.section));
     case message_kind::watermarks:
       if (auto request = schemas::decode_watermark_request(job.section)) {
         job.answer(schemas::encode(shard_->state().watermarks(*request)));
@@ -73,19 +79,22 @@ void shard_actor::serve(const section_job& job) {
       }
       return job.answer(schemas::encode(reply));
     }
-    case message_kind::hello: return;  // answered by the server node
+    case message_kind::hello:
+      return;  // answered by the server node
   }
 }
 
 void shard_actor::settle(std::uint64_t at, const storage::append_outcome& outcome) {
   if (!shard_->outcome(lsn{at}, outcome)) {
-    fail({errc::io_error, "outcome of the append at " + std::to_string(at) + " is unknown: " + outcome.detail});
+    fail({errc::io_error,
+          "outcome of the append at " + std::to_string(at) + " is unknown: " + outcome.detail});
   }
 }
 
 void shard_actor::flush() {
   if (auto flushed = shard_->flush(); !flushed) {
-    log_error("shard.flush", {{"shard", shard_->state().id().value}, {"error", describe(flushed.error())}});
+    log_error("shard.flush",
+              {{"shard", shard_->state().id().value}, {"error", describe(flushed.error())}});
   }
   flush_later();
 }

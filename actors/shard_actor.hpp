@@ -1,23 +1,24 @@
 #pragma once
 
+#include "actors/contracts.hpp"
+#include "ps/shard/durable_shard.hpp"
+
 #include <caf/fwd.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
 #include <functional>
 #include <memory>
 
-#include "actors/contracts.hpp"
-#include "ps/shard/durable_shard.hpp"
-
 namespace headrace::actors {
 
-/// Opens a shard from its log and row store; `deliver` brings outcomes of appends back to the actor.
-/// Called on the actor's thread, once for each incarnation.
-using open_shard = std::function<result<std::unique_ptr<ps::durable_shard>>(ps::durable_shard::delivery)>;
+/// Opens a shard from its log and row store; `deliver` brings outcomes of appends back to the
+/// actor. Called on the actor's thread, once for each incarnation.
+using open_shard =
+    std::function<result<std::unique_ptr<ps::durable_shard>>(ps::durable_shard::delivery)>;
 
-/// The thin shell around one durable_shard: each handler is one line into it. Ends with an error when the
-/// shard can't be opened or the log's outcome is unknown; the supervisor then starts a new one,
-/// which reads the log again. Flushes and closes on a normal stop.
+/// The thin shell around one durable_shard: each handler is one line into it. Ends with an error
+/// when the shard can't be opened or the log's outcome is unknown; the supervisor then starts a new
+/// one, which reads the log again. Flushes and closes on a normal stop.
 class shard_actor : public shard_handle::base {
  public:
   shard_actor(caf::actor_config& config, open_shard open, std::uint64_t flush_interval_ms);

@@ -1,5 +1,8 @@
 #include "actors/supervisor.hpp"
 
+#include "actors/errors.hpp"
+#include "base/log.hpp"
+
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/exit_reason.hpp>
@@ -7,9 +10,6 @@
 
 #include <mutex>
 #include <utility>
-
-#include "actors/errors.hpp"
-#include "base/log.hpp"
 
 namespace headrace::actors {
 
@@ -57,7 +57,8 @@ class supervisor : public caf::event_based_actor {
 
  private:
   void start(shard_id id) {
-    auto owner = spawn<shard_actor, caf::monitored>(options_.opener(id), options_.flush_interval_ms);
+    auto owner =
+        spawn<shard_actor, caf::monitored>(options_.opener(id), options_.flush_interval_ms);
     routes_.replace(id, owner);
   }
 
@@ -73,7 +74,8 @@ class supervisor : public caf::event_based_actor {
         if (options_.on_failure) options_.on_failure(why);
         return;
       }
-      log_error("shard.restart", {{"shard", i}, {"attempt", restarts_[i]}, {"error", describe(why)}});
+      log_error("shard.restart",
+                {{"shard", i}, {"attempt", restarts_[i]}, {"error", describe(why)}});
       start(shard_id{i});
       return;
     }
@@ -105,7 +107,9 @@ class supervisor : public caf::event_based_actor {
 
 }  // namespace
 
-caf::actor spawn_supervisor(caf::actor_system& system, supervisor_options options, routing_table routes) {
+caf::actor spawn_supervisor(caf::actor_system& system,
+                            supervisor_options options,
+                            routing_table routes) {
   return system.spawn<supervisor>(std::move(options), std::move(routes));
 }
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "actors/contracts.hpp"
+#include "actors/shard_actor.hpp"
+
 #include <caf/fwd.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
@@ -8,13 +11,10 @@
 #include <memory>
 #include <vector>
 
-#include "actors/contracts.hpp"
-#include "actors/shard_actor.hpp"
-
 namespace headrace::actors {
 
-/// Which actor owns which shard right now. The router's thread reads it for every section, the supervisor
-/// replaces an entry at a restart.
+/// Which actor owns which shard right now. The router's thread reads it for every section, the
+/// supervisor replaces an entry at a restart.
 class routing_table {
  public:
   explicit routing_table(std::size_t shards);
@@ -39,6 +39,8 @@ struct supervisor_options {
   std::function<void(const error&)> on_failure;  // restarts used up; any thread
 };
 
-caf::actor spawn_supervisor(caf::actor_system& system, supervisor_options options, routing_table routes);
+caf::actor spawn_supervisor(caf::actor_system& system,
+                            supervisor_options options,
+                            routing_table routes);
 
 }  // namespace headrace::actors

@@ -1,10 +1,10 @@
 #include "actors/system_config.hpp"
 
+#include "actors/messages.hpp"
+
 #include <algorithm>
 #include <cstdint>
 #include <thread>
-
-#include "actors/messages.hpp"
 
 namespace headrace::actors {
 

@@ -1,12 +1,12 @@
 #include "actors/worker_actor.hpp"
 
+#include "base/log.hpp"
+
 #include <caf/send.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <utility>
-
-#include "base/log.hpp"
 
 namespace headrace::actors {
 namespace {
@@ -22,10 +22,13 @@ worker_actor::worker_actor(caf::actor_config& config, worker_parts parts)
 worker_actor::behavior_type worker_actor::make_behavior() {
   permitted_through_ = parts_.window->completed_through();
   kept_ns_ = parts_.time->steady_ns();
-  auto connected = parts_.connect([me = worker_handle(this)](const schemas::envelope& head, frame section) {
-    caf::anon_send(me, answer_atom_v,
-                   std::make_shared<const answered_section>(answered_section{head, std::move(section)}));
-  });
+  auto connected =
+      parts_.connect([me = worker_handle(this)](const schemas::envelope& head, frame section) {
+        caf::anon_send(
+            me,
+            answer_atom_v,
+            std::make_shared<const answered_section>(answered_section{head, std::move(section)}));
+      });
   if (connected) {
     path_ = std::move(*connected);
     delayed_send(this, tick_interval, tick_atom_v);
@@ -61,7 +64,8 @@ void worker_actor::drain() {
 
 // Starts as many batches as the window permits; stands still while the twin's rows are pulled.
 void worker_actor::pump() {
-  while (!freezing_ && !queue_.empty() && steps_.size() < parts_.in_flight_max && parts_.window->may_start()) {
+  while (!freezing_ && !queue_.empty() && steps_.size() < parts_.in_flight_max &&
+         parts_.window->may_start()) {
     if (freeze_is_due(*queue_.front())) {
       if (steps_.empty() && parts_.window->idle()) freeze();
       return;
@@ -74,7 +78,8 @@ void worker_actor::pump() {
 }
 
 bool worker_actor::freeze_is_due(const schemas::sample_batch& batch) const {
-  return !parts_.trainer->twin().frozen() && batch.samples > 0 && batch.row_numbers.front() >= parts_.freeze_row;
+  return !parts_.trainer->twin().frozen() && batch.samples > 0 &&
+         batch.row_numbers.front() >= parts_.freeze_row;
 }
 
 void worker_actor::start(sample_batch_ptr batch) {
@@ -107,7 +112,8 @@ void worker_actor::answer(const answered_section& got) {
   if (finished_) return;
   if (got.head.kind == message_kind::push) return accept_ack(got.section);
   if (got.head.kind != message_kind::pull) return;
-  if (freezing_ && got.head.request_id == frozen_request_) return accept_frozen_rows(got.head, got.section);
+  if (freezing_ && got.head.request_id == frozen_request_)
+    return accept_frozen_rows(got.head, got.section);
   accept_rows(got.head, got.section);
 }
 
@@ -119,9 +125,11 @@ void worker_actor::accept_rows(const schemas::envelope& head, const frame& secti
   const auto reply = schemas::decode_pull_reply(section);
   if (!reply) return fail(reply.error());
   if (is_transient(reply->status)) return;  // the tick asks again
-  if (reply->status != errc::ok) return fail({reply->status, "pull refused by shard: " + reply->detail});
+  if (reply->status != errc::ok)
+    return fail({reply->status, "pull refused by shard: " + reply->detail});
   pull_bytes_ += section.size();
-  if (auto accepted = parts_.trainer->accept(*waiting->step, *reply); !accepted) return fail(accepted.error());
+  if (auto accepted = parts_.trainer->accept(*waiting->step, *reply); !accepted)
+    return fail(accepted.error());
   learn_in_order();
 }
 
@@ -152,7 +160,8 @@ void worker_actor::push(worker::training_step& step) {
     sections[s] = parts_.trainer->push_section(step, shard_id{s}, step.batch->prev);
     push_bytes_ += sections[s].size();
   }
-  send_pushes(parts_.window->submit(step.batch->batch, step.batch->prev, sections, parts_.time->steady_ns()));
+  send_pushes(parts_.window->submit(
+      step.batch->batch, step.batch->prev, sections, parts_.time->steady_ns()));
   give_permits();
 }
 
@@ -174,14 +183,17 @@ void worker_actor::accept_ack(const frame& section) {
   const auto ack = schemas::decode_push_ack(section);
   if (!ack) return fail(ack.error());
   if (ack->status != errc::ok && !is_transient(ack->status) && !is_permanent(ack->status)) {
-    return fail({ack->status, "push refused by shard " + std::to_string(ack->shard.value) + ": " + ack->detail});
+    return fail({ack->status,
+                 "push refused by shard " + std::to_string(ack->shard.value) + ": " + ack->detail});
   }
-  if (is_permanent(ack->status)) log_warn("push.voided", {{"shard", ack->shard.value}, {"why", ack->detail}});
+  if (is_permanent(ack->status))
+    log_warn("push.voided", {{"shard", ack->shard.value}, {"why", ack->detail}});
   send_pushes(parts_.window->on_ack(*ack, parts_.time->steady_ns()));
   if (const auto back = parts_.window->went_back()) {
     return fail({errc::corrupt,
                  "shard " + std::to_string(back->value) +
-                     " lost pushes that it had acknowledged; start the worker again to go on from what it has"});
+                     " lost pushes that it had acknowledged; start the worker again to go on from "
+                     "what it has"});
   }
   give_permits();
   pump();
@@ -226,7 +238,8 @@ void worker_actor::ask_for_frozen_rows() {
     if (parts_.keep_twin) {
       if (auto kept = parts_.keep_twin(parts_.trainer->twin()); !kept) return fail(kept.error());
     }
-    log_debug("twin.frozen", {{"rows", parts_.trainer->twin().rows()}, {"at_sample", parts_.freeze_row}});
+    log_debug("twin.frozen",
+              {{"rows", parts_.trainer->twin().rows()}, {"at_sample", parts_.freeze_row}});
     return pump();
   }
   const std::span<worker::row_set> chunk(&frozen_chunks_.back(), 1);
@@ -278,7 +291,8 @@ void worker_actor::publish() {
 void worker_actor::keep_figures() {
   kept_ns_ = parts_.time->steady_ns();
   if (!parts_.keep_book) return;
-  // A disk that is full now may have room at the next interval: what was learned is safe in the log.
+  // A disk that is full now may have room at the next interval: what was learned is safe in the
+  // log.
   if (auto kept = parts_.keep_book(*parts_.book); !kept) {
     log_warn("worker.figures_not_kept", {{"error", describe(kept.error())}});
   }
@@ -287,7 +301,8 @@ void worker_actor::keep_figures() {
 void worker_actor::finish_if_drained() {
   if (!draining_ || finished_ || freezing_ || !queue_.empty() || !steps_.empty()) return;
   if (!parts_.window->idle()) return;
-  // Shards that had no keys lately are told how far the source is, then the window is empty for good.
+  // Shards that had no keys lately are told how far the source is, then the window is empty for
+  // good.
   const auto last = parts_.window->finish(parts_.time->steady_ns());
   if (!last.empty()) return send_pushes(last);
   if (!parts_.window->drained()) return;

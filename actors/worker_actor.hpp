@@ -1,13 +1,5 @@
 #pragma once
 
-#include <caf/typed_event_based_actor.hpp>
-
-#include <cstdint>
-#include <deque>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "actors/contracts.hpp"
 #include "actors/progress_board.hpp"
 #include "actors/request_path.hpp"
@@ -16,6 +8,14 @@
 #include "worker/step/prediction_log.hpp"
 #include "worker/step/push_window.hpp"
 #include "worker/step/trainer.hpp"
+
+#include <caf/typed_event_based_actor.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace headrace::actors {
 
@@ -32,8 +32,9 @@ struct worker_parts {
   std::uint32_t in_flight_max = 1;
   std::uint64_t freeze_row = UINT64_MAX;  // the twin is a copy of the model before this record
   std::uint64_t deadline_ms = 500;        // a pull unanswered for so long is sent again
-  /// Keeps the figures on disk every `keep_interval_ms` and at the end, so that an interrupted run goes on with
-  /// them; keeps the twin once, when it is frozen. Both run on the actor's thread. Fail: io_error, disk_full.
+  /// Keeps the figures on disk every `keep_interval_ms` and at the end, so that an interrupted run
+  /// goes on with them; keeps the twin once, when it is frozen. Both run on the actor's thread.
+  /// Fail: io_error, disk_full.
   std::function<result<void>(const worker::score_book&)> keep_book;
   std::function<result<void>(const worker::frozen_twin&)> keep_twin;
   std::uint64_t keep_interval_ms = 5'000;
@@ -41,8 +42,9 @@ struct worker_parts {
   std::function<result<std::unique_ptr<request_path>>(request_path::receiver)> connect;
 };
 
-/// The pipeline of one worker: sealed batch → pull → learn → push → acknowledged by every shard. The
-/// arithmetic is in the trainer, the protocol in the push window; this class only moves messages.
+/// The pipeline of one worker: sealed batch → pull → learn → push → acknowledged by every shard.
+/// The arithmetic is in the trainer, the protocol in the push window; this class only moves
+/// messages.
 class worker_actor : public worker_handle::base {
  public:
   worker_actor(caf::actor_config& config, worker_parts parts);

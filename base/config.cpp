@@ -276,6 +276,7 @@ std::vector<std::string> config_reader::sections(std::string_view key) const {
   }
   std::sort(order.begin(), order.end());
   std::vector<std::string> names;
+  names.reserve(order.size());
   for (auto& entry : order) names.push_back(std::move(entry.second));
   return names;
 }

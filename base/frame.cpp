@@ -12,7 +12,7 @@ frame frame::copy_of(std::span<const std::byte> bytes) {
   if (bytes.empty()) return made;
   const std::size_t words = (bytes.size() + 7) / 8;
   std::shared_ptr<std::uint64_t[]> memory(new std::uint64_t[words]);
-  memory[words - 1] = 0;
+  memory.get()[words - 1] = 0;
   std::memcpy(memory.get(), bytes.data(), bytes.size());
   made.bytes_ = {reinterpret_cast<const std::byte*>(memory.get()), bytes.size()};
   made.keeper_ = std::move(memory);

@@ -7,8 +7,9 @@
 
 namespace headrace {
 
-/// Immutable, reference-counted bytes, always 8-byte aligned: how bulk data travels between threads,
-/// actors and processes without being copied. Cheap to copy; safe to share between threads.
+/// Immutable, reference-counted bytes, always 8-byte aligned: how bulk data travels between
+/// threads, actors and processes without being copied. Cheap to copy; safe to share between
+/// threads.
 class frame {
  public:
   frame() = default;

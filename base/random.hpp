@@ -5,7 +5,8 @@
 namespace headrace {
 
 /// One splitmix64 step: the hash that places rows on shards and drives every counter-based draw.
-/// Frozen: the shard of a row is a function of it (docs/adr/0001). Source: Steele et al., OOPSLA'14.
+/// Frozen: the shard of a row is a function of it (docs/adr/0001). Source: Steele et al.,
+/// OOPSLA'14.
 constexpr std::uint64_t mix64(std::uint64_t x) {
   x += 0x9E3779B97F4A7C15ULL;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;

@@ -1,12 +1,12 @@
 #pragma once
 
+#include "base/check.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
-
-#include "base/check.hpp"
 
 namespace headrace {
 
@@ -50,9 +50,7 @@ enum class errc : std::uint16_t {
 std::string_view name(errc code);
 
 /// True for refusals that leave no trace on the shard and may succeed when sent again.
-constexpr bool is_transient(errc code) {
-  return code >= errc::gap && code <= errc::unavailable;
-}
+constexpr bool is_transient(errc code) { return code >= errc::gap && code <= errc::unavailable; }
 /// True for refusals that are written to the log as a void record.
 constexpr bool is_permanent(errc code) {
   return code >= errc::quarantined && code <= errc::bad_keys;
@@ -71,8 +69,11 @@ std::string describe(const error& failure);
 template <class Value>
 class [[nodiscard]] result {
  public:
-  result(Value value) : state_(std::in_place_index<0>, std::move(value)) {}    // NOLINT(google-explicit-constructor)
-  result(headrace::error failure) : state_(std::in_place_index<1>, std::move(failure)) {}  // NOLINT(google-explicit-constructor)
+  result(Value value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  result(headrace::error failure)
+      : state_(std::in_place_index<1>, std::move(failure)) {
+  }  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
@@ -107,7 +108,8 @@ template <>
 class [[nodiscard]] result<void> {
  public:
   result() = default;
-  result(headrace::error failure) : failure_(std::move(failure)), ok_(false) {}  // NOLINT(google-explicit-constructor)
+  result(headrace::error failure)
+      : failure_(std::move(failure)), ok_(false) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool ok() const { return ok_; }
   explicit operator bool() const { return ok_; }

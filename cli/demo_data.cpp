@@ -1,18 +1,17 @@
 #include "cli/demo_data.hpp"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "storage/http_download.hpp"
+#include "worker/ingest/movielens_check.hpp"
 
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
-
-#include "storage/http_download.hpp"
-#include "worker/ingest/movielens_check.hpp"
 
 extern char** environ;
 
@@ -21,7 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* official_url = "https://files.grouplens.org/datasets/movielens/ml-100k/u.data";
+constexpr const char* official_url =
+    "https://files.grouplens.org/datasets/movielens/ml-100k/u.data";
 constexpr std::chrono::seconds pip_patience{60};
 
 fs::path cache_folder() {
@@ -30,7 +30,8 @@ fs::path cache_folder() {
   return fs::path(home != nullptr ? home : "/tmp") / ".cache" / "headrace";
 }
 
-// Runs a program quietly; true when it exits with 0 within the patience. It is ended when it takes longer.
+// Runs a program quietly; true when it exits with 0 within the patience. It is ended when it takes
+// longer.
 bool run_quietly(std::vector<std::string> arguments) {
   std::vector<char*> raw;
   for (auto& argument : arguments) raw.push_back(argument.data());
@@ -60,13 +61,15 @@ std::optional<fs::path> find_below(const fs::path& folder, const std::string& su
   return std::nullopt;
 }
 
-// recbole carries ml-100k.inter as an example; wheel or source archive, unpacked by Python's own modules.
+// recbole carries ml-100k.inter as an example; wheel or source archive, unpacked by Python's own
+// modules.
 bool fetch_from_pypi(const fs::path& into) {
   std::string name = (fs::temp_directory_path() / "headrace-pip-XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) return false;
   const fs::path folder = name;
   bool found = false;
-  if (run_quietly({"python3", "-m", "pip", "download", "--quiet", "--no-deps", "-d", name, "recbole"})) {
+  if (run_quietly(
+          {"python3", "-m", "pip", "download", "--quiet", "--no-deps", "-d", name, "recbole"})) {
     const auto wheel = find_below(folder, ".whl");
     const auto archive = find_below(folder, ".tar.gz");
     if (wheel) run_quietly({"python3", "-m", "zipfile", "-e", wheel->string(), name});
@@ -100,7 +103,8 @@ result<demo_data> use_given(const fs::path& given) {
     }
     return found;
   }
-  return error{errc::bad_input, "--data '" + given.string() + "' holds neither u.data nor ml-100k.inter"};
+  return error{errc::bad_input,
+               "--data '" + given.string() + "' holds neither u.data nor ml-100k.inter"};
 }
 
 }  // namespace
@@ -110,8 +114,10 @@ result<demo_data> find_demo_data(const std::optional<fs::path>& given) {
   const fs::path cache = cache_folder();
   const fs::path plain = cache / "u.data";
   const fs::path typed = cache / "ml-100k.inter";
-  if (fs::exists(plain) && is_movielens(plain)) return demo_data{plain, false, "MovieLens-100K (cache)", {}};
-  if (fs::exists(typed) && is_movielens(typed)) return demo_data{typed, true, "MovieLens-100K (cache)", {}};
+  if (fs::exists(plain) && is_movielens(plain))
+    return demo_data{plain, false, "MovieLens-100K (cache)", {}};
+  if (fs::exists(typed) && is_movielens(typed))
+    return demo_data{typed, true, "MovieLens-100K (cache)", {}};
   std::error_code failure;
   fs::create_directories(cache, failure);
   if (storage::http_download(official_url, plain, {}).ok()) {

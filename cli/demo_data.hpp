@@ -1,10 +1,10 @@
 #pragma once
 
+#include "base/result.hpp"
+
 #include <filesystem>
 #include <optional>
 #include <string>
-
-#include "base/result.hpp"
 
 namespace headrace::cli {
 
@@ -16,10 +16,11 @@ struct demo_data {
   std::string warning;      // one line for the user, may be empty
 };
 
-/// The data of `headrace demo`, in this order: `given` (a folder with `u.data` or `ml-100k.inter`, or such a file), the
-/// cache, the official plain file, the copy inside PyPI's `recbole`. A download is refused unless its rows
-/// have the known SHA-256; for `given` a mismatch is only a warning. Nothing reachable: the generated
-/// stream. Fails: bad_input when `given` holds no such file.
+/// The data of `headrace demo`, in this order: `given` (a folder with `u.data` or `ml-100k.inter`,
+/// or such a file), the cache, the official plain file, the copy inside PyPI's `recbole`. A
+/// download is refused unless its rows have the known SHA-256; for `given` a mismatch is only a
+/// warning. Nothing reachable: the generated stream. Fails: bad_input when `given` holds no such
+/// file.
 result<demo_data> find_demo_data(const std::optional<std::filesystem::path>& given);
 
 }  // namespace headrace::cli

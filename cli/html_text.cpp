@@ -11,20 +11,21 @@ constexpr std::string_view replacement = "\xEF\xBF\xBD";  // U+FFFD
 constexpr std::string_view minus = "\xE2\x88\x92";        // U+2212, as wide as a figure
 
 std::string print(const char* format, double value) {
-  char text[400];
+  char text[40];
   std::snprintf(text, sizeof text, format, value);
   return text;
 }
 
 std::string print(int digits, double value) {
-  char text[400];
+  char text[40];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
 }
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
-// Bytes of the well-formed character at the start of `text` (Unicode 15, table 3-7); 0 if there is none.
+// Bytes of the well-formed character at the start of `text` (Unicode 15, table 3-7); 0 if there is
+// none.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
@@ -49,12 +50,18 @@ bool is_forbidden(std::string_view character) {
 
 std::string_view escaped(std::string_view character) {
   switch (character[0]) {
-    case '&': return "&amp;";
-    case '<': return "&lt;";
-    case '>': return "&gt;";
-    case '"': return "&quot;";
-    case '\'': return "&#39;";
-    default: return is_forbidden(character) ? replacement : character;
+    case '&':
+      return "&amp;";
+    case '<':
+      return "&lt;";
+    case '>':
+      return "&gt;";
+    case '"':
+      return "&quot;";
+    case '\'':
+      return "&#39;";
+    default:
+      return is_forbidden(character) ? replacement : character;
   }
 }
 
@@ -114,6 +121,7 @@ std::string whole(double value) {
 
 std::string fixed(double value, int digits) {
   if (!std::isfinite(value)) return "–";
+  if (std::abs(value) >= 1e15) return print("%.3g", value);
   const std::string text = print(digits, std::abs(value));
   const bool zero = text.find_first_not_of("0.") == std::string::npos;
   return (value < 0 && !zero ? std::string(minus) : "") + text;
@@ -128,16 +136,20 @@ std::string compact(double value) {
 
 std::string people_bytes(double bytes) {
   static constexpr std::array<const char*, 6> units = {"B", "kB", "MB", "GB", "TB", "PB"};
+  if (!std::isfinite(bytes)) return "–";
+  if (bytes == 0) return "0 B";
   const auto [number, step] = scaled(bytes, units.size() - 1);
-  const std::string text = step > 0 ? three_figures(number) : without_end_zeros(fixed(number, number < 99.95 ? 1 : 0));
-  return text + " " + units[step];
+  return (step > 0 ? three_figures(number) : fixed(number, number < 99.95 ? 1 : 0)) + " " +
+         units[step];
 }
 
 std::string people_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0 || seconds >= 1e15) return "–";
   if (seconds < 99.95) return fixed(seconds, seconds < 0.95 ? 2 : 1) + " s";
   const auto all = static_cast<std::uint64_t>(std::llround(seconds));
-  const auto two = [](std::uint64_t value) { return (value < 10 ? "0" : "") + std::to_string(value); };
+  const auto two = [](std::uint64_t value) {
+    return (value < 10 ? "0" : "") + std::to_string(value);
+  };
   if (all < 3600) return std::to_string(all / 60) + " min " + two(all % 60) + " s";
   if (all < 86400) return std::to_string(all / 3600) + " h " + two(all / 60 % 60) + " min";
   return with_commas(all / 86400) + " d " + std::to_string(all / 3600 % 24) + " h";

@@ -10,9 +10,11 @@ void job_flags::add_to(CLI::App& verb) {
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
-  verb.add_option("--freeze-at", freeze_at, "share of the stream after which the frozen twin is copied")
+  verb.add_option(
+          "--freeze-at", freeze_at, "share of the stream after which the frozen twin is copied")
       ->check(CLI::Range(0.0, 1.0));
-  verb.add_option("--speed", speed, "job: at the rate of source.duration; max: as fast as it is read")
+  verb.add_option(
+          "--speed", speed, "job: at the rate of source.duration; max: as fast as it is read")
       ->check(CLI::IsMember({"job", "max"}));
   verb.add_flag("--print-config", print_config, "print the resolved job file and end");
 }

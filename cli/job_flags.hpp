@@ -1,12 +1,12 @@
 #pragma once
 
+#include "base/result.hpp"
+#include "cli/job_file.hpp"
+
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "base/result.hpp"
-#include "cli/job_file.hpp"
 
 namespace CLI {
 class App;
@@ -19,7 +19,7 @@ struct job_flags {
   std::filesystem::path file;
   std::vector<std::string> overrides;  // --set a.b=value
   std::optional<double> freeze_at;
-  std::string speed = "job";           // job: as `source.duration` says; max: as fast as it is read
+  std::string speed = "job";  // job: as `source.duration` says; max: as fast as it is read
   bool print_config = false;
 
   /// Registers the job file and the flags above on a subcommand.

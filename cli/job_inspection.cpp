@@ -1,13 +1,13 @@
 #include "cli/job_inspection.hpp"
 
+#include "storage/file_io.hpp"
+#include "storage/rocks_row_store.hpp"
+#include "storage/segment_log.hpp"
+
 #include <algorithm>
 #include <cstdio>
 #include <map>
 #include <utility>
-
-#include "storage/file_io.hpp"
-#include "storage/rocks_row_store.hpp"
-#include "storage/segment_log.hpp"
 
 namespace headrace::cli {
 namespace {
@@ -81,7 +81,8 @@ result<job_inspection> job_inspection::open(const std::filesystem::path& state) 
   return made;
 }
 
-result<std::unique_ptr<storage::ordered_log>> job_inspection::open_log(const std::filesystem::path& folder) const {
+result<std::unique_ptr<storage::ordered_log>> job_inspection::open_log(
+    const std::filesystem::path& folder) const {
   storage::segment_log::options how;
   how.folder = folder;
   how.read_only = true;
@@ -90,7 +91,9 @@ result<std::unique_ptr<storage::ordered_log>> job_inspection::open_log(const std
   return std::unique_ptr<storage::ordered_log>(std::move(*log));
 }
 
-result<void> job_inspection::read_log(shard_id shard, lsn from, const storage::ordered_log::visitor& visit) const {
+result<void> job_inspection::read_log(shard_id shard,
+                                      lsn from,
+                                      const storage::ordered_log::visitor& visit) const {
   auto log = open_log(folder_->shard_log(shard));
   if (!log) return log.error();
   return (*log)->read_from(from, visit);
@@ -107,21 +110,25 @@ result<void> job_inspection::redo_from(lsn from, shard_id shard, ps::shard& into
 }
 
 result<std::unique_ptr<ps::shard>> job_inspection::live_tables(shard_id shard) const {
-  auto made = std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
+  auto made =
+      std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
   const auto flushed = made->load(*rows_);
   if (!flushed) return flushed.error();
-  if (auto redone = redo_from(lsn{flushed->value + 1}, shard, *made); !redone) return redone.error();
+  if (auto redone = redo_from(lsn{flushed->value + 1}, shard, *made); !redone)
+    return redone.error();
   return made;
 }
 
 result<std::unique_ptr<ps::shard>> job_inspection::replayed_tables(shard_id shard) const {
-  auto made = std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
+  auto made =
+      std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
   auto log = open_log(folder_->shard_log(shard));
   if (!log) return log.error();
   if ((*log)->last().first.value > 1) {
     return error{errc::not_found,
                  "log of shard " + std::to_string(shard.value) + " begins at record " +
-                     std::to_string((*log)->last().first.value) + ": it cannot be replayed from its beginning"};
+                     std::to_string((*log)->last().first.value) +
+                     ": it cannot be replayed from its beginning"};
   }
   if (auto redone = redo_from(lsn{1}, shard, *made); !redone) return redone.error();
   return made;

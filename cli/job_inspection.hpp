@@ -1,11 +1,5 @@
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <memory>
-#include <string>
-
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "cli/job_file.hpp"
@@ -14,10 +8,16 @@
 #include "storage/ordered_log.hpp"
 #include "storage/row_store.hpp"
 
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
 namespace headrace::cli {
 
-/// What a state folder holds, read without changing it: the audit behind `headrace inspect`. Works beside a running
-/// server, which then is a moment ahead.
+/// What a state folder holds, read without changing it: the audit behind `headrace inspect`. Works
+/// beside a running server, which then is a moment ahead.
 class job_inspection {
  public:
   /// Fails: not_found, corrupt, bad_config (job.toml of another version), io_error.
@@ -26,7 +26,8 @@ class job_inspection {
   const job& description() const { return job_; }
   const storage::job_folder& folder() const { return *folder_; }
 
-  /// Visits the update log of a shard from `from` on; return false to stop. Fails: corrupt, io_error.
+  /// Visits the update log of a shard from `from` on; return false to stop. Fails: corrupt,
+  /// io_error.
   result<void> read_log(shard_id shard, lsn from, const storage::ordered_log::visitor& visit) const;
   /// The shard as a server would have it after a start: rows, then the log behind them.
   result<std::unique_ptr<ps::shard>> live_tables(shard_id shard) const;
@@ -34,14 +35,16 @@ class job_inspection {
   result<std::unique_ptr<ps::shard>> replayed_tables(shard_id shard) const;
 
   struct digest_report {
-    std::string tables;          // key, weights, optimizer state, count of every row of every shard, order-free
-    std::string replayed;        // the same after replaying every log from its beginning
-    std::string weights;         // key and weights only, of the live tables
+    std::string
+        tables;  // key, weights, optimizer state, count of every row of every shard, order-free
+    std::string replayed;  // the same after replaying every log from its beginning
+    std::string weights;   // key and weights only, of the live tables
     std::uint64_t rows = 0;
-    std::uint64_t records = 0;   // in the update logs
-    std::uint64_t batches = 0;   // every shard has every batch of every source through this one, summed over sources
-    std::uint64_t sealed = 0;    // batches in the sample logs found here
-    std::uint64_t gaps = 0;      // records whose chain does not follow the one before
+    std::uint64_t records = 0;  // in the update logs
+    std::uint64_t batches =
+        0;  // every shard has every batch of every source through this one, summed over sources
+    std::uint64_t sealed = 0;      // batches in the sample logs found here
+    std::uint64_t gaps = 0;        // records whose chain does not follow the one before
     std::uint64_t duplicates = 0;  // records of a batch that was there already
     std::uint64_t voids = 0;
   };

@@ -1,11 +1,5 @@
 #include "cli/job_server.hpp"
 
-#include <caf/actor_system.hpp>
-
-#include <algorithm>
-#include <mutex>
-#include <utility>
-
 #include "base/log.hpp"
 #include "ps/shard/durable_shard.hpp"
 #include "ps/shard/position_state.hpp"
@@ -14,6 +8,12 @@
 #include "storage/file_io.hpp"
 #include "storage/rocks_row_store.hpp"
 #include "storage/segment_log.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
 
 namespace headrace::cli {
 
@@ -29,7 +29,8 @@ storage::job_identity identity(const job& job) {
 
 namespace {
 
-// Opens one shard over its row store and log; runs on the shard actor's thread, once for each incarnation.
+// Opens one shard over its row store and log; runs on the shard actor's thread, once for each
+// incarnation.
 result<std::unique_ptr<ps::durable_shard>> open_shard(const job& job,
                                                       const storage::job_folder& folder,
                                                       storage::row_store& rows,
@@ -45,16 +46,18 @@ result<std::unique_ptr<ps::durable_shard>> open_shard(const job& job,
   auto log = storage::segment_log::open(std::move(how));
   if (!log) return log.error();
   ps::shard_limits limits;
-  return ps::durable_shard::open(std::make_unique<ps::shard>(id, job.schema, limits, position->epoch),
-                                 std::move(*log),
-                                 rows,
-                                 time,
-                                 job.durability.log,
-                                 std::move(deliver));
+  return ps::durable_shard::open(
+      std::make_unique<ps::shard>(id, job.schema, limits, position->epoch),
+      std::move(*log),
+      rows,
+      time,
+      job.durability.log,
+      std::move(deliver));
 }
 
 // Smallest and largest watermark over the shards, for each (source, lane) that moved.
-result<void> add_watermarks(std::span<const std::byte> saved, storage::checkpoint_manifest& manifest) {
+result<void> add_watermarks(std::span<const std::byte> saved,
+                            storage::checkpoint_manifest& manifest) {
   ps::push_rule rule;
   if (auto loaded = rule.load(saved); !loaded) return loaded;
   rule.visit([&](const schemas::source_id& source, schemas::lane lane, batch_number batch) {
@@ -88,7 +91,8 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
   if (!folder) return folder.error();
   made->folder_ = std::move(*folder);
   // The job as it runs now, for `inspect`; what must not change between runs is in the fingerprint.
-  if (auto kept = storage::replace_file(made->folder_->root() / "job.toml", job.text); !kept) return kept.error();
+  if (auto kept = storage::replace_file(made->folder_->root() / "job.toml", job.text); !kept)
+    return kept.error();
   auto rows = storage::rocks_row_store::open(made->folder_->rows());
   if (!rows) return rows.error();
   made->rows_ = std::move(*rows);
@@ -101,7 +105,8 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
   how.flush_interval_ms = job.durability.flush_interval_ms;
   how.opener = [server = made.get()](shard_id id) -> actors::open_shard {
     return [server, id](ps::durable_shard::delivery deliver) {
-      return open_shard(server->job_, *server->folder_, *server->rows_, *server->time_, id, std::move(deliver));
+      return open_shard(
+          server->job_, *server->folder_, *server->rows_, *server->time_, id, std::move(deliver));
     };
   };
   how.on_failure = [slot = made->failure_](const error& why) {
@@ -115,7 +120,8 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
 }
 
 job_server::~job_server() {
-  if (auto stopped = stop(); !stopped) log_error("server.stop", {{"error", describe(stopped.error())}});
+  if (auto stopped = stop(); !stopped)
+    log_error("server.stop", {{"error", describe(stopped.error())}});
 }
 
 std::optional<error> job_server::failure() const {

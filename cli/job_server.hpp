@@ -1,5 +1,13 @@
 #pragma once
 
+#include "actors/server_node.hpp"
+#include "actors/transport/context.hpp"
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "cli/job_file.hpp"
+#include "storage/job_folder.hpp"
+#include "storage/row_store.hpp"
+
 #include <caf/fwd.hpp>
 
 #include <cstdint>
@@ -8,14 +16,6 @@
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "actors/server_node.hpp"
-#include "actors/transport/context.hpp"
-#include "base/clock.hpp"
-#include "base/result.hpp"
-#include "cli/job_file.hpp"
-#include "storage/job_folder.hpp"
-#include "storage/row_store.hpp"
 
 namespace headrace::cli {
 

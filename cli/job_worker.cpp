@@ -1,13 +1,5 @@
 #include "cli/job_worker.hpp"
 
-#include <caf/actor_system.hpp>
-#include <caf/scoped_actor.hpp>
-#include <caf/send.hpp>
-
-#include <algorithm>
-#include <chrono>
-#include <utility>
-
 #include "actors/ingest_actor.hpp"
 #include "actors/transport/link.hpp"
 #include "actors/worker_actor.hpp"
@@ -16,16 +8,29 @@
 #include "storage/segment_log.hpp"
 #include "worker/step/trainer.hpp"
 
+#include <caf/actor_system.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
 namespace headrace::cli {
 namespace {
 
 using namespace std::chrono_literals;
 
 constexpr auto server_patience = 10s;
-constexpr std::uint32_t worker_generation = 1;  // re-splitting a source, which begins a new one, comes later
+constexpr std::uint32_t worker_generation =
+    1;  // re-splitting a source, which begins a new one, comes later
 
-std::filesystem::path book_file(const storage::job_folder& folder) { return folder.worker() / "scores.bin"; }
-std::filesystem::path twin_file(const storage::job_folder& folder) { return folder.worker() / "twin.bin"; }
+std::filesystem::path book_file(const storage::job_folder& folder) {
+  return folder.worker() / "scores.bin";
+}
+std::filesystem::path twin_file(const storage::job_folder& folder) {
+  return folder.worker() / "twin.bin";
+}
 
 schemas::source_id source_of(const job& job) { return {job.source.name, worker_generation}; }
 
@@ -42,11 +47,14 @@ result<void> load_if_there(const std::filesystem::path& file, const Load& load) 
   auto loaded = load(std::as_bytes(std::span(*text)));
   if (loaded) return {};
   return error{loaded.error().code,
-               "'" + file.string() + "': " + loaded.error().detail + "; remove the file to go on without it"};
+               "'" + file.string() + "': " + loaded.error().detail +
+                   "; remove the file to go on without it"};
 }
 
 // Until the twin is frozen it has to know every row the stream has met, earlier runs included.
-result<void> note_logged_batches(storage::ordered_log& log, batch_number before, worker::trainer& trainer) {
+result<void> note_logged_batches(storage::ordered_log& log,
+                                 batch_number before,
+                                 worker::trainer& trainer) {
   if (log.last().last.value == 0) return {};
   result<void> decoded;
   auto read = log.read_from(log.last().first, [&](const storage::log_record& record) {
@@ -63,9 +71,15 @@ result<void> note_logged_batches(storage::ordered_log& log, batch_number before,
   return decoded;
 }
 
-std::optional<worker::pacer> pace_of(const job& job, std::uint64_t records) {
-  if (job.pace_duration_ns == 0) return std::nullopt;
-  return worker::pacer(job.pace_duration_ns, records);
+std::function<result<std::unique_ptr<actors::request_path>>(actors::request_path::receiver)>
+connector(actors::transport_context& context, const std::string& endpoint) {
+  return
+      [&context, endpoint](
+          actors::request_path::receiver receive) -> result<std::unique_ptr<actors::request_path>> {
+        auto opened = actors::link::open(context, endpoint, std::move(receive));
+        if (!opened) return opened.error();
+        return std::unique_ptr<actors::request_path>(std::move(*opened));
+      };
 }
 
 actors::progress figures_of(const worker::score_book& book) {
@@ -98,107 +112,126 @@ result<std::unique_ptr<job_worker>> job_worker::start(caf::actor_system& system,
   auto control = actors::control_client::open(context, how.endpoint, "control");
   if (!control) return control.error();
   made->control_ = std::move(*control);
-  if (auto spawned = made->spawn(system, context, std::move(how), time); !spawned) return spawned.error();
+  if (auto begun = made->begin(system, context, how, time); !begun) return begun.error();
   return made;
 }
 
-// The batch after the smallest watermark over the shards.
-result<batch_number> job_worker::ask_where_to_begin(const clock&) {
-  const auto welcome = control_->hello(folder_->job().fingerprint, server_patience);
-  if (!welcome) return welcome.error();
-  const auto replies = control_->watermarks(source_of(job_), job_.schema.shards, server_patience);
-  if (!replies) return replies.error();
-  watermarks_.clear();
-  for (const auto& reply : *replies) watermarks_.push_back(reply.rows);
-  const batch_number least = *std::min_element(watermarks_.begin(), watermarks_.end());
-  return batch_number{least.value + 1};
-}
-
-result<void> job_worker::spawn(caf::actor_system& system,
+result<void> job_worker::begin(caf::actor_system& system,
                                actors::transport_context& context,
-                               options how,
+                               const options& how,
                                const clock& time) {
   auto source = worker::make_source(job_.source);
   if (!source) return source.error();
   auto records = (*source)->count_records();
   if (!records) return records.error();
   records_ = *records;
-  const auto first = ask_where_to_begin(time);
+  const auto first = ask_where_to_begin();
   if (!first) return first.error();
-
-  storage::segment_log::options log_options;
-  log_options.folder = folder_->sample_log(schemas::to_string(source_of(job_)));
-  log_options.mode = job_.durability.log;
-  auto log = storage::segment_log::open(std::move(log_options));
+  auto log = open_sample_log();
   if (!log) return log.error();
   resumed_ = (*log)->last().last.value > 0;
 
-  if (auto made = storage::make_folder(folder_->worker()); !made) return made;
-  auto trainer = std::make_unique<worker::trainer>(job_.model, job_.schema, job_.train.push);
-  auto book = std::make_unique<worker::score_book>(records_ / 2);
-  auto loaded = load_if_there(book_file(*folder_), [&](auto bytes) { return book->load(bytes); });
-  if (!loaded) return loaded;
-  loaded = load_if_there(twin_file(*folder_), [&](auto bytes) { return trainer->twin().load(bytes); });
-  if (!loaded) return loaded;
-  if (!trainer->twin().frozen()) {
-    if (auto noted = note_logged_batches(**log, *first, *trainer); !noted) return noted;
-  }
-  before_ = figures_of(*book);
+  auto parts = load_parts(**log, *first);
+  if (!parts) return parts.error();
+  before_ = figures_of(*parts->book);
   board_->update([this](actors::progress& p) { p = before_; });
-
-  worker::sealed_stream::parts parts{std::move(*source),
-                                     std::move(*log),
-                                     worker::batch_builder({.source = source_of(job_),
-                                                            .schema_version = job_.schema.version,
-                                                            .samples_max = job_.train.batch_max,
-                                                            .wait_ns = job_.train.batch_wait_ns}),
-                                     pace_of(job_, records_)};
-  auto stream = std::make_unique<worker::sealed_stream>(std::move(parts), time);
-  if (auto opened = stream->open(*first); !opened) return opened;
-  if (stream->finished()) {
+  auto stream = open_stream(std::move(*source), std::move(*log), *first, time);
+  if (!stream) return stream.error();
+  if ((*stream)->finished()) {
     nothing_new_ = true;
     board_->end();
-    return stream->close();
+    return (*stream)->close();
   }
+  if (how.predictions) {
+    auto predictions = worker::prediction_log::create(*how.predictions);
+    if (!predictions) return predictions.error();
+    parts->predictions = std::move(*predictions);
+  }
+  parts->time = &time;
+  parts->connect = connector(context, how.endpoint);
+  held_ = std::make_unique<actors_held>();
+  held_->system = &system;
+  held_->worker = system.spawn<actors::worker_actor>(std::move(*parts));
+  held_->ingest = system.spawn<actors::ingest_actor, caf::detached>(
+      std::move(*stream), held_->worker, time, board_, job_.train.in_flight);
+  return {};
+}
 
-  actors::worker_parts worker_parts;
-  worker_parts.name = job_.name;
-  worker_parts.trainer = std::move(trainer);
+// The batch after the smallest watermark over the shards.
+result<batch_number> job_worker::ask_where_to_begin() {
+  const auto welcome = control_->hello(folder_->job().fingerprint, server_patience);
+  if (!welcome) return welcome.error();
+  const auto replies = control_->watermarks(source_of(job_), job_.schema.shards, server_patience);
+  if (!replies) return replies.error();
+  for (const auto& reply : *replies) watermarks_.push_back(reply.rows);
+  const batch_number least = *std::min_element(watermarks_.begin(), watermarks_.end());
+  return batch_number{least.value + 1};
+}
+
+result<std::unique_ptr<storage::ordered_log>> job_worker::open_sample_log() const {
+  storage::segment_log::options how;
+  how.folder = folder_->sample_log(schemas::to_string(source_of(job_)));
+  how.mode = job_.durability.log;
+  auto log = storage::segment_log::open(std::move(how));
+  if (!log) return log.error();
+  return std::unique_ptr<storage::ordered_log>(std::move(*log));
+}
+
+// Everything the worker is made of but its time and its way to the server, with what earlier runs
+// kept.
+result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& samples,
+                                                    batch_number first) const {
+  if (auto made = storage::make_folder(folder_->worker()); !made) return made.error();
+  actors::worker_parts parts;
+  parts.name = job_.name;
+  parts.trainer = std::make_unique<worker::trainer>(job_.model, job_.schema, job_.train.push);
+  parts.book = std::make_unique<worker::score_book>(records_ / 2);
+  auto loaded =
+      load_if_there(book_file(*folder_), [&](auto bytes) { return parts.book->load(bytes); });
+  if (!loaded) return loaded.error();
+  loaded = load_if_there(twin_file(*folder_),
+                         [&](auto bytes) { return parts.trainer->twin().load(bytes); });
+  if (!loaded) return loaded.error();
+  if (!parts.trainer->twin().frozen()) {
+    if (auto noted = note_logged_batches(samples, first, *parts.trainer); !noted)
+      return noted.error();
+  }
   worker::window_spec window;
   window.source = source_of(job_);
   window.in_flight_max = job_.train.in_flight;
   window.staleness_bound = job_.train.staleness_max;
   window.schema_version = job_.schema.version;
-  worker_parts.window = std::make_unique<worker::push_window>(window, watermarks_);
-  worker_parts.book = std::move(book);
-  if (how.predictions) {
-    auto predictions = worker::prediction_log::create(*how.predictions);
-    if (!predictions) return predictions.error();
-    worker_parts.predictions = std::move(*predictions);
-  }
-  worker_parts.board = board_;
-  worker_parts.time = &time;
-  worker_parts.shards = job_.schema.shards;
-  worker_parts.in_flight_max = job_.train.in_flight;
-  worker_parts.freeze_row = static_cast<std::uint64_t>(job_.train.freeze_at * static_cast<double>(records_));
-  worker_parts.keep_book = [file = book_file(*folder_)](const worker::score_book& scores) {
-    return keep(file, scores.save());
+  parts.window = std::make_unique<worker::push_window>(window, watermarks_);
+  parts.board = board_;
+  parts.shards = job_.schema.shards;
+  parts.in_flight_max = job_.train.in_flight;
+  parts.freeze_row =
+      static_cast<std::uint64_t>(job_.train.freeze_at * static_cast<double>(records_));
+  parts.keep_book = [file = book_file(*folder_)](const worker::score_book& book) {
+    return keep(file, book.save());
   };
-  worker_parts.keep_twin = [file = twin_file(*folder_)](const worker::frozen_twin& twin) {
+  parts.keep_twin = [file = twin_file(*folder_)](const worker::frozen_twin& twin) {
     return keep(file, twin.save());
   };
-  worker_parts.connect = [&context, endpoint = how.endpoint](actors::request_path::receiver receive)
-      -> result<std::unique_ptr<actors::request_path>> {
-    auto opened = actors::link::open(context, endpoint, std::move(receive));
-    if (!opened) return opened.error();
-    return std::unique_ptr<actors::request_path>(std::move(*opened));
-  };
-  held_ = std::make_unique<actors_held>();
-  held_->system = &system;
-  held_->worker = system.spawn<actors::worker_actor>(std::move(worker_parts));
-  held_->ingest = system.spawn<actors::ingest_actor, caf::detached>(
-      std::move(stream), held_->worker, time, board_, job_.train.in_flight);
-  return {};
+  return parts;
+}
+
+result<std::unique_ptr<worker::sealed_stream>> job_worker::open_stream(
+    std::unique_ptr<worker::event_source> source,
+    std::unique_ptr<storage::ordered_log> log,
+    batch_number first,
+    const clock& time) const {
+  std::optional<worker::pacer> pace;
+  if (job_.pace_duration_ns > 0) pace.emplace(job_.pace_duration_ns, records_);
+  worker::batch_builder builder({.source = source_of(job_),
+                                 .schema_version = job_.schema.version,
+                                 .samples_max = job_.train.batch_max,
+                                 .wait_ns = job_.train.batch_wait_ns});
+  auto stream = std::make_unique<worker::sealed_stream>(
+      worker::sealed_stream::parts{std::move(source), std::move(log), std::move(builder), pace},
+      time);
+  if (auto opened = stream->open(first); !opened) return opened.error();
+  return stream;
 }
 
 result<job_worker::table_counts> job_worker::count_tables() {

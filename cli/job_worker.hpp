@@ -1,13 +1,5 @@
 #pragma once
 
-#include <caf/fwd.hpp>
-
-#include <cstdint>
-#include <filesystem>
-#include <memory>
-#include <optional>
-#include <string>
-
 #include "actors/control_client.hpp"
 #include "actors/progress_board.hpp"
 #include "actors/transport/context.hpp"
@@ -15,11 +7,27 @@
 #include "base/result.hpp"
 #include "cli/job_file.hpp"
 #include "storage/job_folder.hpp"
+#include "storage/ordered_log.hpp"
+#include "worker/batch/sealed_stream.hpp"
+
+#include <caf/fwd.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace headrace::actors {
+struct worker_parts;
+}
 
 namespace headrace::cli {
 
-/// The training half of a job in this process: source, sample log, worker and ingest actors, connected to the
-/// server node at one endpoint. Goes on by itself where an earlier run of the state folder ended.
+/// The training half of a job in this process: source, sample log, worker and ingest actors,
+/// connected to the server node at one endpoint. Goes on by itself where an earlier run of the
+/// state folder ended.
 class job_worker {
  public:
   struct options {
@@ -27,7 +35,8 @@ class job_worker {
     std::filesystem::path state;
     std::optional<std::filesystem::path> predictions;  // file for `--predictions`
   };
-  /// Fails: unavailable (no server), wrong_job, in_use, corrupt, not_found, bad_config, bad_input, io_error; in one line.
+  /// Fails: unavailable (no server), wrong_job, in_use, corrupt, not_found, bad_config, bad_input,
+  /// io_error; in one line.
   static result<std::unique_ptr<job_worker>> start(caf::actor_system& system,
                                                    actors::transport_context& context,
                                                    const job& job,
@@ -51,7 +60,8 @@ class job_worker {
   };
   result<table_counts> count_tables();
 
-  /// Seals what is held and reads no more; the board ends when everything in flight was acknowledged.
+  /// Seals what is held and reads no more; the board ends when everything in flight was
+  /// acknowledged.
   void finish_early();
   /// Ends the actors, however far they are. Idempotent; called by the destructor.
   void stop();
@@ -59,8 +69,18 @@ class job_worker {
  private:
   struct actors_held;
   job_worker() = default;
-  result<batch_number> ask_where_to_begin(const clock& time);
-  result<void> spawn(caf::actor_system& system, actors::transport_context& context, options how, const clock& time);
+  result<void> begin(caf::actor_system& system,
+                     actors::transport_context& context,
+                     const options& how,
+                     const clock& time);
+  result<batch_number> ask_where_to_begin();
+  result<std::unique_ptr<storage::ordered_log>> open_sample_log() const;
+  result<actors::worker_parts> load_parts(storage::ordered_log& samples, batch_number first) const;
+  result<std::unique_ptr<worker::sealed_stream>> open_stream(
+      std::unique_ptr<worker::event_source> source,
+      std::unique_ptr<storage::ordered_log> log,
+      batch_number first,
+      const clock& time) const;
 
   job job_;
   std::unique_ptr<storage::job_folder> folder_;

@@ -1,9 +1,9 @@
+#include "cli/verbs.hpp"
+
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <exception>
-
-#include "cli/verbs.hpp"
 
 namespace headrace::cli {
 namespace {
@@ -11,7 +11,8 @@ namespace {
 int run(int argc, char** argv) {
   stop_signals signals;  // before any thread exists
   verb_context context{signals};
-  CLI::App app{"Headrace: a parameter server for online learning. Events stream in, models learn at once."};
+  CLI::App app{
+      "Headrace: a parameter server for online learning. Events stream in, models learn at once."};
   app.set_version_flag("--version", "headrace " HEADRACE_VERSION);
   app.require_subcommand(1);
   add_demo(app, context);

@@ -1,6 +1,7 @@
 #include "cli/report.hpp"
 
 #include "cli/html_text.hpp"
+#include "cli/report_charts.hpp"
 #include "cli/report_style.hpp"
 #include "cli/svg_chart.hpp"
 #include "storage/file_io.hpp"
@@ -43,32 +44,6 @@ std::string counted(std::uint64_t count, const std::string& what) {
   return with_commas(count) + " " + what + (count == 1 ? "" : "s");
 }
 
-// The moment the scored samples passed the freeze, between two points; none where the points do not say.
-std::optional<double> freeze_moment(const run_result& r, const std::vector<series_point>& points) {
-  const auto& f = r.figures;
-  if (!has_twin(r) || points.empty() || f.tail_samples > f.samples) return std::nullopt;
-  const std::uint64_t frozen = f.samples - f.tail_samples;
-  const auto after =
-      std::find_if(points.begin(), points.end(), [&](const series_point& p) { return p.samples >= frozen; });
-  if (after == points.end()) return std::nullopt;
-  const double samples_before = after == points.begin() ? 0 : static_cast<double>((after - 1)->samples);
-  const double seconds_before = after == points.begin() ? 0 : (after - 1)->seconds;
-  const double passed = static_cast<double>(after->samples) - samples_before;
-  const double share = passed > 0 ? (static_cast<double>(frozen) - samples_before) / passed : 1;
-  return seconds_before + std::clamp(share, 0.0, 1.0) * (after->seconds - seconds_before);
-}
-
-// Points whose time never goes back: a damaged series file must not fold the chart.
-std::vector<series_point> in_order(const std::vector<series_point>& points) {
-  std::vector<series_point> kept;
-  kept.reserve(points.size());
-  for (const auto& p : points) {
-    if (!std::isfinite(p.seconds) || p.seconds < 0) continue;
-    if (kept.empty() || p.seconds >= kept.back().seconds) kept.push_back(p);
-  }
-  return kept;
-}
-
 // ---- small pieces of HTML; `value` and `text` are HTML already, names of things are ours
 
 std::string term(std::string_view name, const std::string& value, std::string_view css = "") {
@@ -85,7 +60,9 @@ std::string fact(std::string_view name, const std::string& value, const std::str
 
 std::string cell(const std::string& value) { return "<td>" + value + "</td>"; }
 
-std::string auc_cell(bool measured, double value) { return cell(measured ? fixed(value, 4) : std::string(dash)); }
+std::string auc_cell(bool measured, double value) {
+  return cell(measured ? fixed(value, 4) : std::string(dash));
+}
 
 // ---- head
 
@@ -93,18 +70,24 @@ std::string head(const run_result& r) {
   std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n";
   out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n";
   // Nothing is fetched and nothing runs, whatever the texts below say.
-  out += "<meta http-equiv=\"Content-Security-Policy\" "
-         "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\" />\n";
-  out += "<meta name=\"color-scheme\" content=\"light dark\" />\n<link rel=\"icon\" href=\"data:,\" />\n";
+  out +=
+      "<meta http-equiv=\"Content-Security-Policy\" "
+      "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\" />\n";
+  out +=
+      "<meta name=\"color-scheme\" content=\"light dark\" />\n<link rel=\"icon\" href=\"data:,\" "
+      "/>\n";
   out += "<title>" + escape_html(r.job) + " – Headrace run report</title>\n<style>";
   return out.append(report_style).append("</style>\n</head>\n");
 }
 
 // A wheel in a stream.
 constexpr std::string_view wheel =
-    "<svg viewBox=\"0 0 32 32\" aria-hidden=\"true\"><circle cx=\"16\" cy=\"13\" r=\"9.5\"/><circle cx=\"16\" cy=\"13\" "
-    "r=\"2\"/><path d=\"M16 11V3.5M16 15v7.500M18 13h7.500M6.500 13H14M17.500 11.500l5.200-5.200M9.300 19.700l5.200-5.200"
-    "M17.500 14.500l5.200 5.200M9.300 6.300l5.200 5.200M2 28c3-2.600 5.600-2.600 8.600 0s5.600 2.600 8.600 0 5.600-2.600 10.800 0\"/>"
+    "<svg viewBox=\"0 0 32 32\" aria-hidden=\"true\"><circle cx=\"16\" cy=\"13\" "
+    "r=\"9.5\"/><circle cx=\"16\" cy=\"13\" "
+    "r=\"2\"/><path d=\"M16 11V3.5M16 15v7.500M18 13h7.500M6.500 13H14M17.500 "
+    "11.500l5.200-5.200M9.300 19.700l5.200-5.200"
+    "M17.500 14.500l5.200 5.200M9.300 6.300l5.200 5.200M2 28c3-2.600 5.600-2.600 8.600 0s5.600 "
+    "2.600 8.600 0 5.600-2.600 10.800 0\"/>"
     "</svg>";
 
 std::string lede(const run_result& r) {
@@ -135,8 +118,11 @@ std::string header(const run_result& r) {
 
 // ---- charts
 
-std::string figure(const chart& what, const std::string& heading, const std::vector<chart_size>& sizes) {
-  std::string out = "<figure>\n<figcaption>" + heading + chart_legend(what) + "</figcaption>\n";
+std::string figure(const chart& what,
+                   const std::string& heading,
+                   const std::vector<chart_size>& sizes) {
+  std::string out = "<figure>\n<figcaption>" + heading +
+                    (has_values(what) ? chart_legend(what) : "") + "</figcaption>\n";
   for (const auto& size : sizes) {
     out += svg_chart(what, size) + "\n";
     if (!has_values(what)) break;
@@ -144,81 +130,12 @@ std::string figure(const chart& what, const std::string& heading, const std::vec
   return out + "</figure>\n";
 }
 
-template <class Value>
-chart_line line_of(const std::vector<series_point>& points, chart_line line, Value value) {
-  line.points.reserve(points.size());
-  for (const auto& p : points) line.points.push_back({p.seconds, value(p)});
-  return line;
-}
-
-// Rates and ratios say nothing before the first sample.
-template <class Value>
-auto once_scored(Value value) {
-  return [value](const series_point& p) { return p.samples > 0 ? static_cast<double>(value(p)) : unmeasured; };
-}
-
-chart auc_chart(const std::vector<series_point>& points, bool twin) {
-  chart made{.title = "AUC over time", .y_label = "AUC", .format = value_format::ratio, .from_zero = false,
-             .shade_gap = true};
-  made.lines.push_back(line_of(points,
-                               {"Online, last 10,000 samples", "last 10,000", line_look::faint, {}},
-                               once_scored([](const series_point& p) { return p.auc_recent; })));
-  if (!twin) {
-    made.lines.push_back(line_of(points,
-                                 {"Online, since the start", "all", line_look::strong, {}},
-                                 once_scored([](const series_point& p) { return p.auc; })));
-    return made;
-  }
-  made.lines.push_back(line_of(points,
-                               {"Online, since the freeze", "online", line_look::strong, {}},
-                               [](const series_point& p) { return p.auc_tail.value_or(unmeasured); }));
-  made.lines.push_back(line_of(points,
-                               {"Frozen twin, since the freeze", "frozen", line_look::still, {}},
-                               [](const series_point& p) { return p.auc_frozen.value_or(unmeasured); }));
-  return made;
-}
-
-std::vector<chart> small_charts(const std::vector<series_point>& points) {
-  std::vector<chart> made;
-  chart logloss{.title = "Logloss", .y_label = "nats / sample", .format = value_format::ratio, .from_zero = false};
-  logloss.lines.push_back(line_of(points, {"Online, since the start; lower is better", "", line_look::strong, {}},
-                                  once_scored([](const series_point& p) { return p.logloss; })));
-  made.push_back(std::move(logloss));
-
-  chart speed{.title = "Throughput", .y_label = "samples / s"};
-  speed.lines.push_back(line_of(points, {"Samples learned in a second", "", line_look::strong, {}},
-                                [](const series_point& p) { return p.samples_per_second; }));
-  made.push_back(std::move(speed));
-
-  chart rows{.title = "Rows", .y_label = "rows", .whole_values = true};
-  rows.lines.push_back(line_of(points, {"Rows in the tables of all shards", "", line_look::strong, {}},
-                               [](const series_point& p) { return static_cast<double>(p.rows); }));
-  made.push_back(std::move(rows));
-
-  chart push{.title = "Pushed to the shards", .y_label = "bytes / sample", .format = value_format::bytes};
-  push.lines.push_back(line_of(points, {"Gradients as sent, mean of the run", "", line_look::strong, {}},
-                               once_scored([](const series_point& p) { return p.push_bytes_per_sample; })));
-  made.push_back(std::move(push));
-
-  chart memory{.title = "Memory", .y_label = "resident", .format = value_format::bytes};
-  memory.lines.push_back(line_of(points, {"The whole process", "", line_look::strong, {}}, [](const series_point& p) {
-    return p.memory_bytes > 0 ? static_cast<double>(p.memory_bytes) : unmeasured;
-  }));
-  made.push_back(std::move(memory));
-
-  chart staleness{.title = "Staleness", .y_label = "versions", .whole_values = true};
-  staleness.lines.push_back(line_of(points, {"Batches a shard applied between pull and push", "", line_look::strong, {}},
-                                    [](const series_point& p) { return static_cast<double>(p.staleness); }));
-  made.push_back(std::move(staleness));
-  return made;
-}
-
 // ---- the story: learning on against standing still
 
 std::string gain_text(const run_result& r) {
   const double gain = r.figures.auc_tail - r.figures.auc_frozen;
   const std::string text = fixed(gain, 4);
-  return gain > 0 && text != "0.0000" ? "+" + text : text;
+  return gain >= 0.00005 && std::isfinite(gain) ? "+" + text : text;
 }
 
 std::string duel(const run_result& r) {
@@ -229,27 +146,33 @@ std::string duel(const run_result& r) {
     out += term("AUC, frozen twin", fixed(f.auc_frozen, 4), "still");
     out += term("from learning on", gain_text(r));
   } else {
-    out += term("AUC, learning online", f.samples > 0 ? fixed(f.auc, 4) : std::string(dash), "strong");
+    out +=
+        term("AUC, learning online", f.samples > 0 ? fixed(f.auc, 4) : std::string(dash), "strong");
   }
   return out + "</dl>\n";
 }
 
 std::string why(const run_result& r) {
   if (!has_twin(r)) {
-    return "Every prediction is scored before its sample is learned. There is no frozen twin to compare with: the "
+    return "Every prediction is scored before its sample is learned. There is no frozen twin to "
+           "compare with: the "
            "stream ended before " +
            share_text(r.freeze_at) + ", where it would have been copied, or right then.";
   }
-  return "At " + share_text(r.freeze_at) + " of the stream a copy of the model stopped learning. Both then predicted the same " +
+  return "At " + share_text(r.freeze_at) +
+         " of the stream a copy of the model stopped learning. Both then predicted the same " +
          counted(r.figures.tail_samples, "sample") + ".";
 }
 
-std::string story(const run_result& r, const std::vector<series_point>& points, const std::optional<chart_mark>& mark) {
+std::string story(const run_result& r,
+                  const std::vector<series_point>& points,
+                  const std::optional<chart_mark>& mark) {
   chart auc = auc_chart(points, has_twin(r));
   auc.mark = mark;
-  const std::string heading = has_twin(r) ? "What learning online is worth" : "How well it predicts";
-  return "<section class=\"card\" aria-labelledby=\"story\">\n<h2 id=\"story\">" + heading + "</h2>\n<p class=\"why\">" + why(r) +
-         "</p>\n" + duel(r) +
+  const std::string heading =
+      has_twin(r) ? "What learning online is worth" : "How well it predicts";
+  return "<section class=\"card\" aria-labelledby=\"story\">\n<h2 id=\"story\">" + heading +
+         "</h2>\n<p class=\"why\">" + why(r) + "</p>\n" + duel(r) +
          figure(auc,
                 "<h3>AUC over time</h3>",
                 {{.width = 1040, .height = 390, .readouts_max = 100, .css_class = "wide"},
@@ -263,74 +186,122 @@ std::string tiles(const run_result& r) {
   const auto bytes = push_bytes_per_sample(r);
   std::string out = "<dl class=\"card tiles\">";
   out += term("samples", with_commas(f.samples));
-  out += term(r.paced ? "samples / s, paced" : "samples / s", rate ? whole(*rate) : std::string(dash));
+  out +=
+      term(r.paced ? "samples / s, paced" : "samples / s", rate ? whole(*rate) : std::string(dash));
   out += term("logloss", f.samples > 0 ? fixed(f.logloss, 4) : std::string(dash));
   out += term("rows in the tables", with_commas(r.rows));
   out += term("pushed / sample", bytes ? people_bytes(*bytes) : std::string(dash));
-  out += term("resident memory", r.memory_bytes > 0 ? people_bytes(static_cast<double>(r.memory_bytes)) : std::string(dash));
+  out += term(
+      "resident memory",
+      r.memory_bytes > 0 ? people_bytes(static_cast<double>(r.memory_bytes)) : std::string(dash));
   return out + "</dl>\n";
 }
 
-std::string over_time(const std::vector<series_point>& points, const std::optional<chart_mark>& mark) {
-  std::string out = "<section aria-labelledby=\"over\">\n<h2 class=\"over\" id=\"over\">Over time</h2>\n<div class=\"grid\">\n";
+std::string over_time(const std::vector<series_point>& points,
+                      const std::optional<chart_mark>& mark) {
+  if (points.empty()) return {};
+  std::string out =
+      "<section aria-labelledby=\"over\">\n<h2 class=\"over\" id=\"over\">Over time</h2>\n<div "
+      "class=\"grid\">\n";
   for (auto& what : small_charts(points)) {
     if (mark) what.mark = chart_mark{mark->x, "freeze"};
-    out += "<div class=\"card\">" + figure(what, "<h3>" + escape_html(what.title) + "</h3>", {chart_size{}}) + "</div>\n";
+    out += "<div class=\"card\">" +
+           figure(what, "<h3>" + escape_html(what.title) + "</h3>", {chart_size{}}) + "</div>\n";
   }
   return out + "</div>\n</section>\n";
 }
 
 // ---- tables
 
-std::string compare_row(const std::string& what, std::uint64_t samples, bool online, double auc, double logloss) {
-  std::string out = "<tr><th scope=\"row\">" + what + "</th>" + cell(with_commas(samples)) + auc_cell(online, auc);
+std::string compare_row(
+    const std::string& what, std::uint64_t samples, bool online, double auc, double logloss) {
+  std::string out = "<tr><th scope=\"row\">" + what + "</th>" + cell(with_commas(samples)) +
+                    auc_cell(online, auc);
   return out + auc_cell(online && std::isfinite(logloss), logloss) + "</tr>\n";
 }
 
 std::string quality(const run_result& r) {
   const auto& f = r.figures;
-  std::string out = "<section class=\"card\" aria-labelledby=\"quality\">\n<h2 id=\"quality\">Quality</h2>\n<div class=\"scroll\" tabindex=\"0\" "
-                    "role=\"region\" aria-labelledby=\"quality\">\n<table class=\"compare\">\n<thead><tr><td></td><th scope=\"col\">samples"
-                    "</th><th scope=\"col\">AUC</th><th scope=\"col\">logloss</th></tr></thead>\n<tbody>\n";
+  std::string out =
+      "<section class=\"card\" aria-labelledby=\"quality\">\n<h2 id=\"quality\">Quality</h2>\n<div "
+      "class=\"scroll\" tabindex=\"0\" "
+      "role=\"region\" aria-labelledby=\"quality\">\n<table "
+      "class=\"compare\">\n<thead><tr><td></td><th scope=\"col\">samples"
+      "</th><th scope=\"col\">AUC</th><th scope=\"col\">logloss</th></tr></thead>\n<tbody>\n";
   out += compare_row("Online, whole stream", f.samples, f.samples > 0, f.auc, f.logloss);
-  if (f.second_half_samples > 0) {
-    out += compare_row("Online, second half", f.second_half_samples, true, f.auc_second_half, unmeasured);
+  const bool halves_differ =
+      f.second_half_samples != f.tail_samples || f.frozen_second_half_samples != f.tail_samples;
+  if (halves_differ && f.second_half_samples > 0) {
+    out += compare_row(
+        "Online, second half", f.second_half_samples, true, f.auc_second_half, unmeasured);
   }
-  if (f.frozen_second_half_samples > 0) {
-    out += compare_row("Frozen twin, second half", f.frozen_second_half_samples, true, f.auc_frozen_second_half, unmeasured);
+  if (halves_differ && f.frozen_second_half_samples > 0) {
+    out += compare_row("Frozen twin, second half",
+                       f.frozen_second_half_samples,
+                       true,
+                       f.auc_frozen_second_half,
+                       unmeasured);
   }
   if (has_twin(r)) {
-    out += compare_row("Online, since the freeze", f.tail_samples, true, f.auc_tail, f.logloss_tail);
-    out += compare_row("Frozen twin, since the freeze", f.tail_samples, true, f.auc_frozen, f.logloss_frozen);
+    const std::string half = halves_differ ? "" : " (second half)";
+    out += compare_row(
+        "Online, since the freeze" + half, f.tail_samples, true, f.auc_tail, f.logloss_tail);
+    out += compare_row("Frozen twin, since the freeze" + half,
+                       f.tail_samples,
+                       true,
+                       f.auc_frozen,
+                       f.logloss_frozen);
   }
   return out + "</tbody>\n</table>\n</div>\n</section>\n";
 }
 
 std::string moment_row(const series_point& p) {
   const bool scored = p.samples > 0;
-  std::string out = "<tr><th scope=\"row\">" + people_duration(p.seconds) + "</th>" + cell(with_commas(p.samples));
-  out += cell(whole(p.samples_per_second)) + auc_cell(scored, p.auc) + auc_cell(scored, p.auc_recent);
-  out += auc_cell(p.auc_tail.has_value(), p.auc_tail.value_or(0)) + auc_cell(p.auc_frozen.has_value(), p.auc_frozen.value_or(0));
+  std::string out = "<tr><th scope=\"row\">" + people_duration(p.seconds) + "</th>" +
+                    cell(with_commas(p.samples));
+  out +=
+      cell(whole(p.samples_per_second)) + auc_cell(scored, p.auc) + auc_cell(scored, p.auc_recent);
+  out += auc_cell(p.auc_tail.has_value(), p.auc_tail.value_or(0)) +
+         auc_cell(p.auc_frozen.has_value(), p.auc_frozen.value_or(0));
   out += auc_cell(scored, p.logloss) + cell(with_commas(p.rows));
-  out += cell(scored ? people_bytes(p.push_bytes_per_sample) : std::string(dash)) + cell(with_commas(p.staleness));
-  return out + cell(p.memory_bytes > 0 ? people_bytes(static_cast<double>(p.memory_bytes)) : std::string(dash)) + "</tr>\n";
+  out += cell(scored ? people_bytes(p.push_bytes_per_sample) : std::string(dash)) +
+         cell(with_commas(p.staleness));
+  return out +
+         cell(p.memory_bytes > 0 ? people_bytes(static_cast<double>(p.memory_bytes))
+                                 : std::string(dash)) +
+         "</tr>\n";
 }
 
 std::string moments(const std::vector<series_point>& points) {
   if (points.empty()) return {};
-  std::string out = "<section class=\"card\" aria-labelledby=\"values\">\n<details open=\"open\">\n<summary id=\"values\">The values behind the "
-                    "charts</summary>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"values\">\n<table>\n<caption>";
+  std::string out =
+      "<section class=\"card\" aria-labelledby=\"values\">\n<details open=\"open\">\n<summary "
+      "id=\"values\">The values behind the "
+      "charts</summary>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+      "aria-labelledby=\"values\">\n<table>\n<caption>";
   const std::size_t shown = std::min(points.size(), table_rows_max);
-  out += shown < points.size() ? with_commas(shown) + " of " + with_commas(points.size()) + " points, evenly spread; the last row is the end"
+  out += shown < points.size() ? with_commas(shown) + " of " + with_commas(points.size()) +
+                                     " points, evenly spread; the last row is the end"
                                : "Every point taken; the last row is the end";
   out += "</caption>\n<thead><tr>";
-  for (const char* name : {"time", "samples", "samples / s", "AUC, all", "AUC, last 10,000", "AUC since freeze",
-                           "AUC frozen", "logloss", "rows", "pushed / sample", "stale&#173;ness", "memory"}) {
+  for (const char* name : {"time",
+                           "samples",
+                           "samples&#160;/&#160;s",
+                           "AUC, all",
+                           "AUC, last 10,000",
+                           "AUC since freeze",
+                           "AUC frozen",
+                           "logloss",
+                           "rows",
+                           "pushed / sample",
+                           "stale&#173;ness",
+                           "memory"}) {
     out += std::string("<th scope=\"col\">") + name + "</th>";
   }
   out += "</tr></thead>\n<tbody>\n";
   for (std::size_t i = 0; i < shown; ++i) {
-    out += moment_row(points[shown == 1 ? points.size() - 1 : i * (points.size() - 1) / (shown - 1)]);
+    out +=
+        moment_row(points[shown == 1 ? points.size() - 1 : i * (points.size() - 1) / (shown - 1)]);
   }
   return out + "</tbody>\n</table>\n</div>\n</details>\n</section>\n";
 }
@@ -349,7 +320,8 @@ std::string bad_rows(const run_result& r) {
   std::string meaning;
   if (!r.refused_by_reason.empty()) meaning = escape_html(r.refused_by_reason);
   if (!r.figures.first_bad_row.empty()) {
-    meaning += (meaning.empty() ? "first: " : "<br />first: ") + escape_html(r.figures.first_bad_row);
+    meaning +=
+        (meaning.empty() ? "first: " : "<br />first: ") + escape_html(r.figures.first_bad_row);
   }
   return fact("Bad rows", with_commas(r.figures.bad_rows) + " left out", meaning);
 }
@@ -357,29 +329,44 @@ std::string bad_rows(const run_result& r) {
 std::string the_run(const run_result& r) {
   const auto& f = r.figures;
   const auto rate = speed(r);
-  std::string out = "<section class=\"card\" aria-labelledby=\"run\">\n<h2 id=\"run\">The run</h2>\n<dl class=\"facts\">\n";
+  std::string out =
+      "<section class=\"card\" aria-labelledby=\"run\">\n<h2 id=\"run\">The run</h2>\n<dl "
+      "class=\"facts\">\n";
   out += fact("Data", escape_html(r.data));
-  out += fact("Speed",
-              rate ? whole(*rate) + " samples a second" : std::string("not measured"),
-              !rate     ? "this run learned nothing new"
-              : r.paced ? "events came at an even rate; <code>--speed max</code> shows what it can do"
-                        : "");
-  out += fact("This run", counted(r.samples_this_run, "sample") + " in " + people_duration(r.seconds),
+  out +=
+      fact("Speed",
+           rate ? whole(*rate) + " samples a second" : std::string("not measured"),
+           !rate     ? "this run learned nothing new"
+           : r.paced ? "events came at an even rate; <code>--speed max</code> shows what it can do"
+                     : "");
+  out += fact("This run",
+              counted(r.samples_this_run, "sample") + " in " + people_duration(r.seconds),
               r.resumed ? "all other figures cover every run of the state folder" : "");
-  out += fact("Batches", with_commas(f.batches),
-              f.batches_missed > 0 ? counted(f.batches_missed, "more batch") + (f.batches_missed == 1 ? "" : "es") +
-                                         " learned before a kill, their scores lost: in no figure"
-                                   : "");
-  out += fact("Pushed", people_bytes(static_cast<double>(r.push_bytes_this_run)), "gradients as sent in this run, first sending only");
-  out += fact("Tables", counted(r.rows, "row") + ", " + people_bytes(static_cast<double>(r.table_bytes)), "in memory, index included");
+  out +=
+      fact("Batches",
+           with_commas(f.batches),
+           f.batches_missed > 0 ? with_commas(f.batches_missed) +
+                                      " more learned before a kill, their scores lost: in no figure"
+                                : "");
+  out += fact("Pushed",
+              people_bytes(static_cast<double>(r.push_bytes_this_run)),
+              "gradients as sent in this run, first sending only");
+  out += fact("Tables",
+              counted(r.rows, "row") + ", " + people_bytes(static_cast<double>(r.table_bytes)),
+              "in memory, index included");
   out += fact("Update log", escape_html(r.log_mode), log_meaning(r.log_mode));
-  out += fact("Resent / voided", with_commas(f.resent) + " / " + with_commas(f.refused),
+  out += fact("Resent / voided",
+              with_commas(f.resent) + " / " + with_commas(f.refused),
               "pushes sent again after a refusal or silence / refused for good and skipped");
-  if (f.rows_not_finite > 0) out += fact("Rows not finite", with_commas(f.rows_not_finite), "gradients left out by the worker");
+  if (f.rows_not_finite > 0)
+    out +=
+        fact("Rows not finite", with_commas(f.rows_not_finite), "gradients left out by the worker");
   out += bad_rows(r);
   if (!r.state.empty()) {
-    out += fact("State", "<code>" + escape_html(r.state) + "</code>",
-                "rows, update log and the points of these charts; read them with <code>headrace inspect</code>");
+    out += fact("State",
+                "<code>" + escape_html(r.state) + "</code>",
+                "rows, update log and the points of these charts; read them with <code>headrace "
+                "inspect</code>");
   }
   out += "</dl>\n</section>\n";
   return out;
@@ -387,7 +374,9 @@ std::string the_run(const run_result& r) {
 
 std::string notes(const run_result& r) {
   if (r.notes.empty()) return {};
-  std::string out = "<section class=\"card\" aria-labelledby=\"notes\">\n<h2 id=\"notes\">Notes</h2>\n<ul class=\"notes\">\n";
+  std::string out =
+      "<section class=\"card\" aria-labelledby=\"notes\">\n<h2 id=\"notes\">Notes</h2>\n<ul "
+      "class=\"notes\">\n";
   for (const auto& note : r.notes) out += "<li>" + escape_html(note) + "</li>\n";
   return out + "</ul>\n</section>\n";
 }
@@ -400,9 +389,12 @@ std::string report_html(const run_result& result, const std::vector<series_point
   if (const auto moment = freeze_moment(result, kept)) {
     mark = chart_mark{*moment, "frozen at " + share_text(result.freeze_at)};
   }
-  std::string out = head(result) + "<body>\n<main>\n" + header(result) + story(result, kept, mark) + tiles(result);
+  std::string out = head(result) + "<body>\n<main>\n" + header(result) + story(result, kept, mark) +
+                    tiles(result);
   out += notes(result) + over_time(kept, mark) + quality(result) + the_run(result) + moments(kept);
-  out += "</main>\n<footer>Written by headrace. One file: no script, nothing fetched.</footer>\n</body>\n</html>\n";
+  out +=
+      "</main>\n<footer>Written by headrace. One file: no script, nothing "
+      "fetched.</footer>\n</body>\n</html>\n";
   return out;
 }
 

@@ -1,7 +1,7 @@
+#include "cli/verbs.hpp"
+
 #include <cstdio>
 #include <string>
-
-#include "cli/verbs.hpp"
 
 namespace headrace::cli {
 

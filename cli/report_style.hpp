@@ -4,24 +4,28 @@
 
 namespace headrace::cli {
 
-/// The report's look: one column of cards, light and dark, narrow and wide, screen and paper. Colours are told apart
-/// without hue too: the subject is strong and solid, what it is compared with is grey and dashed.
+/// The report's look: one column of cards, light and dark, narrow and wide, screen and paper.
+/// Colours are told apart without hue too: the subject is strong and solid, what it is compared
+/// with is grey and dashed.
 inline constexpr std::string_view report_style = R"css(
 :root {
   color-scheme: light dark;
   --paper: #f5f7f8; --card: #ffffff; --ink: #13202a; --soft: #566470; --hair: #dfe5e9; --grid: #e9edf0;
-  --water: #0b63bd; --faint: #7fb0e3; --still: #6b7580; --gap: rgba(11, 99, 189, .10); --warn: #8a5a00; --warn-paper: #fff6e0;
+  --water: #0b63bd; --faint: #7fb0e3; --still: #6b7580; --gap: rgba(11, 99, 189, .10); --warn: #8a5a00;
+  --warn-paper: #fff6e0;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #0e1418; --card: #151d23; --ink: #e6ecf0; --soft: #9dabb6; --hair: #29343c; --grid: #222c33;
-    --water: #6bb5ff; --faint: #3f74a8; --still: #a3adb6; --gap: rgba(107, 181, 255, .13); --warn: #f0c674; --warn-paper: #2a2415;
+    --water: #6bb5ff; --faint: #3f74a8; --still: #a3adb6; --gap: rgba(107, 181, 255, .13); --warn: #f0c674;
+    --warn-paper: #2a2415;
   }
 }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
 body {
   margin: 0; background: var(--paper); color: var(--ink);
+
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "DejaVu Sans", sans-serif;
   font-variant-numeric: tabular-nums; overflow-wrap: anywhere;
 }
@@ -33,21 +37,28 @@ header { padding: 40px 0 28px; }
 h1 { margin: 0; font-size: clamp(28px, 5vw, 42px); line-height: 1.12; font-weight: 680; letter-spacing: -.022em; }
 .lede { margin: 12px 0 0; max-width: 44em; color: var(--soft); font-size: 17px; }
 .badges { display: flex; flex-wrap: wrap; gap: 8px; margin: 16px 0 0; padding: 0; list-style: none; }
-.badges li { padding: 2px 11px; border: 1px solid var(--hair); border-radius: 99px; color: var(--soft); font-size: 13.5px; }
+.badges li {
+  padding: 2px 11px; border: 1px solid var(--hair); border-radius: 99px; color: var(--soft); font-size: 13.5px;
+}
 .badges .warn { color: var(--warn); background: var(--warn-paper); border-color: transparent; }
 section, .card { margin: 0 0 20px; }
 .card { padding: 26px 28px; background: var(--card); border: 1px solid var(--hair); border-radius: 14px; }
 h2 { margin: 0; font-size: 20px; line-height: 1.3; font-weight: 650; letter-spacing: -.01em; }
 h3 { margin: 0; font-size: 16px; line-height: 1.35; font-weight: 650; }
 .why { margin: 5px 0 0; max-width: 46em; color: var(--soft); font-size: 15px; }
-.duel { display: flex; flex-wrap: wrap; gap: 18px 52px; margin: 22px 0 20px; }
+.duel { display: flex; flex-wrap: wrap; gap: 18px 48px; margin: 22px 0 20px; }
 .duel div { display: flex; flex-direction: column-reverse; justify-content: flex-end; }
 .duel dt { color: var(--soft); font-size: 14.5px; }
-.duel dd { margin: 0; font-size: clamp(38px, 6.4vw, 58px); line-height: 1.08; font-weight: 640; letter-spacing: -.03em; }
+.duel dd {
+  margin: 0; font-size: clamp(34px, 5.6vw, 58px); line-height: 1.08; font-weight: 640; letter-spacing: -.03em;
+}
 .duel .strong dd { color: var(--water); }
 .duel .still dd { color: var(--still); font-weight: 500; }
 .tiles { display: grid; grid-template-columns: repeat(6, 1fr); gap: 0; margin: 0 0 20px; padding: 20px 0; }
-.tiles div { display: flex; flex-direction: column-reverse; justify-content: flex-end; padding: 2px 12px 2px 24px; border-left: 1px solid var(--hair); }
+.tiles div {
+  display: flex; flex-direction: column-reverse; justify-content: flex-end; padding: 2px 12px 2px 24px;
+  border-left: 1px solid var(--hair);
+}
 .tiles div:first-child { border-left: 0; }
 .tiles dt { color: var(--soft); font-size: 13.5px; line-height: 1.35; }
 .tiles dd { margin: 0 0 2px; font-size: 23px; line-height: 1.25; font-weight: 620; letter-spacing: -.015em; }
@@ -56,13 +67,16 @@ h3 { margin: 0; font-size: 16px; line-height: 1.35; font-weight: 650; }
 figure { margin: 0; }
 figcaption { margin: 0 0 8px; }
 .over { margin: 36px 0 0; }
-.legend { display: flex; flex-wrap: wrap; gap: 3px 20px; margin: 5px 0 0; padding: 0; list-style: none; color: var(--soft); font-size: 14px; }
+.legend {
+  display: flex; flex-wrap: wrap; gap: 3px 20px; margin: 5px 0 0; padding: 0; list-style: none;
+  color: var(--soft); font-size: 14px;
+}
 .legend li { display: flex; align-items: center; gap: 8px; }
 .legend svg { flex: none; overflow: visible; }
 .chart { display: block; width: 100%; height: auto; overflow: visible; }
 .chart.narrow { display: none; }
 .chart text { fill: var(--soft); font-size: 13px; }
-.small text { font-size: 10.6px; }
+.chart.small text { font-size: 10.6px; }
 .rule, .base, .mark path, .at path { fill: none; }
 .chart .rule { stroke: var(--grid); stroke-width: 1; }
 .chart .base { stroke: var(--hair); stroke-width: 1; }
@@ -86,12 +100,19 @@ figcaption { margin: 0 0 8px; }
 .chart .at text { fill: var(--ink); white-space: pre; }
 .nothing { margin: 18px 0 12px; color: var(--soft); }
 .scroll { overflow-x: auto; margin: 14px 0 0; }
-.scroll:focus-visible, summary:focus-visible { outline: 3px solid var(--water); outline-offset: 4px; border-radius: 4px; }
+.scroll:focus-visible, summary:focus-visible {
+  outline: 3px solid var(--water); outline-offset: 4px; border-radius: 4px;
+}
 table { width: 100%; border-collapse: collapse; font-size: 14.5px; }
 caption { padding: 0 0 8px; color: var(--soft); text-align: left; }
-th, td { padding: 7px 0 7px 18px; border-bottom: 1px solid var(--grid); text-align: right; white-space: nowrap; overflow-wrap: normal; font-weight: 400; vertical-align: bottom; }
+th, td {
+  padding: 7px 0 7px 18px; border-bottom: 1px solid var(--grid); text-align: right; white-space: nowrap;
+  overflow-wrap: normal; font-weight: 400; vertical-align: bottom;
+}
 th:first-child, td:first-child { padding-left: 0; }
-thead th { color: var(--soft); font-size: 13px; line-height: 1.3; white-space: normal; border-bottom-color: var(--hair); }
+thead th {
+  color: var(--soft); font-size: 13px; line-height: 1.3; white-space: normal; border-bottom-color: var(--hair);
+}
 tbody tr:last-child th, tbody tr:last-child td { border-bottom: 0; font-weight: 650; }
 .compare { max-width: 640px; }
 .compare th:first-child { text-align: left; white-space: normal; }
@@ -107,6 +128,8 @@ tbody tr:last-child th, tbody tr:last-child td { border-bottom: 0; font-weight: 
 summary { cursor: pointer; font-size: 20px; line-height: 1.3; font-weight: 650; letter-spacing: -.01em; }
 footer { padding-top: 8px; padding-bottom: 44px; color: var(--soft); font-size: 14px; }
 @media (max-width: 900px) {
+  .chart.wide text { font-size: 16px; }
+  .chart.small text { font-size: 13px; }
   .tiles { grid-template-columns: repeat(3, 1fr); row-gap: 18px; }
   .tiles div:nth-child(3n + 1) { border-left: 0; }
 }
@@ -122,13 +145,15 @@ footer { padding-top: 8px; padding-bottom: 44px; color: var(--soft); font-size: 
   .duel { gap: 14px 34px; margin: 18px 0 16px; }
   .chart.wide { display: none; }
   .chart.narrow { display: block; }
-  .chart text, .small text { font-size: 13px; }
   .facts { grid-template-columns: 1fr; }
   .facts dt { padding: 10px 0 0; }
   .facts dd, .facts dd:first-of-type { padding: 0 0 10px; border-top: 0; }
 }
 @media print {
-  :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --hair: #bbb; --grid: #ddd; --water: #0b63bd; --faint: #7fb0e3; --still: #555; --gap: rgba(11, 99, 189, .10); }
+  :root {
+    --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --hair: #bbb; --grid: #ddd; --water: #0b63bd;
+    --faint: #7fb0e3; --still: #555; --gap: rgba(11, 99, 189, .10);
+  }
   body { font-size: 12px; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   main, footer { max-width: none; padding: 0; }
   header { padding-top: 0; }

@@ -1,16 +1,15 @@
 #include "cli/run_job.hpp"
 
-#include <caf/actor_system.hpp>
-
-#include <unistd.h>
-
-#include <cstdio>
-
 #include "actors/system_config.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
 #include "cli/watch_run.hpp"
 #include "storage/file_io.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <cstdio>
+#include <unistd.h>
 
 namespace headrace::cli {
 namespace {
@@ -23,7 +22,9 @@ bool on_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
 
 void print_nothing_new(const std::filesystem::path& figures, bool json) {
   const auto last = storage::read_text(figures);
-  if (!json) std::fputs("nothing new: every event of the source was learned before; the last figures:\n", stdout);
+  if (!json)
+    std::fputs("nothing new: every event of the source was learned before; the last figures:\n",
+               stdout);
   if (last) std::fputs(last->c_str(), stdout);
 }
 
@@ -34,7 +35,8 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
   actors::transport_context transport;
   auto server = job_server::start(system, transport, job, how.state, {in_process}, time);
   if (!server) return report_error(server.error());
-  auto worker = job_worker::start(system, transport, job, {in_process, how.state, how.predictions}, time);
+  auto worker =
+      job_worker::start(system, transport, job, {in_process, how.state, how.predictions}, time);
   if (!worker) {
     // A shard that could not open says more than the worker that got no answer from it.
     const auto cause = (*server)->failure();

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "cli/job_file.hpp"
+#include "cli/verbs.hpp"
+
 #include <filesystem>
 #include <optional>
 #include <string>
-
-#include "cli/job_file.hpp"
-#include "cli/verbs.hpp"
 
 namespace headrace::cli {
 
@@ -18,8 +18,8 @@ struct run_options {
   std::vector<std::string> notes;
 };
 
-/// Starts server and worker, watches them to the end, prints the result; returns the exit code. A finished
-/// source is "nothing new": the last figures and 0.
+/// Starts server and worker, watches them to the end, prints the result; returns the exit code. A
+/// finished source is "nothing new": the last figures and 0.
 int run_job(const job& job, const run_options& how, verb_context& context);
 
 /// Prints the result of a run that had nothing to do.

@@ -1,9 +1,9 @@
 #include "cli/run_result.hpp"
 
+#include "base/json_line.hpp"
+
 #include <cstdio>
 #include <fstream>
-
-#include "base/json_line.hpp"
 
 namespace headrace::cli {
 namespace {
@@ -13,7 +13,8 @@ std::optional<double> when(bool measured, double value) {
 }
 
 std::optional<double> rate(const run_result& r) {
-  return when(r.samples_this_run > 0 && r.seconds > 0, static_cast<double>(r.samples_this_run) / r.seconds);
+  return when(r.samples_this_run > 0 && r.seconds > 0,
+              static_cast<double>(r.samples_this_run) / r.seconds);
 }
 
 std::optional<double> push_bytes_per_sample(const run_result& r) {
@@ -28,19 +29,24 @@ std::vector<std::string> all_notes(const run_result& r) {
     notes.emplace_back("samples_per_second, push_bytes_per_sample: this run learned nothing new");
   }
   if (r.paced) {
-    notes.emplace_back("samples_per_second_unpaced: events came at an even rate; --speed max measures it");
+    notes.emplace_back(
+        "samples_per_second_unpaced: events came at an even rate; --speed max measures it");
   }
   if (f.samples == 0) notes.emplace_back("auc, logloss: no sample was scored");
-  if (f.second_half_samples == 0) notes.emplace_back("auc_second_half: the stream did not reach its second half");
+  if (f.second_half_samples == 0)
+    notes.emplace_back("auc_second_half: the stream did not reach its second half");
   if (f.frozen_second_half_samples == 0) {
-    notes.emplace_back("auc_frozen_second_half: the stream ended before the twin was frozen or right then");
+    notes.emplace_back(
+        "auc_frozen_second_half: the stream ended before the twin was frozen or right then");
   } else if (f.frozen_second_half_samples * 1'000 < f.second_half_samples * 999) {
-    notes.push_back("auc_frozen_second_half: over the " + std::to_string(f.frozen_second_half_samples) +
-                    " samples since the freeze, not the whole second half; compare with auc_after_freeze");
+    notes.push_back(
+        "auc_frozen_second_half: over the " + std::to_string(f.frozen_second_half_samples) +
+        " samples since the freeze, not the whole second half; compare with auc_after_freeze");
   }
   if (f.batches_missed > 0) {
     notes.push_back(std::to_string(f.batches_missed) +
-                    " batches were learned before a kill but their scores were not kept; they are in no figure");
+                    " batches were learned before a kill but their scores were not kept; they are "
+                    "in no figure");
   }
   return notes;
 }
@@ -57,7 +63,8 @@ std::string to_json(const run_result& r) {
       .add("samples_per_second_unpaced", r.paced ? std::nullopt : rate(r))
       .add("auc", when(f.samples > 0, f.auc))
       .add("auc_second_half", when(f.second_half_samples > 0, f.auc_second_half))
-      .add("auc_frozen_second_half", when(f.frozen_second_half_samples > 0, f.auc_frozen_second_half))
+      .add("auc_frozen_second_half",
+           when(f.frozen_second_half_samples > 0, f.auc_frozen_second_half))
       .add("logloss", when(f.samples > 0, f.logloss))
       .add("push_bytes_per_sample", push_bytes_per_sample(r))
       .add("memory_bytes", r.memory_bytes)
@@ -106,7 +113,8 @@ std::string to_summary(const run_result& r) {
   const auto& f = r.figures;
   std::string out;
   print(out, "\n%llu samples of %s", static_cast<unsigned long long>(f.samples), r.data.c_str());
-  if (const auto speed = rate(r)) print(out, ", %.0f a second%s", *speed, r.paced ? " (paced)" : "");
+  if (const auto speed = rate(r))
+    print(out, ", %.0f a second%s", *speed, r.paced ? " (paced)" : "");
   out += r.interrupted ? ", interrupted\n" : "\n";
   if (f.samples > 0) print(out, "  all            AUC %.4f   logloss %.4f\n", f.auc, f.logloss);
   if (f.tail_samples > 0) {
@@ -126,7 +134,8 @@ std::string to_summary(const run_result& r) {
         static_cast<unsigned long long>(r.rows),
         static_cast<double>(r.table_bytes) / 1e6,
         static_cast<double>(r.memory_bytes) / 1e6);
-  if (const auto bytes = push_bytes_per_sample(r)) print(out, ", %.0f bytes pushed a sample", *bytes);
+  if (const auto bytes = push_bytes_per_sample(r))
+    print(out, ", %.0f bytes pushed a sample", *bytes);
   out += "\n";
   if (f.bad_rows > 0) {
     print(out, "  %llu bad rows left out: ", static_cast<unsigned long long>(f.bad_rows));

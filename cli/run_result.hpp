@@ -1,35 +1,35 @@
 #pragma once
 
+#include "actors/progress_board.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "actors/progress_board.hpp"
-
 namespace headrace::cli {
 
-/// What a run ends with: the object of `--json`, the summary on the terminal and the head of the report.
-/// Figures cover every run of the state folder, resumed ones included.
+/// What a run ends with: the object of `--json`, the summary on the terminal and the head of the
+/// report. Figures cover every run of the state folder, resumed ones included.
 struct run_result {
   actors::progress figures;
   std::string job;
-  std::string data;                  // where the events came from
-  std::string state;                 // folder
-  std::string report;                // file, empty when none was written
-  std::string log_mode;              // none, os, fsync
-  double freeze_at = 0.5;            // share of the stream
-  double seconds = 0;                // of this run, first batch to last acknowledgement
+  std::string data;        // where the events came from
+  std::string state;       // folder
+  std::string report;      // file, empty when none was written
+  std::string log_mode;    // none, os, fsync
+  double freeze_at = 0.5;  // share of the stream
+  double seconds = 0;      // of this run, first batch to last acknowledgement
   std::uint64_t samples_this_run = 0;
   std::uint64_t push_bytes_this_run = 0;
-  bool paced = false;                // events came at the rate of `source.duration`
+  bool paced = false;  // events came at the rate of `source.duration`
   bool interrupted = false;
   bool resumed = false;
-  std::uint64_t rows = 0;            // in the shards' tables
-  std::uint64_t table_bytes = 0;     // memory they hold, index included
-  std::uint64_t memory_bytes = 0;    // resident, of this process
-  std::string refused_by_reason;     // bad rows, empty when none
-  std::vector<std::string> notes;    // what a reader must know, one line each
+  std::uint64_t rows = 0;          // in the shards' tables
+  std::uint64_t table_bytes = 0;   // memory they hold, index included
+  std::uint64_t memory_bytes = 0;  // resident, of this process
+  std::string refused_by_reason;   // bad rows, empty when none
+  std::vector<std::string> notes;  // what a reader must know, one line each
 };
 
 /// One line of JSON; an unmeasured value is null and its reason is in `notes`.

@@ -1,13 +1,13 @@
 #include "cli/run_series.hpp"
 
+#include "base/json_line.hpp"
+
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string>
 #include <string_view>
-
-#include "base/json_line.hpp"
 
 namespace headrace::cli {
 namespace {

@@ -1,9 +1,8 @@
 #include "cli/signals.hpp"
 
-#include <unistd.h>
-
 #include <csignal>
 #include <ctime>
+#include <unistd.h>
 
 namespace headrace::cli {
 namespace {
@@ -24,7 +23,8 @@ sigset_t stop_set() {
 stop_signals::stop_signals() {
   const sigset_t set = stop_set();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  // A write beyond a file size limit, or to a pipe that is gone, is an error to handle, not the end.
+  // A write beyond a file size limit, or to a pipe that is gone, is an error to handle, not the
+  // end.
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
   thread_ = std::jthread([this](const std::stop_token& ending) { listen(ending); });

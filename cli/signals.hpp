@@ -7,9 +7,9 @@
 
 namespace headrace::cli {
 
-/// Takes SIGINT and SIGTERM away from their default: made in main before any other thread exists, so that every
-/// thread inherits the mask. The first signal asks for an orderly end; the second ends the process with 130 at once,
-/// whatever it is doing.
+/// Takes SIGINT and SIGTERM away from their default: made in main before any other thread exists,
+/// so that every thread inherits the mask. The first signal asks for an orderly end; the second
+/// ends the process with 130 at once, whatever it is doing.
 class stop_signals {
  public:
   stop_signals();

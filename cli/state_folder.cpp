@@ -17,7 +17,8 @@ void remove_old_demos(const fs::path& home) {
   std::vector<fs::path> demos;
   std::error_code failure;
   for (const auto& entry : fs::directory_iterator(home, failure)) {
-    const bool ours = entry.path().filename().string().starts_with("demo-") && fs::exists(entry.path() / "JOB");
+    const bool ours =
+        entry.path().filename().string().starts_with("demo-") && fs::exists(entry.path() / "JOB");
     if (ours) demos.push_back(entry.path());
   }
   std::sort(demos.rbegin(), demos.rend());  // names sort by time
@@ -51,7 +52,8 @@ result<fs::path> new_demo_state() {
   fs::create_directories(home, failure);
   if (failure) {
     return error{errc::io_error,
-                 "cannot create '" + home.string() + "': " + failure.message() + "; choose a folder with --state DIR"};
+                 "cannot create '" + home.string() + "': " + failure.message() +
+                     "; choose a folder with --state DIR"};
   }
   remove_old_demos(home);
   const fs::path wanted = home / ("demo-" + time_stamp());

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "base/result.hpp"
+
 #include <filesystem>
 #include <string>
-
-#include "base/result.hpp"
 
 /// Where state lies when `--state` does not say.
 namespace headrace::cli {
@@ -13,8 +13,9 @@ std::filesystem::path state_home();
 /// state_home()/JOB.
 std::filesystem::path default_state(const std::string& job_name);
 
-/// A new folder state_home()/demo-YYYYMMDD-HHMMSS for a demo. Of the older ones the two newest stay; only folders whose
-/// name begins with `demo-` and that hold a job are removed. Fails: io_error.
+/// A new folder state_home()/demo-YYYYMMDD-HHMMSS for a demo. Of the older ones the two newest
+/// stay; only folders whose name begins with `demo-` and that hold a job are removed. Fails:
+/// io_error.
 result<std::filesystem::path> new_demo_state();
 
 }  // namespace headrace::cli

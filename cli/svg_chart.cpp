@@ -18,7 +18,8 @@ constexpr double value_max = 1e30;       // beyond it sums of axis arithmetic co
 constexpr double label_gap = 15;         // between two end labels, one line of text
 
 bool is_measured(const chart_point& p) {
-  return std::isfinite(p.x) && p.x >= 0 && p.x <= 1e12 && std::isfinite(p.y) && std::abs(p.y) <= value_max;
+  return std::isfinite(p.x) && p.x >= 0 && p.x <= 1e12 && std::isfinite(p.y) &&
+         std::abs(p.y) <= value_max;
 }
 
 std::string print(const char* format, auto... values) {
@@ -72,7 +73,8 @@ range values_of(const chart& what) {
 range value_axis(const chart& what, std::size_t ticks) {
   range axis = values_of(what);
   if (what.from_zero) axis.low = std::min(axis.low, 0.0);
-  const double span_min = what.format == value_format::ratio ? 0.02 : std::max(1.0, 1e-6 * std::abs(axis.high));
+  const double span_min =
+      what.format == value_format::ratio ? 0.02 : std::max(1.0, 1e-6 * std::abs(axis.high));
   if (axis.span() < span_min) {
     const double more = span_min - axis.span();
     if (!what.from_zero) axis.low -= more / 2;
@@ -99,19 +101,25 @@ range time_axis(const chart& what) {
   return {0, last > 0 ? last : 1};
 }
 
-int decimals_for(double step) { return std::clamp(static_cast<int>(-std::floor(std::log10(step) + 1e-9)), 0, 9); }
+int decimals_for(double step) {
+  return std::clamp(static_cast<int>(-std::floor(std::log10(step) + 1e-9)), 0, 9);
+}
 
 std::string tick_text(double value, double step, value_format format) {
   switch (format) {
-    case value_format::ratio: return fixed(value, decimals_for(step));
-    case value_format::count: return step < 1 ? fixed(value, decimals_for(step)) : compact(value);
-    case value_format::bytes: break;
+    case value_format::ratio:
+      return fixed(value, decimals_for(step));
+    case value_format::count:
+      return step < 1 ? fixed(value, decimals_for(step)) : compact(value);
+    case value_format::bytes:
+      break;
   }
   if (value == 0) return "0";
   std::string text = people_bytes(value);
   if (const auto zeros = text.find(".00 "); zeros != std::string::npos) return text.erase(zeros, 3);
   if (const auto zero = text.find(".0 "); zero != std::string::npos) return text.erase(zero, 2);
-  if (const auto zero = text.find("0 "); zero != std::string::npos && text.find('.') < zero) text.erase(zero, 1);
+  if (const auto zero = text.find("0 "); zero != std::string::npos && text.find('.') < zero)
+    text.erase(zero, 1);
   return text;
 }
 
@@ -123,8 +131,12 @@ class plot {
   plot(const chart& what, const chart_size& size, std::size_t ticks)
       : size_(size), x_(time_axis(what)), y_(value_axis(what, ticks)) {}
 
-  double x(double seconds) const { return left() + (seconds - x_.low) / x_.span() * (right() - left()); }
-  double y(double value) const { return bottom() - (value - y_.low) / y_.span() * (bottom() - top()); }
+  double x(double seconds) const {
+    return left() + (seconds - x_.low) / x_.span() * (right() - left());
+  }
+  double y(double value) const {
+    return bottom() - (value - y_.low) / y_.span() * (bottom() - top());
+  }
   double left() const { return 52; }
   double right() const { return size_.width - 56; }
   double top() const { return 30; }
@@ -140,9 +152,12 @@ class plot {
 
 const char* css_class(line_look look) {
   switch (look) {
-    case line_look::strong: return "strong";
-    case line_look::faint: return "faint";
-    case line_look::still: return "still";
+    case line_look::strong:
+      return "strong";
+    case line_look::faint:
+      return "faint";
+    case line_look::still:
+      return "still";
   }
   return "strong";
 }
@@ -155,11 +170,16 @@ std::string draw_value_axis(const chart& what, const plot& at, std::size_t wante
   for (const double tick : ticks) {
     const double y = at.y(tick);
     const bool base = std::abs(y - at.bottom()) < 0.5;
-    out += print("<path class=\"%s\" d=\"M%.1f %.1fH%.1f\"/>", base ? "base" : "rule", at.left(), y, at.right());
+    out += print("<path class=\"%s\" d=\"M%.1f %.1fH%.1f\"/>",
+                 base ? "base" : "rule",
+                 at.left(),
+                 y,
+                 at.right());
     out += print("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">", at.left() - 8, y + 4);
     out += tick_text(tick, step, what.format) + "</text>";
   }
-  out += print("<text class=\"label\" x=\"%.1f\" y=\"14\">", 2.0) + escape_html(what.y_label) + "</text></g>";
+  out += print("<text class=\"label\" x=\"%.1f\" y=\"14\">", 2.0) + escape_html(what.y_label) +
+         "</text></g>";
   return out;
 }
 
@@ -176,10 +196,12 @@ std::string draw_time_axis(const plot& at, const chart_size& size) {
     out += step < 1 ? fixed(tick, decimals_for(step)) : whole(tick);
     out += "</text>";
   }
-  out += print("<text class=\"label\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s since the start</text></g>",
-               at.right(),
-               size.height - 6,
-               unit.name);
+  out += print(
+      "<text class=\"label\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s since the "
+      "start</text></g>",
+      at.right(),
+      size.height - 6,
+      unit.name);
   return out;
 }
 
@@ -205,16 +227,20 @@ std::string area_between(const std::vector<chart_stretch>& there,
                          const plot& at) {
   std::string path;
   const auto add = [&](const chart_stretch& s, double value) {
-    if (std::isfinite(value)) path += print("%c%.1f %.1f", path.empty() ? 'M' : 'L', at.x(s.x), at.y(value));
+    if (std::isfinite(value))
+      path += print("%c%.1f %.1f", path.empty() ? 'M' : 'L', at.x(s.x), at.y(value));
   };
   for (const auto& s : there) add(s, s.*upper);
   for (auto s = back.rbegin(); s != back.rend(); ++s) add(*s, (*s).*lower);
   return path.empty() ? path : path + "Z";
 }
 
-// Whether points that were drawn as one lie far enough apart to be seen, given the span of the axis.
+// Whether points that were drawn as one lie far enough apart to be seen, given the span of the
+// axis.
 bool has_band(const std::vector<chart_stretch>& stretches, double span) {
-  return std::any_of(stretches.begin(), stretches.end(), [&](const auto& s) { return s.high - s.low > 0.01 * span; });
+  return std::any_of(stretches.begin(), stretches.end(), [&](const auto& s) {
+    return s.high - s.low > 0.01 * span;
+  });
 }
 
 std::string draw_line(const chart_line& line, const plot& at) {
@@ -225,13 +251,15 @@ std::string draw_line(const chart_line& line, const plot& at) {
   std::string out;
   if (has_band(stretches, at.values().span())) {
     out += print("<path class=\"band %s\" d=\"", look);
-    out += area_between(stretches, &chart_stretch::high, stretches, &chart_stretch::low, at) + "\"/>";
+    out +=
+        area_between(stretches, &chart_stretch::high, stretches, &chart_stretch::low, at) + "\"/>";
   }
   return out + print("<path class=\"line %s\" d=\"", look) + path + "\"/>";
 }
 
 const chart_line* first_with(const chart& what, line_look look) {
-  const auto found = std::find_if(what.lines.begin(), what.lines.end(), [&](const auto& l) { return l.look == look; });
+  const auto found = std::find_if(
+      what.lines.begin(), what.lines.end(), [&](const auto& l) { return l.look == look; });
   return found == what.lines.end() ? nullptr : &*found;
 }
 
@@ -250,7 +278,8 @@ std::string draw_gap(const chart& what, const plot& at) {
 std::string draw_mark(const chart& what, const plot& at) {
   if (!what.mark || !(what.mark->x >= 0 && what.mark->x <= at.times().high)) return {};
   const double x = at.x(what.mark->x);
-  const bool to_left = x > (at.left() + at.right()) / 2 + 40;
+  const double wide = 7.5 * static_cast<double>(what.mark->text.size());  // at 13 px, generous
+  const bool to_left = x + 6 + wide > at.right();
   std::string out = "<g class=\"mark\">";
   out += print("<path d=\"M%.1f %.1fV%.1f\"/>", x, at.top() - 4, at.bottom());
   out += print("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
@@ -292,7 +321,8 @@ std::string draw_ends(const chart& what, const plot& at) {
   for (const auto& line : what.lines) {
     const auto* last = last_value(line);
     if (last == nullptr) continue;
-    if (line.look != line_look::faint || what.lines.size() == 1) labels.push_back({&line, *last, at.y(last->y)});
+    if (line.look != line_look::faint || what.lines.size() == 1)
+      labels.push_back({&line, *last, at.y(last->y)});
     out += print("<circle class=\"%s dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"/>",
                  css_class(line.look),
                  at.x(last->x),
@@ -301,9 +331,13 @@ std::string draw_ends(const chart& what, const plot& at) {
   }
   spread(labels, at.top(), at.bottom());
   for (const auto& label : labels) {
-    out += print("<text class=\"end %s\" x=\"%.1f\" y=\"%.1f\">", css_class(label.line->look), at.right() + 8, label.y + 4);
+    out += print("<text class=\"end %s\" x=\"%.1f\" y=\"%.1f\">",
+                 css_class(label.line->look),
+                 at.right() + 8,
+                 label.y + 4);
     const bool counted = what.format == value_format::count;
-    out += (counted ? compact(label.point.y) : format_value(label.point.y, what.format)) + "</text>";
+    out +=
+        (counted ? compact(label.point.y) : format_value(label.point.y, what.format)) + "</text>";
   }
   return out;
 }
@@ -313,8 +347,10 @@ std::string draw_ends(const chart& what, const plot& at) {
 // The line's point nearest to `x`, if it has one within `reach`.
 const chart_point* nearest(const chart_line& line, double x, double reach) {
   const auto& points = line.points;
-  const auto after = std::lower_bound(
-      points.begin(), points.end(), x, [](const chart_point& p, double moment) { return p.x < moment; });
+  const auto after =
+      std::lower_bound(points.begin(), points.end(), x, [](const chart_point& p, double moment) {
+        return p.x < moment;
+      });
   const chart_point* best = nullptr;
   const auto consider = [&](const chart_point& p) {
     if (!is_measured(p) || std::abs(p.x - x) > reach) return;
@@ -346,13 +382,16 @@ std::string draw_readout(const chart& what, const plot& at, double moment, doubl
   for (const auto& line : what.lines) {
     const auto* point = nearest(line, moment, 1e-9 + 1e-6 * at.times().span());
     if (point == nullptr) continue;
-    dots += print(
-        "<circle class=\"%s dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>", css_class(line.look), at.x(point->x), at.y(point->y));
+    dots += print("<circle class=\"%s dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>",
+                  css_class(line.look),
+                  at.x(point->x),
+                  at.y(point->y));
     text += "  " + (line.short_name.empty() ? "" : escape_html(line.short_name) + " ");
     text += format_value(point->y, what.format);
   }
   std::string out = "<g class=\"at\">";
-  out += print("<rect x=\"%.1f\" y=\"0\" width=\"%.1f\" height=\"%.1f\"/>", from, to - from, at.bottom());
+  out += print(
+      "<rect x=\"%.1f\" y=\"0\" width=\"%.1f\" height=\"%.1f\"/>", from, to - from, at.bottom());
   out += print("<path d=\"M%.1f %.1fV%.1f\"/>", at.x(moment), at.top(), at.bottom()) + dots;
   out += print("<text x=\"%.1f\" y=\"14\" text-anchor=\"end\">", at.right());
   return out + text + "</text></g>";
@@ -363,7 +402,8 @@ std::string draw_readouts(const chart& what, const plot& at, std::size_t limit) 
   std::string out;
   for (std::size_t i = 0; i < moments.size(); ++i) {
     const double from = i == 0 ? at.left() : at.x((moments[i - 1] + moments[i]) / 2);
-    const double to = i + 1 == moments.size() ? at.right() : at.x((moments[i] + moments[i + 1]) / 2);
+    const double to =
+        i + 1 == moments.size() ? at.right() : at.x((moments[i] + moments[i + 1]) / 2);
     out += draw_readout(what, at, moments[i], from, to);
   }
   return out;
@@ -403,17 +443,20 @@ std::string describe_line(const chart_line& line, value_format format) {
     return format_value(p.y, format) + " at " + people_duration(p.x);
   };
   if (first == last) return line.name + ": " + at(*first) + ".";
-  return line.name + ": from " + at(*first) + " to " + at(*last) + "; lowest " + format_value(low->y, format) +
-         ", highest " + format_value(high->y, format) + ".";
+  return line.name + ": from " + at(*first) + " to " + at(*last) + "; lowest " +
+         format_value(low->y, format) + ", highest " + format_value(high->y, format) + ".";
 }
 
 }  // namespace
 
 std::string format_value(double value, value_format format) {
   switch (format) {
-    case value_format::ratio: return fixed(value, 4);
-    case value_format::count: return whole(value);
-    case value_format::bytes: return people_bytes(value);
+    case value_format::ratio:
+      return fixed(value, 4);
+    case value_format::count:
+      return whole(value);
+    case value_format::bytes:
+      return people_bytes(value);
   }
   return {};
 }
@@ -435,7 +478,9 @@ std::vector<chart_stretch> summarize(const std::vector<chart_point>& points, std
   for (std::size_t i = 0; i < count; ++i) {
     // First and last stand for themselves, so that a line starts and ends where the run did.
     const auto bound = [&](std::size_t s) {
-      return s == 0 ? 0 : s >= count ? points.size() : 1 + (s - 1) * (points.size() - 2) / std::max<std::size_t>(count - 2, 1);
+      return s == 0       ? 0
+             : s >= count ? points.size()
+                          : 1 + (s - 1) * (points.size() - 2) / std::max<std::size_t>(count - 2, 1);
     };
     out.push_back(one_stretch(std::span(points).subspan(bound(i), bound(i + 1) - bound(i))));
   }
@@ -443,22 +488,27 @@ std::vector<chart_stretch> summarize(const std::vector<chart_point>& points, std
 }
 
 bool has_values(const chart& what) {
-  return std::any_of(what.lines.begin(), what.lines.end(), [](const auto& line) { return last_value(line) != nullptr; });
+  return std::any_of(what.lines.begin(), what.lines.end(), [](const auto& line) {
+    return last_value(line) != nullptr;
+  });
 }
 
 std::string describe_chart(const chart& what) {
   std::string out;
-  for (const auto& line : what.lines) out += (out.empty() ? "" : " ") + describe_line(line, what.format);
-  if (what.mark) out += " Marked at " + people_duration(what.mark->x) + ": " + what.mark->text + ".";
+  for (const auto& line : what.lines)
+    out += (out.empty() ? "" : " ") + describe_line(line, what.format);
+  if (what.mark)
+    out += " Marked at " + people_duration(what.mark->x) + ": " + what.mark->text + ".";
   return out;
 }
 
 std::string chart_legend(const chart& what) {
   std::string out = "<ul class=\"legend\">";
   for (const auto& line : what.lines) {
-    out += print("<li><svg aria-hidden=\"true\" viewBox=\"0 0 26 10\" width=\"26\" height=\"10\">"
-                 "<path class=\"line %s\" d=\"M1 5H25\"/></svg>",
-                 css_class(line.look)) +
+    out += print(
+               "<li><svg aria-hidden=\"true\" viewBox=\"0 0 26 10\" width=\"26\" height=\"10\">"
+               "<path class=\"line %s\" d=\"M1 5H25\"/></svg>",
+               css_class(line.look)) +
            escape_html(line.name) + "</li>";
   }
   const double span = value_axis(what, 4).span();
@@ -466,23 +516,27 @@ std::string chart_legend(const chart& what) {
     return has_band(summarize(line.points, points_max), span);
   });
   if (banded) {
-    out += "<li><svg aria-hidden=\"true\" viewBox=\"0 0 26 10\" width=\"26\" height=\"10\">"
-           "<path class=\"band strong\" d=\"M1 0H25V10H1Z\"/></svg>lowest to highest</li>";
+    out +=
+        "<li><svg aria-hidden=\"true\" viewBox=\"0 0 26 10\" width=\"26\" height=\"10\">"
+        "<path class=\"band strong\" d=\"M1 0H25V10H1Z\"/></svg>lowest to highest</li>";
   }
   return out + "</ul>";
 }
 
 std::string svg_chart(const chart& what, const chart_size& size) {
-  if (!has_values(what)) return "<p class=\"nothing\">No value was taken: the run ended before its first point.</p>";
+  if (!has_values(what))
+    return "<p class=\"nothing\">No value was taken: the run ended before its first point.</p>";
   const std::size_t ticks = size.height > 320 ? 6 : 4;
   const plot at(what, size, ticks);
-  std::string out = print("<svg class=\"chart %s\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"",
-                          size.css_class,
-                          size.width,
-                          size.height);
+  std::string out =
+      print("<svg class=\"chart %s\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"",
+            size.css_class,
+            size.width,
+            size.height);
   out += escape_html(what.title) + "\">";
   out += "<desc>" + escape_html(describe_chart(what)) + "</desc>";
-  out += draw_value_axis(what, at, ticks) + draw_time_axis(at, size) + draw_gap(what, at) + draw_mark(what, at);
+  out += draw_value_axis(what, at, ticks) + draw_time_axis(at, size) + draw_gap(what, at) +
+         draw_mark(what, at);
   for (const auto& line : what.lines) out += draw_line(line, at);
   return out + draw_ends(what, at) + draw_readouts(what, at, size.readouts_max) + "</svg>";
 }

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-/// Line charts over time as inline SVG: no script, no fixed colours (classes, coloured by the page's style),
-/// readable by a screen reader. Readouts on hover are plain CSS.
+/// Line charts over time as inline SVG: no script, no fixed colours (classes, coloured by the
+/// page's style), readable by a screen reader. Readouts on hover are plain CSS.
 namespace headrace::cli {
 
 /// A value at a moment; a `y` that is not finite (or beyond ± 10³⁰) is a gap in the line.
@@ -41,9 +41,9 @@ struct chart {
   std::string title;
   std::string y_label;  // with its unit
   value_format format = value_format::count;
-  bool from_zero = true;     // the axis of values starts at 0
-  bool shade_gap = false;    // fills between the first strong and the first still line
-  bool whole_values = false; // ticks at whole numbers only
+  bool from_zero = true;      // the axis of values starts at 0
+  bool shade_gap = false;     // fills between the first strong and the first still line
+  bool whole_values = false;  // ticks at whole numbers only
   std::vector<chart_line> lines = {};
   std::optional<chart_mark> mark = {};
 };
@@ -65,10 +65,12 @@ std::string svg_chart(const chart& what, const chart_size& size);
 /// `<ul>` with a sample of each line and its name.
 std::string chart_legend(const chart& what);
 
-/// What the chart shows in words: for each line where it starts and ends, its lowest and highest value.
+/// What the chart shows in words: for each line where it starts and ends, its lowest and highest
+/// value.
 std::string describe_chart(const chart& what);
 
-/// Neighbouring points as one: drawn as their mean with a band from lowest to highest. All NaN = a gap.
+/// Neighbouring points as one: drawn as their mean with a band from lowest to highest. All NaN = a
+/// gap.
 struct chart_stretch {
   double x = 0;
   double mean = 0;
@@ -76,7 +78,8 @@ struct chart_stretch {
   double high = 0;
 };
 
-/// At most `limit` (at least 3) stretches, the first and the last of one point each; no point is left out.
+/// At most `limit` (at least 3) stretches, the first and the last of one point each; no point is
+/// left out.
 std::vector<chart_stretch> summarize(const std::vector<chart_point>& points, std::size_t limit);
 
 /// Round numbers (1, 2, 5 · 10ⁿ apart) from `low` to `high`, about `wanted` of them.

@@ -2,6 +2,7 @@
 
 #include "base/config.hpp"
 #include "base/json_line.hpp"
+#include "cli/job_flags.hpp"
 #include "cli/verbs.hpp"
 #include "worker/ingest/event_source.hpp"
 
@@ -143,15 +144,12 @@ std::string to_json(const job& job, const first_rows& seen) {
   return line.text();
 }
 
-struct options {
-  std::string job_file;
-  std::vector<std::string> overrides;
+struct check_flags : job_flags {
   bool json = false;
-  bool print_config = false;
 };
 
-int check(const options& given) {
-  const auto job = load_job(given.job_file, given.overrides);
+int check(const check_flags& given) {
+  const auto job = given.load();
   if (!job) return report_error(job.error());
   if (!given.print_config) return run_check(*job, given.json);
   std::fputs(job->text.c_str(), stdout);
@@ -178,13 +176,8 @@ int run_check(const job& job, bool json) {
 void add_check(CLI::App& app, verb_context& context) {
   CLI::App* verb = app.add_subcommand(
       "check", "Validates a job file and the first rows of its source; runs nothing");
-  auto given = std::make_shared<options>();
-  verb->add_option("job", given->job_file, "the job file (TOML)")->required();
-  verb->add_option("--set", given->overrides, "replace a value: section.key=value; may be repeated")
-      ->allow_extra_args(false);
-  verb->add_flag("--print-config",
-                 given->print_config,
-                 "print the job with every default filled in, and read no rows");
+  auto given = std::make_shared<check_flags>();
+  given->add_to(*verb);
   verb->add_flag("--json", given->json, "one line of JSON on standard output");
   verb->callback([given, &context] { context.status = check(*given); });
 }

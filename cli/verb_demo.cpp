@@ -1,14 +1,14 @@
-#include <CLI/CLI.hpp>
-
-#include <cstdio>
-#include <memory>
-
 #include "cli/built_in_jobs.hpp"
 #include "cli/demo_data.hpp"
 #include "cli/job_file.hpp"
 #include "cli/run_job.hpp"
 #include "cli/state_folder.hpp"
 #include "cli/verbs.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <memory>
 
 namespace headrace::cli {
 namespace {
@@ -24,7 +24,8 @@ struct demo_flags {
   bool json = false;
 };
 
-constexpr const char* generated_rows = "100000";  // as many events as the real set, at the same rate
+constexpr const char* generated_rows =
+    "100000";  // as many events as the real set, at the same rate
 
 result<job> make_job(const demo_flags& flags, const demo_data& data) {
   std::vector<std::string> overrides;
@@ -46,13 +47,15 @@ result<job> make_job(const demo_flags& flags, const demo_data& data) {
 
 result<std::filesystem::path> choose_state(const demo_flags& flags) {
   if (flags.resume && flags.state.empty()) {
-    return error{errc::bad_config, "--resume needs the folder of the interrupted demo: --state DIR"};
+    return error{errc::bad_config,
+                 "--resume needs the folder of the interrupted demo: --state DIR"};
   }
   if (flags.state.empty()) return new_demo_state();
   const bool used = std::filesystem::exists(flags.state / "JOB");
   if (used && !flags.resume) {
     return error{errc::bad_config,
-                 "'" + flags.state.string() + "' holds an earlier demo; add --resume to go on with it, or choose another"};
+                 "'" + flags.state.string() +
+                     "' holds an earlier demo; add --resume to go on with it, or choose another"};
   }
   return flags.state;
 }
@@ -60,13 +63,15 @@ result<std::filesystem::path> choose_state(const demo_flags& flags) {
 int demo(const demo_flags& flags, verb_context& context) {
   auto state = choose_state(flags);
   if (!state) return report_error(state.error());
-  auto data = find_demo_data(flags.data.empty() ? std::nullopt : std::optional<std::filesystem::path>(flags.data));
+  auto data = find_demo_data(flags.data.empty() ? std::nullopt
+                                                : std::optional<std::filesystem::path>(flags.data));
   if (!data) return report_error(data.error());
   const auto job = make_job(flags, *data);
   if (!job) return report_error(job.error());
   if (!data->warning.empty()) std::fprintf(stderr, "headrace: %s\n", data->warning.c_str());
   if (!flags.json) {
-    std::printf("Learning online from %s, state in %s\n", data->description.c_str(), state->c_str());
+    std::printf(
+        "Learning online from %s, state in %s\n", data->description.c_str(), state->c_str());
     std::fflush(stdout);
   }
   run_options how;
@@ -82,16 +87,24 @@ int demo(const demo_flags& flags, verb_context& context) {
 
 void add_demo(CLI::App& app, verb_context& context) {
   auto flags = std::make_shared<demo_flags>();
-  auto* verb = app.add_subcommand("demo", "replay MovieLens-100K as a live stream and learn from it in 20 seconds");
-  verb->add_option("--data", flags->data, "folder with u.data or ml-100k.inter (default: cache, else download)");
-  verb->add_option("--state", flags->state, "state folder (default: a new one under ~/.local/state/headrace)");
+  auto* verb = app.add_subcommand(
+      "demo", "replay MovieLens-100K as a live stream and learn from it in 20 seconds");
+  verb->add_option(
+      "--data", flags->data, "folder with u.data or ml-100k.inter (default: cache, else download)");
+  verb->add_option(
+      "--state", flags->state, "state folder (default: a new one under ~/.local/state/headrace)");
   verb->add_flag("--resume", flags->resume, "go on with the interrupted demo in --state");
   verb->add_option("--speed", flags->speed, "job: the whole set in 20 s; max: as fast as possible")
       ->check(CLI::IsMember({"job", "max"}));
-  verb->add_option("--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
-  verb->add_option("--set", flags->overrides, "override a key of the built-in job")->expected(1)->take_all()
+  verb->add_option(
+      "--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
+  verb->add_option("--set", flags->overrides, "override a key of the built-in job")
+      ->expected(1)
+      ->take_all()
       ->allow_extra_args(false);
-  verb->add_option("--freeze-at", flags->freeze_at, "share of the stream after which the frozen twin is copied")
+  verb->add_option("--freeze-at",
+                   flags->freeze_at,
+                   "share of the stream after which the frozen twin is copied")
       ->check(CLI::Range(0.0, 1.0));
   verb->add_flag("--json", flags->json, "one line of JSON on standard output and nothing else");
   verb->callback([flags, &context] { context.status = demo(*flags, context); });

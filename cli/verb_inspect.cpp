@@ -1,15 +1,15 @@
-#include <CLI/CLI.hpp>
-
-#include <cinttypes>
-#include <cstdio>
-#include <memory>
-
 #include "base/json_line.hpp"
 #include "cli/job_inspection.hpp"
 #include "cli/verbs.hpp"
 #include "schemas/hash.hpp"
 #include "storage/checkpoint_manifest.hpp"
 #include "storage/file_io.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cinttypes>
+#include <cstdio>
+#include <memory>
 
 namespace headrace::cli {
 namespace {
@@ -28,12 +28,18 @@ struct inspect_flags {
 
 std::string_view name_of(storage::record_kind kind) {
   switch (kind) {
-    case storage::record_kind::push: return "push";
-    case storage::record_kind::advance: return "advance";
-    case storage::record_kind::voided: return "void";
-    case storage::record_kind::config: return "config";
-    case storage::record_kind::epoch: return "epoch";
-    case storage::record_kind::sample: return "sample";
+    case storage::record_kind::push:
+      return "push";
+    case storage::record_kind::advance:
+      return "advance";
+    case storage::record_kind::voided:
+      return "void";
+    case storage::record_kind::config:
+      return "config";
+    case storage::record_kind::epoch:
+      return "epoch";
+    case storage::record_kind::sample:
+      return "sample";
   }
   return "unknown";
 }
@@ -61,14 +67,16 @@ int inspect_digest(const inspect_flags& flags) {
     std::printf("tables    %s   %" PRIu64 " rows\n", report->tables.c_str(), report->rows);
     std::printf("replayed  %s   %" PRIu64 " records\n", report->replayed.c_str(), report->records);
     std::printf("weights   %s\n", report->weights.c_str());
-    std::printf("batches %" PRIu64 " of %" PRIu64 " sealed, gaps %" PRIu64 ", duplicates %" PRIu64 ", voids %" PRIu64 "\n",
+    std::printf("batches %" PRIu64 " of %" PRIu64 " sealed, gaps %" PRIu64 ", duplicates %" PRIu64
+                ", voids %" PRIu64 "\n",
                 report->batches,
                 report->sealed,
                 report->gaps,
                 report->duplicates,
                 report->voids);
   }
-  return report->tables == report->replayed && report->gaps + report->duplicates == 0 ? exit_done : exit_failed;
+  return report->tables == report->replayed && report->gaps + report->duplicates == 0 ? exit_done
+                                                                                      : exit_failed;
 }
 
 void print_record(const storage::log_record& record, bool json) {
@@ -95,7 +103,8 @@ void print_record(const storage::log_record& record, bool json) {
         .add("reason", name(record.reason));
     std::puts(line.text().c_str());
   } else {
-    std::printf("%10" PRIu64 "  %-8s %-20s (%" PRIu64 ", %" PRIu64 "]  %" PRIu64 " rows  %zu bytes  %s\n",
+    std::printf("%10" PRIu64 "  %-8s %-20s (%" PRIu64 ", %" PRIu64 "]  %" PRIu64
+                " rows  %zu bytes  %s\n",
                 record.lsn.value,
                 std::string(name_of(record.kind)).c_str(),
                 source.c_str(),
@@ -116,14 +125,16 @@ int inspect_log(const inspect_flags& flags) {
                              std::to_string(inspection->description().schema.shards - 1)});
   }
   std::uint64_t shown = 0;
-  const auto read = inspection->read_log(shard_id{flags.shard}, lsn{flags.from}, [&](const storage::log_record& record) {
-    print_record(record, flags.json);
-    return ++shown < flags.limit;
-  });
+  const auto read = inspection->read_log(
+      shard_id{flags.shard}, lsn{flags.from}, [&](const storage::log_record& record) {
+        print_record(record, flags.json);
+        return ++shown < flags.limit;
+      });
   return read ? exit_done : report_error(read.error());
 }
 
-void print_row(row_key key, std::uint32_t count, std::span<const float> floats, std::uint32_t dim, bool json) {
+void print_row(
+    row_key key, std::uint32_t count, std::span<const float> floats, std::uint32_t dim, bool json) {
   if (json) {
     json_line line;
     line.add("key", std::to_string(key.value)).add("count", count);
@@ -144,7 +155,8 @@ result<std::optional<row_key>> wanted_key(const inspect_flags& flags, const job&
   if (flags.key) return std::optional(row_key{*flags.key});
   if (flags.feature.empty()) return std::optional<row_key>{};
   for (const auto& feature : job.source.features) {
-    if (feature.name == flags.feature) return std::optional(schemas::hash_string_key(feature.salt, flags.value));
+    if (feature.name == flags.feature)
+      return std::optional(schemas::hash_string_key(feature.salt, flags.value));
   }
   return error{errc::bad_config, "--feature " + flags.feature + ": the job has no such feature"};
 }
@@ -157,7 +169,9 @@ int inspect_rows(const inspect_flags& flags) {
   for (const auto& spec : job.schema.tables) {
     if (spec.name == flags.table) table = &spec;
   }
-  if (table == nullptr) return report_error({errc::bad_config, "--table " + flags.table + ": the job has no such table"});
+  if (table == nullptr)
+    return report_error(
+        {errc::bad_config, "--table " + flags.table + ": the job has no such table"});
   const auto key = wanted_key(flags, job);
   if (!key) return report_error(key.error());
   std::uint64_t shown = 0;
@@ -165,13 +179,15 @@ int inspect_rows(const inspect_flags& flags) {
     if (*key && schemas::shard_of(**key, job.schema.shards).value != s) continue;
     const auto tables = inspection->live_tables(shard_id{s});
     if (!tables) return report_error(tables.error());
-    (*tables)->visit(table->id, [&](row_key at, std::uint32_t count, std::span<const float> floats) {
-      if (shown == flags.limit || (*key && at != **key)) return;
-      ++shown;
-      print_row(at, count, floats, table->dim, flags.json);
-    });
+    (*tables)->visit(table->id,
+                     [&](row_key at, std::uint32_t count, std::span<const float> floats) {
+                       if (shown == flags.limit || (*key && at != **key)) return;
+                       ++shown;
+                       print_row(at, count, floats, table->dim, flags.json);
+                     });
   }
-  if (*key && shown == 0) return report_error({errc::not_found, "no such row: it was never pushed to"});
+  if (*key && shown == 0)
+    return report_error({errc::not_found, "no such row: it was never pushed to"});
   return exit_done;
 }
 
@@ -231,7 +247,9 @@ void add_inspect(CLI::App& app, verb_context& context) {
   rows->add_option("--feature", flags->feature, "one row by feature …");
   rows->add_option("--value", flags->value, "… and value, e.g. --feature user --value 42");
   rows->add_option("--limit", flags->limit, "at most so many");
-  add("digest", "digest of the live tables and of a replay of their logs; fails if they differ", inspect_digest);
+  add("digest",
+      "digest of the live tables and of a replay of their logs; fails if they differ",
+      inspect_digest);
   add("checkpoint", "what the rows on disk cover", inspect_checkpoint);
 }
 

@@ -1,12 +1,12 @@
-#include <CLI/CLI.hpp>
-
-#include <cstdio>
-#include <memory>
-
 #include "cli/job_flags.hpp"
 #include "cli/run_job.hpp"
 #include "cli/state_folder.hpp"
 #include "cli/verbs.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <memory>
 
 namespace headrace::cli {
 namespace {
@@ -36,12 +36,15 @@ int run(const run_flags& flags, verb_context& context) {
 
 void add_run(CLI::App& app, verb_context& context) {
   auto flags = std::make_shared<run_flags>();
-  auto* verb = app.add_subcommand("run", "train a job online, all roles in this process; resumes by itself");
+  auto* verb =
+      app.add_subcommand("run", "train a job online, all roles in this process; resumes by itself");
   flags->add_to(*verb);
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
-  verb->add_option("--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
+  verb->add_option(
+      "--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
   verb->add_flag("--json", flags->json, "one line of JSON on standard output and nothing else");
-  verb->footer("Example: headrace run deploy/config/movielens.toml --set source.uri=file:///data/u.data");
+  verb->footer(
+      "Example: headrace run deploy/config/movielens.toml --set source.uri=file:///data/u.data");
   verb->callback([flags, &context] { context.status = run(*flags, context); });
 }
 

@@ -1,15 +1,14 @@
-#include <caf/actor_system.hpp>
-
-#include <CLI/CLI.hpp>
-
-#include <cstdio>
-#include <memory>
-
 #include "actors/system_config.hpp"
 #include "cli/job_flags.hpp"
 #include "cli/job_server.hpp"
 #include "cli/state_folder.hpp"
 #include "cli/verbs.hpp"
+
+#include <CLI/CLI.hpp>
+#include <caf/actor_system.hpp>
+
+#include <cstdio>
+#include <memory>
 
 namespace headrace::cli {
 namespace {
@@ -54,7 +53,8 @@ void add_server(CLI::App& app, verb_context& context) {
   auto* verb = app.add_subcommand("server", "serve the shards of a job over TCP until Ctrl-C");
   flags->add_to(*verb);
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
-  verb->add_option("--listen", flags->listen, "loopback address (default: server.listen of the job file)");
+  verb->add_option(
+      "--listen", flags->listen, "loopback address (default: server.listen of the job file)");
   verb->callback([flags, &context] { context.status = serve(*flags, context); });
 }
 

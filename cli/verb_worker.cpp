@@ -1,10 +1,3 @@
-#include <caf/actor_system.hpp>
-
-#include <CLI/CLI.hpp>
-
-#include <cstdio>
-#include <memory>
-
 #include "actors/system_config.hpp"
 #include "cli/job_flags.hpp"
 #include "cli/job_worker.hpp"
@@ -12,6 +5,12 @@
 #include "cli/state_folder.hpp"
 #include "cli/verbs.hpp"
 #include "cli/watch_run.hpp"
+
+#include <CLI/CLI.hpp>
+#include <caf/actor_system.hpp>
+
+#include <cstdio>
+#include <memory>
 
 namespace headrace::cli {
 namespace {
@@ -58,11 +57,14 @@ int work(const worker_flags& flags, verb_context& context) {
 
 void add_worker(CLI::App& app, verb_context& context) {
   auto flags = std::make_shared<worker_flags>();
-  auto* verb = app.add_subcommand("worker", "train a job against a server that runs in another process");
+  auto* verb =
+      app.add_subcommand("worker", "train a job against a server that runs in another process");
   flags->add_to(*verb);
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
-  verb->add_option("--connect", flags->connect, "server's address (default: server.listen of the job file)");
-  verb->add_option("--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
+  verb->add_option(
+      "--connect", flags->connect, "server's address (default: server.listen of the job file)");
+  verb->add_option(
+      "--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
   verb->add_flag("--json", flags->json, "one line of JSON on standard output and nothing else");
   verb->callback([flags, &context] { context.status = work(*flags, context); });
 }

@@ -7,7 +7,8 @@ namespace CLI {
 class App;
 }
 
-/// The verbs of the command line, one file each: verb_NAME.cpp registers its subcommand and runs it.
+/// The verbs of the command line, one file each: verb_NAME.cpp registers its subcommand and runs
+/// it.
 namespace headrace::cli {
 
 enum exit_code : int { exit_done = 0, exit_failed = 1, exit_usage = 2, exit_interrupted = 130 };
@@ -18,8 +19,8 @@ struct verb_context {
   int status = exit_done;  // what main returns
 };
 
-/// Prints `headrace: …` on standard error, one line, and returns the exit code that belongs to it: 2 for a wrong
-/// job file or flag, else 1.
+/// Prints `headrace: …` on standard error, one line, and returns the exit code that belongs to it:
+/// 2 for a wrong job file or flag, else 1.
 int report_error(const error& failure);
 
 void add_demo(CLI::App& app, verb_context& context);

@@ -1,14 +1,14 @@
 #include "cli/watch_run.hpp"
 
-#include <chrono>
-#include <cstdio>
-#include <utility>
-
 #include "base/log.hpp"
 #include "cli/live_table.hpp"
 #include "cli/report.hpp"
 #include "cli/run_series.hpp"
 #include "storage/file_io.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <utility>
 
 namespace headrace::cli {
 namespace {
@@ -16,14 +16,18 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint64_t second_ns = 1'000'000'000;
-constexpr std::uint64_t unpaced_point_ns = 250'000'000;  // a run of a few seconds still gets a curve
+constexpr std::uint64_t unpaced_point_ns =
+    250'000'000;  // a run of a few seconds still gets a curve
 constexpr auto poll_interval = 50ms;
 
 std::string_view log_name(schemas::log_mode mode) {
   switch (mode) {
-    case schemas::log_mode::none: return "none";
-    case schemas::log_mode::os: return "os";
-    case schemas::log_mode::fsync: return "fsync";
+    case schemas::log_mode::none:
+      return "none";
+    case schemas::log_mode::os:
+      return "os";
+    case schemas::log_mode::fsync:
+      return "fsync";
   }
   return "unknown";
 }
@@ -48,7 +52,8 @@ class run_meter {
     point.seconds = seconds_before_ + seconds();
     point.samples = now.samples;
     const double passed = static_cast<double>(now_ns - last_ns_) / 1e9;
-    if (passed > 0) point.samples_per_second = static_cast<double>(now.samples - last_samples_) / passed;
+    if (passed > 0)
+      point.samples_per_second = static_cast<double>(now.samples - last_samples_) / passed;
     point.auc = now.auc;
     point.auc_recent = now.auc_recent;
     point.logloss = now.logloss;
@@ -86,7 +91,11 @@ class run_meter {
   job_worker::table_counts counts_;
 };
 
-run_result gather(job_worker& worker, const job& job, const watch_options& how, const run_meter& meter, double seconds) {
+run_result gather(job_worker& worker,
+                  const job& job,
+                  const watch_options& how,
+                  const run_meter& meter,
+                  double seconds) {
   run_result made;
   made.figures = worker.board().read();
   made.job = job.name;
@@ -107,7 +116,10 @@ run_result gather(job_worker& worker, const job& job, const watch_options& how, 
   return made;
 }
 
-void keep_result(const job_worker& worker, const run_result& made, const run_series& series, bool report) {
+void keep_result(const job_worker& worker,
+                 const run_result& made,
+                 const run_series& series,
+                 bool report) {
   if (auto kept = storage::replace_file(worker.folder().figures(), to_json(made) + "\n"); !kept) {
     log_warn("run.figures", {{"error", describe(kept.error())}});
   }

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <string>
-
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "cli/job_server.hpp"
@@ -9,18 +7,21 @@
 #include "cli/run_result.hpp"
 #include "cli/signals.hpp"
 
+#include <string>
+
 namespace headrace::cli {
 
 /// How a run is shown.
 struct watch_options {
-  std::string data;     // where the events come from, for the result
-  bool table = false;   // a line a second on standard output
-  bool report = true;   // report.html in the state folder
+  std::string data;    // where the events come from, for the result
+  bool table = false;  // a line a second on standard output
+  bool report = true;  // report.html in the state folder
 };
 
-/// Watches a run until it ends: takes a point a second, shows it, passes the first Ctrl-C on, and gathers the result.
-/// `server` may be null (it is another process). The figures, the series and the report stay in the state folder.
-/// Fails with what ended the run: bad_input, io_error, corrupt, …; what was learned is safe.
+/// Watches a run until it ends: takes a point a second, shows it, passes the first Ctrl-C on, and
+/// gathers the result. `server` may be null (it is another process). The figures, the series and
+/// the report stay in the state folder. Fails with what ended the run: bad_input, io_error,
+/// corrupt, …; what was learned is safe.
 result<run_result> watch_run(job_worker& worker,
                              job_server* server,
                              const job& job,

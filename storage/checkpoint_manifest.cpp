@@ -66,9 +66,9 @@ std::optional<std::string> unquoted(std::string_view text) {
   text = text.substr(1, text.size() - 2);
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\') {
-      out += text[i];
-    } else if (++i < text.size() && text[i] != 'u') {
+    const bool escaped = text[i] == '\\';
+    if (escaped && ++i == text.size()) return std::nullopt;
+    if (!escaped || text[i] != 'u') {
       out += text[i];
     } else {
       const auto code =

@@ -31,7 +31,8 @@ result<void> http_download(const std::string& url,
                            const std::filesystem::path& path,
                            const download_limits& limits) {
   const std::filesystem::path partial = path.string() + ".partial";
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(partial.c_str(), "wb"), std::fclose);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(partial.c_str(), "wb"),
+                                                             std::fclose);
   if (!file) return error{errc::io_error, "cannot write '" + partial.string() + "'"};
   const std::unique_ptr<CURL, void (*)(CURL*)> request(curl_easy_init(), curl_easy_cleanup);
   if (!request) return error{errc::unavailable, "libcurl did not start"};
@@ -42,7 +43,8 @@ result<void> http_download(const std::string& url,
   curl_easy_setopt(request.get(), CURLOPT_FAILONERROR, 1L);
   curl_easy_setopt(request.get(), CURLOPT_FOLLOWLOCATION, 1L);
   curl_easy_setopt(request.get(), CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(request.get(), CURLOPT_CONNECTTIMEOUT, static_cast<long>(limits.connect.count()));
+  curl_easy_setopt(
+      request.get(), CURLOPT_CONNECTTIMEOUT, static_cast<long>(limits.connect.count()));
   curl_easy_setopt(request.get(), CURLOPT_TIMEOUT, static_cast<long>(limits.total.count()));
   const CURLcode outcome = curl_easy_perform(request.get());
   const bool written = std::fflush(file.get()) == 0;
@@ -53,7 +55,8 @@ result<void> http_download(const std::string& url,
   }
   std::filesystem::remove(partial, failure);
   if (into.overflow) return error{errc::too_large, url + " is larger than expected"};
-  if (outcome != CURLE_OK) return error{errc::unavailable, url + ": " + curl_easy_strerror(outcome)};
+  if (outcome != CURLE_OK)
+    return error{errc::unavailable, url + ": " + curl_easy_strerror(outcome)};
   return error{errc::io_error, "cannot write '" + path.string() + "'"};
 }
 

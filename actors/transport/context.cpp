@@ -19,14 +19,17 @@ result<void> check_listen_endpoint(const std::string& endpoint) {
   const std::string_view text = endpoint;
   if (text.starts_with("inproc://") || text.starts_with("ipc://")) return {};
   if (!text.starts_with("tcp://")) {
-    return error{errc::bad_config,
-                 "listen address '" + endpoint + "': expected tcp://127.0.0.1:PORT, ipc:// or inproc://"};
+    return error{
+        errc::bad_config,
+        "listen address '" + endpoint + "': expected tcp://127.0.0.1:PORT, ipc:// or inproc://"};
   }
   const std::string_view rest = text.substr(6);
-  if (rest.starts_with("127.") || rest.starts_with("localhost:") || rest.starts_with("[::1]:")) return {};
-  return error{errc::bad_config,
-               "listen address '" + endpoint +
-                   "' is not loopback: refused, because peers have no keys yet; use tcp://127.0.0.1:PORT"};
+  if (rest.starts_with("127.") || rest.starts_with("localhost:") || rest.starts_with("[::1]:"))
+    return {};
+  return error{
+      errc::bad_config,
+      "listen address '" + endpoint +
+          "' is not loopback: refused, because peers have no keys yet; use tcp://127.0.0.1:PORT"};
 }
 
 }  // namespace headrace::actors

@@ -1,13 +1,13 @@
 #include "actors/transport/link.hpp"
 
+#include "actors/transport/wakeup.hpp"
+#include "actors/transport/zmq_frame.hpp"
+
 #include <zmq.hpp>
 
 #include <atomic>
 #include <thread>
 #include <utility>
-
-#include "actors/transport/wakeup.hpp"
-#include "actors/transport/zmq_frame.hpp"
 
 namespace headrace::actors {
 namespace {
@@ -78,7 +78,8 @@ void link::run() {
 void link::send_requests() {
   state_->requests.take(state_->taken);
   for (auto& request : state_->taken) {
-    // Never blocks the thread: a full queue drops the request whole, the caller's deadline sends it again.
+    // Never blocks the thread: a full queue drops the request whole, the caller's deadline sends it
+    // again.
     if (!state_->socket.send(to_message(request.head),
                              zmq::send_flags::sndmore | zmq::send_flags::dontwait)) {
       continue;

@@ -1,13 +1,13 @@
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "actors/request_path.hpp"
 #include "actors/transport/context.hpp"
 #include "base/frame.hpp"
 #include "base/result.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace headrace::actors {
 
@@ -16,8 +16,8 @@ namespace headrace::actors {
 /// Messages may be lost when the server dies: ZeroMQ reports success all the same (measured).
 class link final : public request_path {
  public:
-  /// Connects (in the background, again after each loss). `receive` runs on the link's thread and must only
-  /// hand over. Fails: bad_config.
+  /// Connects (in the background, again after each loss). `receive` runs on the link's thread and
+  /// must only hand over. Fails: bad_config.
   static result<std::unique_ptr<link>> open(transport_context& context,
                                             const std::string& endpoint,
                                             receiver receive);

@@ -1,21 +1,20 @@
 #include "actors/transport/router.hpp"
 
-#include <sys/eventfd.h>
-
-#include <zmq.hpp>
-
-#include <thread>
-#include <utility>
-
 #include "actors/transport/wakeup.hpp"
 #include "actors/transport/zmq_frame.hpp"
 #include "schemas/wire.hpp"
 
+#include <zmq.hpp>
+
+#include <sys/eventfd.h>
+#include <thread>
+#include <utility>
+
 namespace headrace::actors {
 namespace {
 
-constexpr std::size_t sections_max = 1024;       // shards × lanes of one message, with room
-constexpr int requests_before_answers = 64;      // so that a busy socket cannot starve the outbox
+constexpr std::size_t sections_max = 1024;        // shards × lanes of one message, with room
+constexpr int requests_before_answers = 64;       // so that a busy socket cannot starve the outbox
 constexpr int high_water_mark_messages = 10'000;  // bytes are bounded by the workers' permits
 
 struct outgoing {
@@ -76,7 +75,10 @@ void router::stop() {
   state_->socket.close();
 }
 
-void router::reply(const reply_ticket& to, schemas::message_kind kind, shard_id from, frame section) {
+void router::reply(const reply_ticket& to,
+                   schemas::message_kind kind,
+                   shard_id from,
+                   frame section) {
   schemas::envelope head;
   head.kind = kind;
   head.reply = true;
@@ -116,7 +118,8 @@ void router::take_request() {
   }
   const auto refuse = [this] { ++state_->malformed; };
   if (parts.size() < 3 || parts.size() > sections_max + 2) return refuse();
-  const frame peer = frame::copy_of({static_cast<const std::byte*>(parts[0].data()), parts[0].size()});
+  const frame peer =
+      frame::copy_of({static_cast<const std::byte*>(parts[0].data()), parts[0].size()});
   const auto head = schemas::decode_envelope(to_frame(std::move(parts[1])));
   if (!head || head->reply || head->sections.size() != parts.size() - 2) return refuse();
   ++state_->messages;

@@ -1,5 +1,9 @@
 #pragma once
 
+#include "actors/reply_path.hpp"
+#include "actors/transport/context.hpp"
+#include "base/result.hpp"
+
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -7,14 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "actors/reply_path.hpp"
-#include "actors/transport/context.hpp"
-#include "base/result.hpp"
-
 namespace headrace::actors {
 
-/// The server's side of the wire: one ROUTER socket on one plain thread, which decodes envelopes only,
-/// hands whole sections to `handle`, and sends the answers that come back through `reply`.
+/// The server's side of the wire: one ROUTER socket on one plain thread, which decodes envelopes
+/// only, hands whole sections to `handle`, and sends the answers that come back through `reply`.
 ///
 /// `handle` runs on the router's thread and must only hand over. Malformed messages are refused
 /// and counted; nothing a peer sends can stop the thread. Answers keep no order.
@@ -32,14 +32,17 @@ class router final : public reply_path, public std::enable_shared_from_this<rout
   /// Endpoints as bound, in the order given.
   const std::vector<std::string>& endpoints() const { return endpoints_; }
 
-  void reply(const reply_ticket& to, schemas::message_kind kind, shard_id from, frame section) override;
+  void reply(const reply_ticket& to,
+             schemas::message_kind kind,
+             shard_id from,
+             frame section) override;
 
   /// Stops the thread after what is in the outbox was sent. Idempotent.
   void stop();
 
   struct counters {
-    std::uint64_t messages = 0;   // requests taken
-    std::uint64_t malformed = 0;  // refused: not decodable, or sections and frames differ
+    std::uint64_t messages = 0;       // requests taken
+    std::uint64_t malformed = 0;      // refused: not decodable, or sections and frames differ
     std::uint64_t undeliverable = 0;  // answers to peers that are gone
   };
   counters count() const;

@@ -1,15 +1,14 @@
-#include <gtest/gtest.h>
+#include "actors/transport/context.hpp"
+#include "actors/transport/link.hpp"
+#include "actors/transport/router.hpp"
+#include "actors/transport/zmq_frame.hpp"
 
+#include <gtest/gtest.h>
 #include <zmq.hpp>
 
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-
-#include "actors/transport/context.hpp"
-#include "actors/transport/link.hpp"
-#include "actors/transport/router.hpp"
-#include "actors/transport/zmq_frame.hpp"
 
 namespace headrace::actors {
 namespace {
@@ -52,17 +51,20 @@ class Transport : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Transport, CarriesEverySectionThereAndBackWhole) {
   transport_context context;
-  auto server = router::open(context, {GetParam()}, [](section_job job) { job.answer(job.section); });
+  auto server =
+      router::open(context, {GetParam()}, [](section_job job) { job.answer(job.section); });
   ASSERT_TRUE(server.ok()) << describe(server.error());
   inbox box;
-  auto client = link::open(context, (*server)->endpoints()[0], [&](const schemas::envelope& head, frame section) {
-    box.put(head, std::move(section));
-  });
+  auto client = link::open(
+      context, (*server)->endpoints()[0], [&](const schemas::envelope& head, frame section) {
+        box.put(head, std::move(section));
+      });
   ASSERT_TRUE(client.ok());
   // Sizes on both sides of ZeroMQ's inline, unaligned and zero-copy ranges.
   const std::vector<std::size_t> sizes{8, 32, 40, 512, 8176, 8192, 300'000};
   std::vector<frame> sections;
-  for (const std::size_t size : sizes) sections.push_back(bytes_of(size, static_cast<unsigned char>(size % 251)));
+  for (const std::size_t size : sizes)
+    sections.push_back(bytes_of(size, static_cast<unsigned char>(size % 251)));
   (*client)->send(request(7, sizes.size()), sections);
   ASSERT_TRUE(box.wait_for(sizes.size()));
   (*client)->stop();
@@ -75,11 +77,14 @@ TEST_P(Transport, CarriesEverySectionThereAndBackWhole) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Endpoints, Transport, ::testing::Values("inproc://transport-test", "tcp://127.0.0.1:*"));
+INSTANTIATE_TEST_SUITE_P(Endpoints,
+                         Transport,
+                         ::testing::Values("inproc://transport-test", "tcp://127.0.0.1:*"));
 
 TEST(Router, RefusesAndCountsWhatIsNotAMessage) {
   transport_context context;
-  auto server = router::open(context, {"tcp://127.0.0.1:*"}, [](section_job job) { job.answer(job.section); });
+  auto server = router::open(
+      context, {"tcp://127.0.0.1:*"}, [](section_job job) { job.answer(job.section); });
   ASSERT_TRUE(server.ok());
   zmq::context_t raw_context;
   zmq::socket_t raw(raw_context, zmq::socket_type::dealer);
@@ -103,7 +108,8 @@ TEST(Router, RefusesAndCountsWhatIsNotAMessage) {
 
 TEST(Router, RefusesToListenBeyondLoopback) {
   transport_context context;
-  for (const char* endpoint : {"tcp://0.0.0.0:7000", "tcp://*:7000", "tcp://192.0.2.1:7000", "udp://127.0.0.1:7000"}) {
+  for (const char* endpoint :
+       {"tcp://0.0.0.0:7000", "tcp://*:7000", "tcp://192.0.2.1:7000", "udp://127.0.0.1:7000"}) {
     const auto server = router::open(context, {endpoint}, [](section_job) {});
     ASSERT_FALSE(server.ok()) << endpoint;
     EXPECT_EQ(server.error().code, errc::bad_config);
@@ -125,7 +131,8 @@ TEST(Router, AnswersToAPeerThatIsGoneAreCounted) {
   transport_context context;
   auto server = router::open(context, {"inproc://gone"}, [](section_job) {});
   ASSERT_TRUE(server.ok());
-  (*server)->reply({bytes_of(5, 9), 1, 0}, schemas::message_kind::push, shard_id{0}, bytes_of(8, 0));
+  (*server)->reply(
+      {bytes_of(5, 9), 1, 0}, schemas::message_kind::push, shard_id{0}, bytes_of(8, 0));
   (*server)->stop();  // sends what is in the outbox first
   EXPECT_EQ((*server)->count().undeliverable, 1U);
 }

@@ -1,11 +1,10 @@
 #include "actors/transport/wakeup.hpp"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
+#include "base/check.hpp"
 
 #include <cstdint>
-
-#include "base/check.hpp"
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 namespace headrace::actors {
 

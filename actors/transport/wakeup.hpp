@@ -22,8 +22,8 @@ class wakeup {
   int fd_ = -1;
 };
 
-/// Many writers, one poll thread that takes everything at once. The mutex guards `items_` only and is held
-/// for a push or a swap; the poll thread is woken when the box turns from empty to full.
+/// Many writers, one poll thread that takes everything at once. The mutex guards `items_` only and
+/// is held for a push or a swap; the poll thread is woken when the box turns from empty to full.
 template <class Item>
 class outbox {
  public:

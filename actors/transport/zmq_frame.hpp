@@ -1,11 +1,11 @@
 #pragma once
 
+#include "base/frame.hpp"
+
 #include <zmq.hpp>
 
 #include <memory>
 #include <utility>
-
-#include "base/frame.hpp"
 
 /// Between `frame` and `zmq::message_t`, without copies wherever alignment allows.
 namespace headrace::actors {
@@ -21,10 +21,11 @@ inline zmq::message_t to_message(const frame& bytes) {
       keeper);
 }
 
-/// A frame over a received message. Frames of 33 to about 8183 bytes arrive unaligned over tcp and ipc
-/// (measured, notes stack §2.3): those are copied, they are small.
+/// A frame over a received message. Frames of 33 to about 8183 bytes arrive unaligned over tcp and
+/// ipc (measured, notes stack §2.3): those are copied, they are small.
 inline frame to_frame(zmq::message_t&& message) {
-  const std::span<const std::byte> bytes{static_cast<const std::byte*>(message.data()), message.size()};
+  const std::span<const std::byte> bytes{static_cast<const std::byte*>(message.data()),
+                                         message.size()};
   if (!frame::is_aligned(bytes)) return frame::copy_of(bytes);
   auto kept = std::make_shared<zmq::message_t>(std::move(message));
   // Very small messages live inside message_t itself: take the address after the move.

@@ -13,12 +13,13 @@ namespace headrace::kernels {
 /// u, sample-major; values [n * features] or empty when all are 1. Out: logits [n]; sums [n,
 /// latent_dim] = Σ_f v x, which backward needs. latent_dim 0 = logistic regression, features 0 =
 /// the bias alone. The CPU targets agree bit for bit (fixed order, sums over k in 4 lanes then a
-/// fixed tree). Bound against exact: (features + latent_dim + 8) * 2^-23 * (|bias| + Σ|w x| + ½ Σ_k
-/// (Σ_f|v x|)²).
+/// fixed tree). Bounds against exact, while nothing over- or underflows: logits (2 features +
+/// latent_dim + 8) * 2^-23 * (|bias| + Σ|w x| + ½ Σ_k (Σ_f|v x|)²), sums (features + 1) * 2^-24 *
+/// Σ_f|v x|.
 struct fm_forward_args {
   std::span<const float> rows;
   std::span<const std::uint32_t> inverse;
-  std::span<const float> values;
+  std::span<const float> values = {};
   std::size_t features = 0;
   std::size_t latent_dim = 0;
   float bias = 0.0F;
@@ -34,11 +35,14 @@ inline void fm_forward(const fm_forward_args& args) { fm_forward_cpu(args); }
 /// = Σ g.
 ///
 /// Adds to row_gradients [u, 1 + latent_dim] sample by sample, feature by feature; returns dbias
-/// (summed in double). `sums` as forward left them. The CPU targets agree bit for bit.
+/// (summed in double). `sums` as forward left them. The CPU targets agree bit for bit. Bound
+/// against exact arithmetic on these inputs, while nothing over- or underflows, for a row of len
+/// occurrences: (len + 5) * 2^-24 * (|what was there| + Σ |g x| (|sums_k| + |v_k x|)), without the
+/// bracket for dw.
 struct fm_backward_args {
   std::span<const float> rows;
   std::span<const std::uint32_t> inverse;
-  std::span<const float> values;
+  std::span<const float> values = {};
   std::size_t features = 0;
   std::size_t latent_dim = 0;
   std::span<const float> sums;

@@ -17,7 +17,7 @@ namespace headrace::kernels {
 struct gather_pool_args {
   std::span<const float> rows;
   std::span<const std::uint32_t> inverse;
-  std::span<const float> weights;
+  std::span<const float> weights = {};
   std::span<const std::uint32_t> offsets;
   std::size_t dim = 1;
   std::span<float> out;
@@ -34,7 +34,7 @@ inline void gather_pool(const gather_pool_args& args) { gather_pool_cpu(args); }
 /// bound as above with len = occurrences of the row (and what was there before as one more term).
 struct gather_pool_backward_args {
   std::span<const std::uint32_t> inverse;
-  std::span<const float> weights;
+  std::span<const float> weights = {};
   std::span<const std::uint32_t> offsets;
   std::size_t dim = 1;
   std::span<const float> out_gradients;

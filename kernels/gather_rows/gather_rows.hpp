@@ -12,7 +12,7 @@ namespace headrace::kernels {
 /// values of the k absent rows in order (init_rows makes them). values [n, dim] out. Exact.
 struct gather_rows_args {
   std::span<const float* const> rows;
-  std::span<const float> absent_values;
+  std::span<const float> absent_values = {};
   std::size_t dim = 1;
   std::span<float> values;
 };
@@ -26,7 +26,7 @@ inline void gather_rows(const gather_rows_args& args) { gather_rows_cpu(args); }
 /// quantize_rows (kernels/quantize_rows) makes of the gathered rows.
 struct gather_rows_int8_args {
   std::span<const float* const> rows;
-  std::span<const float> absent_values;
+  std::span<const float> absent_values = {};
   std::size_t dim = 1;
   std::span<std::int8_t> codes;
   std::span<std::uint16_t> scales;

@@ -19,8 +19,8 @@ struct init_rows_args {
   float scale = 0.0F;
   std::size_t first_order_columns = 0;
   std::size_t dim = 1;
-  std::span<float> values;
-  std::span<float* const> rows;
+  std::span<float> values = {};
+  std::span<float* const> rows = {};
 };
 void init_rows_ref(const init_rows_args& args);
 /// Integer hashing dominates and new rows are rare beside known ones: plain code is the CPU

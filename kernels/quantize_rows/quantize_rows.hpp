@@ -10,11 +10,12 @@ namespace headrace::kernels {
 ///
 /// values [rows, dim] f32 in; codes [rows, dim] i8 and scales [rows] fp16 bits out; row-major, dim
 /// >= 1. scale = the smallest finite fp16 with 127 * scale >= max|row|, so nothing is clipped; code
-/// = round(value / scale), in [-127, 127]. Two ends: max|row| <= 2^-25 (codes would all be 0) gives
-/// scale 0 and codes 0; max|row| > 127 * 65504 saturates: scale 65504, codes limited to ±127.
-/// Bound unless saturated: |value - code * scale| <= max(scale, 2^-24) / 2 * (1 + 2^-16): half a
-/// step, and the division's rounding, at most 127 * 2^-24 of a step (derived in the test).
-/// Bit-exact on every target for finite values, which the caller provides.
+/// = round(value * (1 / scale)), both operations rounded to float, in [-127, 127]. Two ends:
+/// max|row| <= 2^-25 (codes would all be 0) gives scale 0 and codes 0; max|row| > 127 * 65504
+/// saturates: scale 65504, codes limited to ±127. Bound unless saturated: |value - code * scale| <=
+/// max(scale, 2^-24) / 2 * (1 + 2^-15): half a step, and the two roundings, at most 127 * 2^-23 of
+/// a step (derived in the test). Bit-exact on every target for finite values, which the caller
+/// provides.
 struct quantize_rows_args {
   std::span<const float> values;
   std::span<std::int8_t> codes;

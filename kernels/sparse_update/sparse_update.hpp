@@ -31,9 +31,9 @@ constexpr float adagrad_epsilon = 1e-8F;
 struct sparse_update_args {
   std::span<float* const> rows;
   std::size_t dim = 1;
-  std::span<const float> gradients;
-  std::span<const std::int8_t> codes;
-  std::span<const std::uint16_t> scales;
+  std::span<const float> gradients = {};
+  std::span<const std::int8_t> codes = {};
+  std::span<const std::uint16_t> scales = {};
   update_rule rule = update_rule::add;
   float rate = 0.0F;
   float first_rate = 0.0F;

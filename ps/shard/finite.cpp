@@ -64,7 +64,8 @@ std::int32_t code_squares(const std::int8_t* codes, std::size_t n) {
   std::size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     for (std::size_t lane = 0; lane < lanes; ++lane) {
-      const auto code = static_cast<std::int16_t>(codes[i + lane]);
+      const auto code = static_cast<std::int16_t>(
+          codes[i + lane]);  // NOLINT(bugprone-signed-char-misuse): signed on purpose
       sums[lane] += code * code;
     }
   }

@@ -7,7 +7,7 @@
 namespace headrace::worker {
 namespace {
 
-constexpr std::size_t chunk_bytes = 256 * 1024;
+constexpr std::size_t chunk_bytes = std::size_t{256} << 10;
 constexpr std::size_t kept_bytes = 64;  // of a bad record, for the message
 constexpr char quote = '"';
 

@@ -180,8 +180,9 @@ struct reading {
       days = days_from_civil(year, month, day);
     }
     const unsigned hours = afternoon ? hour % 12 + (*afternoon ? 12 : 0) : hour;
-    const std::int64_t seconds =
-        days * 86'400 + hours * 3'600 + minute * 60 + second - zone_minutes * 60;
+    const std::int64_t clock_seconds =
+        std::int64_t{hours} * 3'600 + std::int64_t{minute} * 60 + second;
+    const std::int64_t seconds = days * 86'400 + clock_seconds - zone_minutes * 60;
     if (seconds < 0) return std::nullopt;
     return static_cast<std::uint64_t>(seconds) * 1'000 + millisecond;
   }

@@ -45,7 +45,8 @@ bool score_book::add(const schemas::sample_batch& batch,
 
 std::vector<std::byte> score_book::save() const {
   std::vector<std::byte> out;
-  for (const std::uint64_t value : {book_format, half_row_, through_.value, batches_, missed_}) put(out, value);
+  for (const std::uint64_t value : {book_format, half_row_, through_.value, batches_, missed_})
+    put(out, value);
   for (const auto* part : {&all_, &second_half_, &frozen_second_half_, &since_freeze_, &frozen_}) {
     const auto bytes = part->save();
     put(out, bytes.size());
@@ -65,7 +66,11 @@ result<void> score_book::load(std::span<const std::byte> bytes) {
   read.through_ = batch_number{head[2]};
   read.batches_ = head[3];
   read.missed_ = head[4];
-  for (auto* part : {&read.all_, &read.second_half_, &read.frozen_second_half_, &read.since_freeze_, &read.frozen_}) {
+  for (auto* part : {&read.all_,
+                     &read.second_half_,
+                     &read.frozen_second_half_,
+                     &read.since_freeze_,
+                     &read.frozen_}) {
     std::uint64_t size = 0;
     if (!take(bytes, size) || size > bytes.size()) return damaged;
     if (auto loaded = part->load(bytes.first(size)); !loaded) return loaded;

@@ -1,31 +1,33 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <vector>
-
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "schemas/sample.hpp"
 #include "worker/metrics/progressive_metrics.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
 namespace headrace::worker {
 
-/// Every figure of a run's predictions: overall, over the second half of the stream, and since the twin was frozen,
-/// online and frozen beside it.
+/// Every figure of a run's predictions: overall, over the second half of the stream, and since the
+/// twin was frozen, online and frozen beside it.
 ///
-/// Each batch is scored once in the life of a run, whatever is killed: the book knows the last batch it has, skips
-/// one that comes again, and counts batches that were learned but never scored here (`batches_missed`).
-/// Single-threaded: the worker actor owns it.
+/// Each batch is scored once in the life of a run, whatever is killed: the book knows the last
+/// batch it has, skips one that comes again, and counts batches that were learned but never scored
+/// here (`batches_missed`). Single-threaded: the worker actor owns it.
 class score_book {
  public:
   /// The second half begins at record `half_row` of the source.
   explicit score_book(std::uint64_t half_row) : half_row_(half_row) {}
 
-  /// Scores one batch in log order: predictions [samples], `frozen` empty before the freeze. False when the
-  /// batch was scored before.
-  bool add(const schemas::sample_batch& batch, std::span<const float> online, std::span<const float> frozen);
+  /// Scores one batch in log order: predictions [samples], `frozen` empty before the freeze. False
+  /// when the batch was scored before.
+  bool add(const schemas::sample_batch& batch,
+           std::span<const float> online,
+           std::span<const float> frozen);
 
   const progressive_metrics& all() const { return all_; }
   const progressive_metrics& second_half() const { return second_half_; }
@@ -36,7 +38,8 @@ class score_book {
   std::uint64_t batches() const { return batches_; }
   std::uint64_t batches_missed() const { return missed_; }
 
-  /// Everything as bytes, little-endian, versioned; and back, changing nothing on failure. Fails: corrupt.
+  /// Everything as bytes, little-endian, versioned; and back, changing nothing on failure. Fails:
+  /// corrupt.
   std::vector<std::byte> save() const;
   result<void> load(std::span<const std::byte> bytes);
 

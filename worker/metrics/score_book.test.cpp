@@ -5,7 +5,9 @@
 namespace headrace::worker {
 namespace {
 
-schemas::sample_batch batch_of(std::uint64_t number, std::uint64_t first_row, std::vector<float> labels) {
+schemas::sample_batch batch_of(std::uint64_t number,
+                               std::uint64_t first_row,
+                               std::vector<float> labels) {
   schemas::sample_batch made;
   made.batch = batch_number{number};
   made.prev = batch_number{number - 1};
