@@ -1,0 +1,27 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+/// Asks for the cache lines of rows that are needed soon.
+namespace headrace::kernels {
+
+/// Rows to look ahead. Measured on random rows of 16 to 128 floats in 1 GiB (bench: sparse_update,
+/// gather_pool): updates do not care between 6 and 24; pooled reads gain 12 % from 10 to 16.
+constexpr std::size_t prefetch_rows_ahead = 16;
+/// Lines asked for at most; behind them the hardware follows the stream by itself.
+constexpr std::size_t prefetch_lines_max = 16;
+
+/// Asks for the lines of [start, start + bytes).
+inline void prefetch_row(const void* start, std::size_t bytes) {
+  constexpr std::uintptr_t line = 64;
+  const auto address = reinterpret_cast<std::uintptr_t>(start);
+  const std::uintptr_t first = address & ~(line - 1);
+  const std::uintptr_t end = std::min(address + bytes, first + prefetch_lines_max * line);
+  for (std::uintptr_t at = first; at < end; at += line) {
+    __builtin_prefetch(reinterpret_cast<const void*>(at));
+  }
+}
+
+}  // namespace headrace::kernels
