@@ -1,0 +1,44 @@
+#pragma once
+
+#include "schemas/push.hpp"
+#include "schemas/schema.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace headrace::bench {
+
+enum class rows64_op : std::uint8_t { push, pull };
+enum class rows64_transport : std::uint8_t { tcp, inproc };
+/// Whose server: ours, our transport with an empty handler, the stand-in for ps-lite.
+enum class rows64_peer : std::uint8_t { headrace, empty, plain };
+
+std::string_view name(rows64_op op);
+std::string_view name(rows64_transport transport);
+std::string_view name(rows64_peer peer);
+std::string_view name(schemas::value_codec codec);  // the two that are implemented
+std::string_view name(schemas::log_mode mode);
+std::string_view name(schemas::optimizer_kind kind);
+
+/// What `headrace bench rows64` was asked for. Codec, durability and optimizer are ours only: the
+/// plain server always runs fp32 add or fp32 pull over tcp.
+struct rows64_options {
+  rows64_op op = rows64_op::push;
+  rows64_transport transport = rows64_transport::tcp;
+  schemas::value_codec codec = schemas::value_codec::fp32;
+  std::uint32_t batch = 4096;  // distinct keys of one request
+  std::uint32_t depth = 8;     // requests in flight
+  schemas::log_mode durable = schemas::log_mode::os;
+  schemas::optimizer_kind optimizer = schemas::optimizer_kind::add;
+  std::filesystem::path dir =
+      std::filesystem::temp_directory_path();  // of the log files, removed at the end
+  std::uint32_t rounds = 5;
+  double seconds = 0.7;  // timed part of a point, after 0.3 s of warm-up
+  std::uint32_t shards = 1;
+  bool json = false;
+  std::string command;  // as typed, for the result
+};
+
+}  // namespace headrace::bench

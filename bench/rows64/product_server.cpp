@@ -1,0 +1,117 @@
+#include "actors/server_node.hpp"
+#include "actors/system_config.hpp"
+#include "base/clock.hpp"
+#include "bench/rows64/ledger.hpp"
+#include "bench/rows64/server.hpp"
+#include "bench/rows64/workload.hpp"
+#include "ps/shard/durable_shard.hpp"
+#include "ps/shard/shard.hpp"
+#include "storage/segment_log.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace headrace::bench {
+namespace {
+
+/// Keeps nothing: write-back is not what this bench measures, and the log is thrown away.
+class no_row_store final : public storage::row_store {
+ public:
+  result<void> write(shard_id, std::span<const storage::stored_row>) override { return {}; }
+  result<void> commit(shard_id, const storage::shard_position&) override { return {}; }
+  result<storage::shard_position> position(shard_id) override { return storage::shard_position{}; }
+  result<void> scan(shard_id, const std::function<void(const storage::stored_row&)>&) override {
+    return {};
+  }
+};
+
+schemas::job_schema schema_of(const rows64_options& options) {
+  schemas::table_spec table;
+  table.id = table_id{0};
+  table.name = "rows64";
+  table.dim = row_dim;
+  table.optimizer = rows64_optimizer(options.optimizer);
+  table.init.scale = 0.0F;
+  schemas::job_schema schema;
+  schema.shards = options.shards;
+  schema.tables.push_back(table);
+  return schema;
+}
+
+class product_server final : public server {
+ public:
+  static result<std::unique_ptr<server>> start(actors::transport_context& context,
+                                               const std::string& listen,
+                                               std::filesystem::path folder,
+                                               const rows64_options& options) {
+    std::unique_ptr<product_server> made(new product_server(std::move(folder), options));
+    actors::server_node::options how;
+    how.endpoints = {listen};
+    how.schema = schema_of(options);
+    how.flush_interval_ms = 0;
+    how.opener = [self = made.get()](shard_id id) { return self->opener(id); };
+    how.on_failure = [](const error& why) {
+      std::fprintf(stderr, "headrace bench rows64: %s\n", describe(why).c_str());
+      std::_Exit(1);
+    };
+    auto node = actors::server_node::start(*made->system_, context, std::move(how));
+    if (!node) return node.error();
+    made->node_ = std::move(*node);
+    return std::unique_ptr<server>(std::move(made));
+  }
+  ~product_server() override {
+    if (node_) node_->stop();
+  }
+
+  const std::string& endpoint() const override { return node_->endpoints().front(); }
+
+ private:
+  product_server(std::filesystem::path folder, const rows64_options& options)
+      : folder_(std::move(folder)),
+        mode_(options.durable),
+        schema_(schema_of(options)),
+        system_(std::make_unique<caf::actor_system>(config_)) {}
+
+  actors::open_shard opener(shard_id id) {
+    return [this,
+            id](ps::durable_shard::delivery deliver) -> result<std::unique_ptr<ps::durable_shard>> {
+      storage::segment_log::options how;
+      how.folder = folder_ / ("shard-" + std::to_string(id.value));
+      how.mode = mode_;
+      auto log = storage::segment_log::open(how);
+      if (!log) return log.error();
+      return ps::durable_shard::open(
+          std::make_unique<ps::shard>(id, schema_, ps::shard_limits{}, epoch{1}),
+          std::move(*log),
+          rows_,
+          time_,
+          mode_,
+          std::move(deliver));
+    };
+  }
+
+  std::filesystem::path folder_;
+  schemas::log_mode mode_;
+  schemas::job_schema schema_;
+  no_row_store rows_;
+  system_clock time_;
+  actors::system_config config_;
+  std::unique_ptr<caf::actor_system> system_;
+  std::unique_ptr<actors::server_node> node_;
+};
+
+}  // namespace
+
+result<std::unique_ptr<server>> start_product_server(actors::transport_context& context,
+                                                     const std::string& listen,
+                                                     const std::filesystem::path& folder,
+                                                     const rows64_options& options) {
+  return product_server::start(context, listen, folder, options);
+}
+
+}  // namespace headrace::bench

@@ -1,0 +1,172 @@
+#include "bench/rows64/report.hpp"
+
+#include "base/json_line.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <span>
+#include <thread>
+#include <vector>
+
+namespace headrace::bench {
+namespace {
+
+/// Median and extremes over the rounds.
+struct summary {
+  double median = 0;
+  double min = 0;
+  double max = 0;
+};
+
+summary summarize(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  const double median =
+      values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2.0;
+  return {median, values.front(), values.back()};
+}
+
+summary summarize(std::span<const measured> points, double measured::*field) {
+  std::vector<double> values;
+  for (const auto& point : points) values.push_back(point.*field);
+  return summarize(std::move(values));
+}
+
+/// Ours over another's, round by round: what moved both is left out.
+summary ratio(std::span<const measured> ours, std::span<const measured> others) {
+  std::vector<double> values;
+  for (std::size_t i = 0; i < ours.size() && i < others.size(); ++i) {
+    if (others[i].rows_per_second > 0)
+      values.push_back(ours[i].rows_per_second / others[i].rows_per_second);
+  }
+  return summarize(std::move(values));
+}
+
+double load_average() {
+  double load[1] = {0};
+  return ::getloadavg(load, 1) == 1 ? load[0] : 0.0;
+}
+
+std::string cpu_model() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos)
+      return line.substr(line.find(": ") + 2);
+  }
+  return "unknown";
+}
+
+std::uint64_t whole(double rate) { return static_cast<std::uint64_t>(rate + 0.5); }
+
+void add_rate_spread(json_line& line, std::string_view key, const summary& rates) {
+  line.begin_array(key).add_item(whole(rates.min)).add_item(whole(rates.max)).end();
+}
+
+/// "3.61 M  [3.50 .. 3.70]".
+std::string millions(const summary& values) {
+  char text[64];
+  std::snprintf(text,
+                sizeof text,
+                "%6.2f M [%.2f .. %.2f]",
+                values.median / 1e6,
+                values.min / 1e6,
+                values.max / 1e6);
+  return text;
+}
+
+std::string describe_point(const rows64_options& options) {
+  return std::string(name(options.op)) + ", " + std::string(name(options.transport)) + ", " +
+         std::string(name(options.codec)) + ", batch " + std::to_string(options.batch) +
+         ", depth " + std::to_string(options.depth) + ", log " +
+         std::string(name(options.durable)) + ", " + std::string(name(options.optimizer)) + ", " +
+         std::to_string(options.shards) + (options.shards == 1 ? " shard" : " shards");
+}
+
+}  // namespace
+
+std::string to_json(const rows64_options& options, const rows64_points& points) {
+  const summary ours = summarize(points.headrace, &measured::rows_per_second);
+  const summary empty = summarize(points.empty, &measured::rows_per_second);
+  const summary plain = summarize(points.plain, &measured::rows_per_second);
+  const summary by_round = ratio(points.headrace, points.plain);
+  json_line line;
+  line.add("bench", "rows64")
+      .add("op", name(options.op))
+      .add("transport", name(options.transport))
+      .add("codec", name(options.codec))
+      .add("batch", options.batch)
+      .add("depth", options.depth)
+      .add("durable", name(options.durable))
+      .add("optimizer", name(options.optimizer))
+      .add("shards", options.shards)
+      .add("rows_per_second", whole(ours.median))
+      .add("p50_ms", summarize(points.headrace, &measured::p50_ms).median)
+      .add("p99_ms", summarize(points.headrace, &measured::p99_ms).median)
+      .add("empty_handler_rows_per_second", whole(empty.median))
+      .add("plain_server_rows_per_second", whole(plain.median))
+      .add("ratio_to_plain_server", plain.median > 0 ? ours.median / plain.median : 0.0)
+      .add("verified_rows", points.verified_rows);
+  add_rate_spread(line, "rows_per_second_spread", ours);
+  add_rate_spread(line, "empty_handler_spread", empty);
+  add_rate_spread(line, "plain_server_spread", plain);
+  line.begin_array("rows_per_second_by_round");
+  for (const auto& point : points.headrace) line.add_item(whole(point.rows_per_second));
+  line.end();
+  line.begin_array("ratio_spread").add_item(by_round.min).add_item(by_round.max).end();
+  line.add("empty_handler_p50_ms", summarize(points.empty, &measured::p50_ms).median)
+      .add("plain_server_p50_ms", summarize(points.plain, &measured::p50_ms).median)
+      .add("plain_server_p99_ms", summarize(points.plain, &measured::p99_ms).median)
+      .add("plain_server", "fp32 add or fp32 pull, tcp")
+      .add("rounds", options.rounds)
+      .add("seconds", options.seconds)
+      .add("cpu", cpu_model())
+      .add("cores", std::thread::hardware_concurrency())
+      .add("load_average", load_average())
+      .add("weight", points.weight)
+      .add("command", options.command);
+  if (const char* commit = std::getenv("HEADRACE_COMMIT")) {
+    line.add("commit", commit);
+  } else {
+    line.add_null("commit");
+  }
+  return line.text();
+}
+
+std::string to_table(const rows64_options& options, const rows64_points& points) {
+  const summary ours = summarize(points.headrace, &measured::rows_per_second);
+  const summary empty = summarize(points.empty, &measured::rows_per_second);
+  const summary plain = summarize(points.plain, &measured::rows_per_second);
+  const auto row = [](const char* what, const summary& limit, const summary& got) {
+    char text[256];
+    std::snprintf(text,
+                  sizeof text,
+                  "  %-28s %-26s %-26s %5.2f\n",
+                  what,
+                  millions(limit).c_str(),
+                  millions(got).c_str(),
+                  limit.median > 0 ? got.median / limit.median : 0.0);
+    return std::string(text);
+  };
+  char tail[256];
+  std::snprintf(tail,
+                sizeof tail,
+                "  p50 %.2f ms, p99 %.2f ms (plain: %.2f, %.2f); %llu rows read back and right\n",
+                summarize(points.headrace, &measured::p50_ms).median,
+                summarize(points.headrace, &measured::p99_ms).median,
+                summarize(points.plain, &measured::p50_ms).median,
+                summarize(points.plain, &measured::p99_ms).median,
+                static_cast<unsigned long long>(points.verified_rows));
+  return "rows-64, rows/s, " + describe_point(options) + "\n" +
+         "  peer                         limit                      ours                       "
+         "ratio\n" +
+         row("plain server (fp32, tcp)", plain, ours) +
+         row("our transport, empty handler", empty, ours) + tail + "  median [min .. max] of " +
+         std::to_string(options.rounds) + " rounds; " +
+         std::to_string(std::thread::hardware_concurrency()) + " cores, " + cpu_model() + "; " +
+         points.weight + "\n";
+}
+
+}  // namespace headrace::bench

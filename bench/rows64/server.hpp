@@ -1,0 +1,37 @@
+#pragma once
+
+#include "actors/transport/context.hpp"
+#include "base/result.hpp"
+#include "bench/rows64/options.hpp"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace headrace::bench {
+
+/// One server under test, in this process, until it is destroyed.
+class server {
+ public:
+  virtual ~server() = default;
+  /// Where clients connect.
+  virtual const std::string& endpoint() const = 0;
+};
+
+/// The product: router, shard actors, durable shards over segment logs in `folder`. Rows are never
+/// written back. Fails as the parts do: in_use, io_error, disk_full.
+result<std::unique_ptr<server>> start_product_server(actors::transport_context& context,
+                                                     const std::string& listen,
+                                                     const std::filesystem::path& folder,
+                                                     const rows64_options& options);
+
+/// The product's router and wire with a handler that looks at nothing and answers at once: what the
+/// transport alone can do. Pulled rows are zeros of the right size.
+result<std::unique_ptr<server>> start_empty_server(actors::transport_context& context,
+                                                   const std::string& listen,
+                                                   const rows64_options& options);
+
+/// The stand-in for ps-lite on a port of its own; see plain_server.cpp for what makes it faithful.
+std::unique_ptr<server> start_plain_server();
+
+}  // namespace headrace::bench
