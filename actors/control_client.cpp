@@ -1,8 +1,8 @@
 #include "actors/control_client.hpp"
 
 #include <condition_variable>
-#include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 namespace headrace::actors {
@@ -12,11 +12,12 @@ constexpr std::chrono::milliseconds resend_interval{300};
 
 }  // namespace
 
-// Filled by the link's thread, read by the caller: the mutex guards `answers`.
+// Filled by the link's thread, read by the caller: the mutex guards all of it.
 struct control_client::mailbox {
   std::mutex mutex;
   std::condition_variable arrived;
-  std::map<std::uint64_t, frame> answers;  // by request id
+  std::uint64_t awaited = 0;
+  std::optional<frame> answer;
 };
 
 result<std::unique_ptr<control_client>> control_client::open(transport_context& context,
@@ -29,7 +30,8 @@ result<std::unique_ptr<control_client>> control_client::open(transport_context& 
   auto opened = link::open(
       context, endpoint, [box = made->mailbox_](const schemas::envelope& head, frame section) {
         const std::lock_guard lock(box->mutex);
-        box->answers.emplace(head.request_id, std::move(section));
+        if (head.request_id != box->awaited) return;  // late, or a second answer
+        box->answer = std::move(section);
         box->arrived.notify_all();
       });
   if (!opened) return opened.error();
@@ -52,14 +54,16 @@ result<frame> control_client::ask(schemas::message_kind kind,
   head.sections.push_back({shard});
   const auto give_up = std::chrono::steady_clock::now() + deadline;
   std::unique_lock lock(mailbox_->mutex);
+  mailbox_->awaited = head.request_id;
+  mailbox_->answer.reset();
   while (std::chrono::steady_clock::now() < give_up) {
     lock.unlock();
     link_->send(head, {section});
     lock.lock();
     const auto again = std::min(give_up, std::chrono::steady_clock::now() + resend_interval);
-    const bool answered = mailbox_->arrived.wait_until(
-        lock, again, [&] { return mailbox_->answers.contains(head.request_id); });
-    if (answered) return std::move(mailbox_->answers.extract(head.request_id).mapped());
+    if (mailbox_->arrived.wait_until(lock, again, [&] { return mailbox_->answer.has_value(); })) {
+      return std::move(*mailbox_->answer);
+    }
   }
   return error{errc::unavailable,
                "no answer from '" + endpoint_ + "' for shard " + std::to_string(shard.value) +

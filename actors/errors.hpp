@@ -5,6 +5,9 @@
 #include <caf/error.hpp>
 #include <caf/make_message.hpp>
 
+#include <exception>
+#include <string>
+
 namespace headrace::actors {
 
 /// The only place where an `error` becomes a `caf::error`: code in eight bits, the detail as its
@@ -23,6 +26,17 @@ inline error from_caf(const caf::error& failure) {
     made.detail = failure.context().get_as<std::string>(0);
   }
   return made;
+}
+
+/// What a library threw inside a handler, as an error of ours.
+inline error from_exception(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& failure) {
+    return {errc::io_error, std::string("unexpected failure: ") + failure.what()};
+  } catch (...) {
+    return {errc::io_error, "unexpected failure"};
+  }
 }
 
 }  // namespace headrace::actors

@@ -1,5 +1,6 @@
 #include "actors/ingest_actor.hpp"
 
+#include "actors/errors.hpp"
 #include "base/log.hpp"
 
 #include <caf/send.hpp>
@@ -30,6 +31,11 @@ ingest_actor::ingest_actor(caf::actor_config& config,
       permits_(permits) {}
 
 ingest_actor::behavior_type ingest_actor::make_behavior() {
+  set_exception_handler([this](std::exception_ptr& thrown) {
+    const error why = from_exception(thrown);
+    board_->end(why);
+    return to_caf(why);
+  });
   wake_at(0);
   return {
       [this](more_atom, std::uint32_t permits) {
@@ -53,16 +59,20 @@ void ingest_actor::pump() {
     auto pumped = stream_->next();
     if (!pumped) {
       if (pumped.error().code == errc::disk_full) {
-        log_error("ingest.paused", {{"error", describe(pumped.error())}});
+        if (!std::exchange(paused_, true))
+          log_warn("ingest.paused", {{"error", describe(pumped.error())}});
         return wake_at(time_.steady_ns() + disk_full_retry_ns);
       }
       return end(pumped.error());
     }
+    if (std::exchange(paused_, false)) log_info("ingest.goes_on");
     if (pumped->batch) {
       --permits_;
+      if (pumped->batch->last) publish_bad_rows();  // before the worker can end the run
       send(worker_, sealed_atom_v, pumped->batch);
       if (pumped->batch->last) return end();
     } else if (pumped->finished) {
+      publish_bad_rows();
       send(worker_, stop_atom_v);
       return end();
     } else {
@@ -77,13 +87,17 @@ void ingest_actor::wake_at(std::uint64_t steady_ns) {
   delayed_send(this, std::chrono::nanoseconds(steady_ns > now ? steady_ns - now : 0), tick_atom_v);
 }
 
-void ingest_actor::end(std::optional<error> failure) {
+void ingest_actor::publish_bad_rows() {
   const auto& bad = stream_->source().bad();
   board_->update([&](progress& p) {
     p.bad_rows = bad.total();
     p.first_bad_row = bad.first();
     p.bad_row_reasons = bad.summary();
   });
+}
+
+void ingest_actor::end(std::optional<error> failure) {
+  publish_bad_rows();
   if (auto closed = stream_->close(); !closed && !failure) failure = closed.error();
   if (failure) board_->end(std::move(failure));
   quit();

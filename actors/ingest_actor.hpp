@@ -31,6 +31,7 @@ class ingest_actor : public ingest_handle::base {
  private:
   void pump();
   void wake_at(std::uint64_t steady_ns);
+  void publish_bad_rows();
   void end(std::optional<error> failure = std::nullopt);
 
   std::unique_ptr<worker::sealed_stream> stream_;
@@ -39,6 +40,7 @@ class ingest_actor : public ingest_handle::base {
   std::shared_ptr<progress_board> board_;
   std::uint32_t permits_;
   bool waking_ = false;
+  bool paused_ = false;  // the disk is full
 };
 
 }  // namespace headrace::actors

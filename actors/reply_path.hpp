@@ -34,6 +34,7 @@ struct section_job {
   frame section;
   reply_ticket ticket;
   std::shared_ptr<reply_path> path;
+  std::shared_ptr<const void> room = nullptr;  // what it takes of the router's byte budget
 
   void answer(frame reply) const { path->reply(ticket, kind, shard, std::move(reply)); }
 };

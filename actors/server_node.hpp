@@ -18,8 +18,7 @@ namespace headrace::actors {
 /// All shards of a job in this process behind one router: what `headrace server` runs, and what
 /// `run` and `demo` run beside their worker.
 ///
-/// Starts downstream first (shards, then the router) and stops upstream first, so that what is in
-/// flight drains. Answers hello itself; everything else goes to the shard it names.
+/// Starts the shards, then the router. Answers hello itself; everything else goes to the shard it names.
 class server_node {
  public:
   struct options {
@@ -39,8 +38,8 @@ class server_node {
   const std::vector<std::string>& endpoints() const { return router_->endpoints(); }
   router::counters count() const { return router_->count(); }
 
-  /// Stops the router, then the shards, which write their rows; returns when all have ended.
-  /// Idempotent.
+  /// Stops the shards, which write their rows and answer what they hold, then the router, which
+  /// sends those answers; returns when all have ended. Idempotent.
   void stop();
 
  private:

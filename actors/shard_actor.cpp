@@ -18,9 +18,10 @@ shard_actor::shard_actor(caf::actor_config& config,
     : shard_handle::base(config), open_(std::move(open)), flush_interval_ms_(flush_interval_ms) {}
 
 shard_actor::behavior_type shard_actor::make_behavior() {
+  set_exception_handler([](std::exception_ptr& thrown) { return to_caf(from_exception(thrown)); });
   set_exit_handler([this](caf::exit_msg& message) {
     if (shard_ && message.reason != caf::exit_reason::kill) {
-      if (auto closed = shard_->close(); !closed) fail(closed.error());
+      if (auto closed = shard_->close(); !closed) return fail(closed.error());
     }
     quit(std::move(message.reason));
   });
@@ -54,8 +55,8 @@ void shard_actor::serve(const section_job& job) {
   switch (job.kind) {
     case message_kind::push:
       shard_->push(job.section, [job](frame ack) { job.answer(std::move(ack)); });
-      if (shard_->failed()) fail({errc::io_error, "outcome of an append is unknown"});
-      return;
+      if (shard_->failed()) return fail({errc::io_error, "outcome of an append is unknown"});
+      return note_refusals();
     case message_kind::pull:
       return job.answer(shard_->pull(job.section));
     case message_kind::watermarks:
@@ -84,11 +85,22 @@ void shard_actor::serve(const section_job& job) {
   }
 }
 
-void shard_actor::settle(std::uint64_t at, const storage::append_outcome& outcome) {
-  if (!shard_->outcome(lsn{at}, outcome)) {
-    fail({errc::io_error,
-          "outcome of the append at " + std::to_string(at) + " is unknown: " + outcome.detail});
+// Tells once when the log starts to refuse pushes, and once when it takes them again.
+void shard_actor::note_refusals() {
+  if (shard_->refusing() == refusing_) return;
+  refusing_ = shard_->refusing();
+  const auto id = shard_->state().id().value;
+  if (refusing_.empty()) {
+    log_info("shard.accepts_again", {{"shard", id}});
+  } else {
+    log_warn("shard.refuses", {{"shard", id}, {"error", refusing_}});
   }
+}
+
+void shard_actor::settle(std::uint64_t at, const storage::append_outcome& outcome) {
+  if (shard_->outcome(lsn{at}, outcome)) return note_refusals();
+  fail({errc::io_error,
+        "outcome of the append at " + std::to_string(at) + " is unknown: " + outcome.detail});
 }
 
 void shard_actor::flush() {

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace headrace::actors {
 
@@ -31,12 +32,14 @@ class shard_actor : public shard_handle::base {
   void serve(const section_job& job);
   void settle(std::uint64_t at, const storage::append_outcome& outcome);
   void flush();
+  void note_refusals();
   void flush_later();
   void fail(const error& why);
 
   open_shard open_;
   std::uint64_t flush_interval_ms_;
   std::unique_ptr<ps::durable_shard> shard_;
+  std::string refusing_;  // as logged last
 };
 
 }  // namespace headrace::actors

@@ -8,34 +8,10 @@
 #include <caf/exit_reason.hpp>
 #include <caf/send.hpp>
 
-#include <mutex>
 #include <utility>
+#include <vector>
 
 namespace headrace::actors {
-
-// Read by the router, written at restarts: a mutex held for one copy of a handle.
-struct routing_table::state {
-  mutable std::mutex mutex;
-  std::vector<shard_handle> owners;
-};
-
-routing_table::routing_table(std::size_t shards) : state_(std::make_shared<state>()) {
-  state_->owners.resize(shards);
-}
-shard_handle routing_table::find(shard_id id) const {
-  const std::lock_guard lock(state_->mutex);
-  if (id.value >= state_->owners.size()) return {};
-  return state_->owners[id.value];
-}
-void routing_table::replace(shard_id id, shard_handle owner) {
-  const std::lock_guard lock(state_->mutex);
-  state_->owners[id.value] = std::move(owner);
-}
-void routing_table::clear() {
-  const std::lock_guard lock(state_->mutex);
-  for (auto& owner : state_->owners) owner = shard_handle{};
-}
-std::size_t routing_table::size() const { return state_->owners.size(); }
 
 namespace {
 
@@ -48,6 +24,11 @@ class supervisor : public caf::event_based_actor {
         restarts_(options_.shards) {}
 
   caf::behavior make_behavior() override {
+    set_exception_handler([this](std::exception_ptr& thrown) {
+      const error why = from_exception(thrown);
+      if (options_.on_failure) options_.on_failure(why);
+      return to_caf(why);
+    });
     set_down_handler([this](caf::down_msg& down) { restart(down); });
     set_exit_handler([this](caf::exit_msg& message) { stop(std::move(message.reason)); });
     for (std::uint32_t i = 0; i < options_.shards; ++i) start(shard_id{i});
@@ -67,8 +48,12 @@ class supervisor : public caf::event_based_actor {
       const shard_handle owner = routes_.find(shard_id{i});
       if (!owner || caf::actor_addr(owner.address()) != down.source) continue;
       routes_.replace(shard_id{i}, shard_handle{});
-      if (stopping_) return ended();
       const error why = from_caf(down.reason);
+      if (stopping_) {
+        const bool orderly = down.reason == caf::exit_reason::user_shutdown;
+        if (!orderly && options_.on_failure) options_.on_failure(why);
+        return ended();
+      }
       if (++restarts_[i] > options_.restarts_max || why.code == errc::corrupt) {
         log_error("shard.given_up", {{"shard", i}, {"error", describe(why)}});
         if (options_.on_failure) options_.on_failure(why);

@@ -1,33 +1,14 @@
 #pragma once
 
-#include "actors/contracts.hpp"
+#include "actors/routing_table.hpp"
 #include "actors/shard_actor.hpp"
 
 #include <caf/fwd.hpp>
-#include <caf/typed_event_based_actor.hpp>
 
-#include <atomic>
+#include <cstdint>
 #include <functional>
-#include <memory>
-#include <vector>
 
 namespace headrace::actors {
-
-/// Which actor owns which shard right now. The router's thread reads it for every section, the
-/// supervisor replaces an entry at a restart.
-class routing_table {
- public:
-  explicit routing_table(std::size_t shards);
-  /// Null while the shard is being restarted: the section is dropped and its worker asks again.
-  shard_handle find(shard_id id) const;
-  void replace(shard_id id, shard_handle owner);
-  void clear();
-  std::size_t size() const;
-
- private:
-  struct state;
-  std::shared_ptr<state> state_;
-};
 
 /// Starts one shard actor for each shard and starts it again when it ends with an error: at most
 /// `restarts_max` times for each shard, then the whole node fails with the last error.

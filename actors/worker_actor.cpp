@@ -1,5 +1,6 @@
 #include "actors/worker_actor.hpp"
 
+#include "actors/errors.hpp"
 #include "base/log.hpp"
 
 #include <caf/send.hpp>
@@ -20,6 +21,11 @@ worker_actor::worker_actor(caf::actor_config& config, worker_parts parts)
     : worker_handle::base(config), parts_(std::move(parts)) {}
 
 worker_actor::behavior_type worker_actor::make_behavior() {
+  set_exception_handler([this](std::exception_ptr& thrown) {
+    const error why = from_exception(thrown);
+    parts_.board->end(why);
+    return to_caf(why);
+  });
   permitted_through_ = parts_.window->completed_through();
   kept_ns_ = parts_.time->steady_ns();
   auto connected =
@@ -45,6 +51,7 @@ worker_actor::behavior_type worker_actor::make_behavior() {
 
 // The path's receiver holds a handle of this actor: let go of it, or neither is ever freed.
 void worker_actor::on_exit() {
+  if (!finished_) keep_figures();
   path_.reset();
   parts_.connect = nullptr;
   ingest_ = ingest_handle{};
@@ -262,7 +269,9 @@ void worker_actor::ask_for_frozen_rows() {
 void worker_actor::accept_frozen_rows(const schemas::envelope&, const frame& section) {
   const auto reply = schemas::decode_pull_reply(section);
   if (!reply) return fail(reply.error());
-  if (reply->status != errc::ok) return;  // the tick asks again
+  if (is_transient(reply->status)) return;  // the tick asks again
+  if (reply->status != errc::ok)
+    return fail({reply->status, "pull refused by shard: " + reply->detail});
   const std::span<worker::row_set> chunk(&frozen_chunks_.back(), 1);
   if (auto accepted = frozen_plan_.scatter(*reply, chunk); !accepted) return fail(accepted.error());
   if (!frozen_plan_.complete()) return;
@@ -321,6 +330,7 @@ void worker_actor::fail(error why) {
   log_error("worker.failed", {{"error", describe(why)}});
   finished_ = true;
   publish();
+  keep_figures();
   if (path_) path_->stop();
   parts_.board->end(std::move(why));
   quit();

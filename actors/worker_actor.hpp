@@ -37,7 +37,7 @@ struct worker_parts {
   /// Fail: io_error, disk_full.
   std::function<result<void>(const worker::score_book&)> keep_book;
   std::function<result<void>(const worker::frozen_twin&)> keep_twin;
-  std::uint64_t keep_interval_ms = 5'000;
+  std::uint64_t keep_interval_ms = 1'000;
   /// Connects to the server; the receiver may be called on any thread.
   std::function<result<std::unique_ptr<request_path>>(request_path::receiver)> connect;
 };
@@ -107,7 +107,6 @@ class worker_actor : public worker_handle::base {
   std::uint64_t kept_ns_ = 0;
   std::uint64_t push_bytes_ = 0;
   std::uint64_t pull_bytes_ = 0;
-  std::uint64_t staleness_ = 0;
 };
 
 }  // namespace headrace::actors

@@ -68,8 +68,12 @@ bool fetch_from_pypi(const fs::path& into) {
   if (mkdtemp(name.data()) == nullptr) return false;
   const fs::path folder = name;
   bool found = false;
-  if (run_quietly(
-          {"python3", "-m", "pip", "download", "--quiet", "--no-deps", "-d", name, "recbole"})) {
+  // A wheel runs no code when it is fetched; the source archive is the second choice.
+  const std::vector<std::string> fetch{
+      "python3", "-m", "pip", "download", "--quiet", "--no-deps", "-d", name, "recbole"};
+  std::vector<std::string> fetch_wheel = fetch;
+  fetch_wheel.insert(fetch_wheel.end() - 1, "--only-binary=:all:");
+  if (run_quietly(fetch_wheel) || run_quietly(fetch)) {
     const auto wheel = find_below(folder, ".whl");
     const auto archive = find_below(folder, ".tar.gz");
     if (wheel) run_quietly({"python3", "-m", "zipfile", "-e", wheel->string(), name});

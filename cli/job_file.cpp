@@ -36,7 +36,7 @@ bool is_name(std::string_view text, bool dots) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '-' || (dots && c == '.');
   };
-  return !text.empty() && text.size() <= name_bytes_max &&
+  return !text.empty() && text.size() <= name_bytes_max && !text.starts_with('.') &&
          std::all_of(text.begin(), text.end(), fits);
 }
 
@@ -363,21 +363,24 @@ void read_train(config_reader& config, model_arch arch, train_spec& train) {
   train.freeze_at = config.number("train.freeze_at", train.freeze_at, {0.0, 1.0});
 }
 
-// A batch's rows of one shard travel as one section, which is bounded in rows and bytes. Keys spread evenly over the
-// shards, so half of the bound leaves room for chance.
+// A batch's rows of one shard travel as one section, which is bounded in rows and bytes. Keys
+// spread evenly over the shards, so half of the bound leaves room for chance.
 void check_batch_fits(config_reader& config, const job& made) {
   constexpr std::uint64_t planted_features = 39;
   const bool generated = made.source.generate != worker::generator::none;
   const std::uint64_t features = generated ? planted_features : made.source.features.size();
-  const std::uint64_t row_bytes = made.schema.tables[0].dim * sizeof(float) + 2 * sizeof(std::uint64_t);
+  const std::uint64_t row_bytes =
+      made.schema.tables[0].dim * sizeof(float) + 2 * sizeof(std::uint64_t);
   const std::uint64_t section_rows =
       std::min<std::uint64_t>(schemas::block_rows_max, schemas::frame_bytes_max / 2 / row_bytes);
   const std::uint64_t shards = made.schema.shards;
-  const std::uint64_t batch_rows_max = shards == 1 ? section_rows : std::max(section_rows, section_rows * shards / 2);
+  const std::uint64_t batch_rows_max =
+      shards == 1 ? section_rows : std::max(section_rows, section_rows * shards / 2);
   if (features == 0 || made.train.batch_max * features <= batch_rows_max) return;
   config.refuse("train.batch_max",
-                "batch_max × " + std::to_string(features) + " features is more than " + std::to_string(shards) +
-                    " shards take at once; accepted here is 1 … " + std::to_string(batch_rows_max / features));
+                "batch_max × " + std::to_string(features) + " features is more than " +
+                    std::to_string(shards) + " shards take at once; accepted here is 1 … " +
+                    std::to_string(batch_rows_max / features));
 }
 
 void read_durability(config_reader& config, durability_spec& durability) {

@@ -341,12 +341,14 @@ TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
 }
 
 TEST(JobFile, ABatchThatOneShardCouldNotTakeIsRefusedWithTheBound) {
-  const auto wide = parse_job(generated_job, "wide.toml", {"train.batch_max=20000", "shards.count=1"});
+  const auto wide =
+      parse_job(generated_job, "wide.toml", {"train.batch_max=20000", "shards.count=1"});
   ASSERT_FALSE(wide.ok());
   EXPECT_EQ(wide.error().code, errc::bad_config);
   EXPECT_THAT(wide.error().detail, HasSubstr("batch_max"));
   EXPECT_THAT(wide.error().detail, HasSubstr("1 … 1680"));  // 65,536 rows of 39 features
-  EXPECT_TRUE(parse_job(generated_job, "fits.toml", {"train.batch_max=1680", "shards.count=1"}).ok());
+  EXPECT_TRUE(
+      parse_job(generated_job, "fits.toml", {"train.batch_max=1680", "shards.count=1"}).ok());
 }
 
 TEST(JobFile, TheFileItselfMayBeMissing) {

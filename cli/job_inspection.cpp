@@ -99,9 +99,10 @@ result<void> job_inspection::read_log(shard_id shard,
   return (*log)->read_from(from, visit);
 }
 
-result<void> job_inspection::redo_from(lsn from, shard_id shard, ps::shard& into) const {
+result<void> job_inspection::redo(shard_id shard, lsn from, lsn through, ps::shard& into) const {
   result<void> redone;
   auto read = read_log(shard, from, [&](const storage::log_record& record) {
+    if (record.lsn > through) return false;  // a running server is ahead of what was audited
     redone = into.redo(record);
     return redone.ok();
   });
@@ -109,17 +110,18 @@ result<void> job_inspection::redo_from(lsn from, shard_id shard, ps::shard& into
   return redone;
 }
 
-result<std::unique_ptr<ps::shard>> job_inspection::live_tables(shard_id shard) const {
+result<std::unique_ptr<ps::shard>> job_inspection::live_tables(shard_id shard, lsn through) const {
   auto made =
       std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
   const auto flushed = made->load(*rows_);
   if (!flushed) return flushed.error();
-  if (auto redone = redo_from(lsn{flushed->value + 1}, shard, *made); !redone)
+  if (auto redone = redo(shard, lsn{flushed->value + 1}, through, *made); !redone)
     return redone.error();
   return made;
 }
 
-result<std::unique_ptr<ps::shard>> job_inspection::replayed_tables(shard_id shard) const {
+result<std::unique_ptr<ps::shard>> job_inspection::replayed_tables(shard_id shard,
+                                                                   lsn through) const {
   auto made =
       std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
   auto log = open_log(folder_->shard_log(shard));
@@ -130,15 +132,15 @@ result<std::unique_ptr<ps::shard>> job_inspection::replayed_tables(shard_id shar
                      std::to_string((*log)->last().first.value) +
                      ": it cannot be replayed from its beginning"};
   }
-  if (auto redone = redo_from(lsn{1}, shard, *made); !redone) return redone.error();
+  if (auto redone = redo(shard, lsn{1}, through, *made); !redone) return redone.error();
   return made;
 }
 
-result<std::uint64_t> job_inspection::sealed_batches() const {
+result<std::optional<std::uint64_t>> job_inspection::sealed_batches() const {
   const auto log = open_log(folder_->sample_log(schemas::to_string({job_.source.name, 1})));
-  if (!log && log.error().code == errc::not_found) return std::uint64_t{0};
+  if (!log && log.error().code == errc::not_found) return std::optional<std::uint64_t>{};
   if (!log) return log.error();
-  return (*log)->last().last.value;
+  return std::optional((*log)->last().last.value);
 }
 
 result<job_inspection::digest_report> job_inspection::digest() const {
@@ -150,9 +152,11 @@ result<job_inspection::digest_report> job_inspection::digest() const {
   for (std::uint32_t s = 0; s < job_.schema.shards; ++s) {
     const shard_id shard{s};
     chain_audit audit;
+    lsn audited;
     result<void> decoded;
     auto read = read_log(shard, lsn{1}, [&](const storage::log_record& record) {
       ++report.records;
+      audited = record.lsn;
       if (!is_section(record.kind)) return true;
       if (record.kind == storage::record_kind::voided) ++report.voids;
       const auto section = schemas::decode_push(record.payload);
@@ -169,13 +173,13 @@ result<job_inspection::digest_report> job_inspection::digest() const {
     report.duplicates += audit.duplicates();
     for (const auto& [chain, end] : audit.ends()) ends[chain].push_back(end);
 
-    const auto live = live_tables(shard);
+    const auto live = live_tables(shard, audited);
     if (!live) return live.error();
     const auto of_live = (*live)->digest();
     tables.add(of_live.low, of_live.high);
     weights.add(of_live.weights_low, of_live.weights_high);
     report.rows += of_live.rows;
-    const auto again = replayed_tables(shard);
+    const auto again = replayed_tables(shard, audited);
     if (!again) return again.error();
     const auto of_replay = (*again)->digest();
     replayed.add(of_replay.low, of_replay.high);

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace headrace::cli {
@@ -29,10 +30,11 @@ class job_inspection {
   /// Visits the update log of a shard from `from` on; return false to stop. Fails: corrupt,
   /// io_error.
   result<void> read_log(shard_id shard, lsn from, const storage::ordered_log::visitor& visit) const;
+  static constexpr lsn all{UINT64_MAX};
   /// The shard as a server would have it after a start: rows, then the log behind them.
-  result<std::unique_ptr<ps::shard>> live_tables(shard_id shard) const;
+  result<std::unique_ptr<ps::shard>> live_tables(shard_id shard, lsn through = all) const;
   /// The shard from its log alone. Fails: not_found when the log no longer begins at 1.
-  result<std::unique_ptr<ps::shard>> replayed_tables(shard_id shard) const;
+  result<std::unique_ptr<ps::shard>> replayed_tables(shard_id shard, lsn through = all) const;
 
   struct digest_report {
     std::string
@@ -43,7 +45,8 @@ class job_inspection {
     std::uint64_t records = 0;  // in the update logs
     std::uint64_t batches =
         0;  // every shard has every batch of every source through this one, summed over sources
-    std::uint64_t sealed = 0;      // batches in the sample logs found here
+    std::optional<std::uint64_t>
+        sealed;                    // batches in the sample log, where a worker keeps one here
     std::uint64_t gaps = 0;        // records whose chain does not follow the one before
     std::uint64_t duplicates = 0;  // records of a batch that was there already
     std::uint64_t voids = 0;
@@ -54,8 +57,8 @@ class job_inspection {
  private:
   job_inspection() = default;
   result<std::unique_ptr<storage::ordered_log>> open_log(const std::filesystem::path& folder) const;
-  result<void> redo_from(lsn from, shard_id shard, ps::shard& into) const;
-  result<std::uint64_t> sealed_batches() const;
+  result<void> redo(shard_id shard, lsn from, lsn through, ps::shard& into) const;
+  result<std::optional<std::uint64_t>> sealed_batches() const;
 
   job job_;
   std::unique_ptr<storage::job_folder> folder_;

@@ -141,6 +141,8 @@ void job_server::tick() {
 result<void> job_server::stop() {
   if (std::exchange(stopped_, true) || !node_) return {};
   node_->stop();
+  if (const auto failed = failure())
+    return *failed;  // a shard could not write its rows; its log has them
   return write_checkpoint();
 }
 

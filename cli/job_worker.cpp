@@ -4,6 +4,7 @@
 #include "actors/transport/link.hpp"
 #include "actors/worker_actor.hpp"
 #include "cli/job_server.hpp"
+#include "schemas/hash.hpp"
 #include "storage/file_io.hpp"
 #include "storage/segment_log.hpp"
 #include "worker/step/trainer.hpp"
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 namespace headrace::cli {
@@ -34,17 +36,27 @@ std::filesystem::path twin_file(const storage::job_folder& folder) {
 
 schemas::source_id source_of(const job& job) { return {job.source.name, worker_generation}; }
 
-result<void> keep(const std::filesystem::path& file, const std::vector<std::byte>& bytes) {
+// What a worker keeps is its hash (xxh3-64, little-endian) and the bytes behind it.
+result<void> keep(const std::filesystem::path& file, std::vector<std::byte> bytes) {
+  const std::uint64_t hash = schemas::hash64(bytes);
+  const auto front = std::as_bytes(std::span(&hash, 1));
+  bytes.insert(bytes.begin(), front.begin(), front.end());
   return storage::replace_file(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 // Calls `load` with the file's bytes when there is one.
 template <class Load>
 result<void> load_if_there(const std::filesystem::path& file, const Load& load) {
-  const auto text = storage::read_text(file);
-  if (!text && text.error().code == errc::not_found) return {};
-  if (!text) return text.error();
-  auto loaded = load(std::as_bytes(std::span(*text)));
+  const auto bytes = storage::read_bytes(file);
+  if (!bytes && bytes.error().code == errc::not_found) return {};
+  if (!bytes) return bytes.error();
+  result<void> loaded = error{errc::corrupt, "its checksum does not fit"};
+  std::uint64_t hash = 0;
+  if (bytes->size() >= sizeof hash) {
+    const auto content = std::span(*bytes).subspan(sizeof hash);
+    std::memcpy(&hash, bytes->data(), sizeof hash);
+    if (schemas::hash64(content) == hash) loaded = load(content);
+  }
   if (loaded) return {};
   return error{loaded.error().code,
                "'" + file.string() + "': " + loaded.error().detail +
@@ -143,7 +155,7 @@ result<void> job_worker::begin(caf::actor_system& system,
     return (*stream)->close();
   }
   if (how.predictions) {
-    auto predictions = worker::prediction_log::create(*how.predictions);
+    auto predictions = worker::prediction_log::open(*how.predictions, resumed_);
     if (!predictions) return predictions.error();
     parts->predictions = std::move(*predictions);
   }
@@ -234,8 +246,8 @@ result<std::unique_ptr<worker::sealed_stream>> job_worker::open_stream(
   return stream;
 }
 
-result<job_worker::table_counts> job_worker::count_tables() {
-  const auto replies = control_->counts(job_.schema.shards, 500ms);
+result<job_worker::table_counts> job_worker::count_tables(std::chrono::milliseconds patience) {
+  const auto replies = control_->counts(job_.schema.shards, patience);
   if (!replies) return replies.error();
   table_counts counts;
   for (const auto& reply : *replies) {

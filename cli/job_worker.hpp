@@ -12,6 +12,7 @@
 
 #include <caf/fwd.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -58,7 +59,7 @@ class job_worker {
     std::uint64_t rows = 0;
     std::uint64_t bytes = 0;
   };
-  result<table_counts> count_tables();
+  result<table_counts> count_tables(std::chrono::milliseconds patience);
 
   /// Seals what is held and reads no more; the board ends when everything in flight was
   /// acknowledged.

@@ -20,12 +20,29 @@ constexpr const char* in_process = "inproc://shards";
 
 bool on_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
 
-void print_nothing_new(const std::filesystem::path& figures, bool json) {
-  const auto last = storage::read_text(figures);
-  if (!json)
+void print_nothing_new(const job_worker& worker,
+                       const job& job,
+                       const std::string& data,
+                       bool json) {
+  if (!json) {
     std::fputs("nothing new: every event of the source was learned before; the last figures:\n",
                stdout);
-  if (last) std::fputs(last->c_str(), stdout);
+  }
+  const auto kept = storage::read_text(worker.folder().figures());
+  // Figures of a run that was killed before it kept its last ones are not the last.
+  const std::string samples = "\"samples\":" + std::to_string(worker.before().samples) + ",";
+  if (json && kept && kept->find(samples) != std::string::npos) {
+    std::fputs(kept->c_str(), stdout);
+    return;
+  }
+  run_result made;  // what the scores alone can tell
+  made.figures = worker.before();
+  made.job = job.name;
+  made.data = data;
+  made.state = worker.folder().root().string();
+  made.freeze_at = job.train.freeze_at;
+  made.resumed = true;
+  std::fputs(json ? (to_json(made) + "\n").c_str() : to_summary(made).c_str(), stdout);
 }
 
 int run_job(const job& job, const run_options& how, verb_context& context) {
@@ -43,18 +60,18 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
     return report_error(cause.value_or(worker.error()));
   }
   if ((*worker)->nothing_new()) {
-    print_nothing_new((*worker)->folder().figures(), how.json);
+    print_nothing_new(**worker, job, how.data, how.json);
     return exit_done;
   }
   watch_options watch;
   watch.data = how.data;
+  watch.notes = how.notes;
   watch.table = !how.json && on_terminal();
   auto made = watch_run(**worker, server->get(), job, watch, context.signals, time);
   (*worker)->stop();
   const auto stopped = (*server)->stop();
   if (!made) return report_error(made.error());
   if (!stopped) return report_error(stopped.error());
-  made->notes.insert(made->notes.end(), how.notes.begin(), how.notes.end());
   std::fputs(how.json ? (to_json(*made) + "\n").c_str() : to_summary(*made).c_str(), stdout);
   return exit_done;
 }

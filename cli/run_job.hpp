@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cli/job_file.hpp"
+#include "cli/job_worker.hpp"
 #include "cli/verbs.hpp"
 
 #include <filesystem>
@@ -23,7 +24,10 @@ struct run_options {
 int run_job(const job& job, const run_options& how, verb_context& context);
 
 /// Prints the result of a run that had nothing to do.
-void print_nothing_new(const std::filesystem::path& figures, bool json);
+void print_nothing_new(const job_worker& worker,
+                       const job& job,
+                       const std::string& data,
+                       bool json);
 /// True when standard output is a terminal.
 bool on_terminal();
 

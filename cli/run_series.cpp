@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace headrace::cli {
 namespace {
@@ -77,7 +78,10 @@ result<run_series> run_series::open(const std::filesystem::path& file) {
 void run_series::add(const series_point& point) {
   points_.push_back(point);
   if (std::FILE* out = std::fopen(file_.c_str(), "a")) {
-    std::fputs((to_line(point) + "\n").c_str(), out);
+    // What a kill cut short must not swallow this line.
+    std::fputs((std::exchange(begun_, true) ? to_line(point) + "\n" : "\n" + to_line(point) + "\n")
+                   .c_str(),
+               out);
     std::fclose(out);
   }
 }

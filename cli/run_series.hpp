@@ -39,6 +39,7 @@ class run_series {
  private:
   std::filesystem::path file_;
   std::vector<series_point> points_;
+  bool begun_ = false;  // a line was written by this run
 };
 
 }  // namespace headrace::cli

@@ -4,6 +4,9 @@
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 #include <vector>
 
 namespace headrace::cli {
@@ -12,6 +15,18 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t demos_kept = 3;  // the new one included
+
+// True while a process runs on the folder: it holds the flock of storage/job_folder.hpp.
+bool in_use(const fs::path& folder) {
+  for (const char* name : {"LOCK.server", "LOCK.worker"}) {
+    const int file = ::open((folder / name).c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) continue;
+    const bool held = ::flock(file, LOCK_EX | LOCK_NB) != 0;
+    ::close(file);
+    if (held) return true;
+  }
+  return false;
+}
 
 void remove_old_demos(const fs::path& home) {
   std::vector<fs::path> demos;
@@ -22,7 +37,9 @@ void remove_old_demos(const fs::path& home) {
     if (ours) demos.push_back(entry.path());
   }
   std::sort(demos.rbegin(), demos.rend());  // names sort by time
-  for (std::size_t i = demos_kept - 1; i < demos.size(); ++i) fs::remove_all(demos[i], failure);
+  for (std::size_t i = demos_kept - 1; i < demos.size(); ++i) {
+    if (!in_use(demos[i])) fs::remove_all(demos[i], failure);
+  }
 }
 
 std::string time_stamp() {
@@ -58,7 +75,12 @@ result<fs::path> new_demo_state() {
   remove_old_demos(home);
   const fs::path wanted = home / ("demo-" + time_stamp());
   fs::path free = wanted;
-  for (int i = 2; fs::exists(free); ++i) free = wanted.string() + "-" + std::to_string(i);
+  // Created here: of two demos started in one second each gets its own.
+  for (int i = 2; !fs::create_directory(free, failure) && !failure; ++i) {
+    free = wanted.string() + "-" + std::to_string(i);
+  }
+  if (failure)
+    return error{errc::io_error, "cannot create '" + free.string() + "': " + failure.message()};
   return free;
 }
 

@@ -1,3 +1,4 @@
+#include "base/json_line.hpp"
 #include "cli/built_in_jobs.hpp"
 #include "cli/demo_data.hpp"
 #include "cli/job_file.hpp"
@@ -30,7 +31,10 @@ constexpr const char* generated_rows =
 result<job> make_job(const demo_flags& flags, const demo_data& data) {
   std::vector<std::string> overrides;
   if (data.file) {
-    overrides.push_back("source.uri='file://" + data.file->string() + "'");
+    std::string uri;
+    append_json_string(uri,
+                       "file://" + data.file->string());  // a TOML basic string is quoted alike
+    overrides.push_back("source.uri=" + uri);
     overrides.emplace_back(data.has_header ? "source.header=true" : "source.header=false");
   } else {
     overrides.push_back(std::string("source.rows=") + generated_rows);

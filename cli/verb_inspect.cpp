@@ -70,7 +70,7 @@ int inspect_digest(const inspect_flags& flags) {
     std::printf("batches %" PRIu64 " of %" PRIu64 " sealed, gaps %" PRIu64 ", duplicates %" PRIu64
                 ", voids %" PRIu64 "\n",
                 report->batches,
-                report->sealed,
+                report->sealed.value_or(report->batches),
                 report->gaps,
                 report->duplicates,
                 report->voids);

@@ -40,7 +40,7 @@ int work(const worker_flags& flags, verb_context& context) {
   auto worker = job_worker::start(system, transport, *job, how, time);
   if (!worker) return report_error(worker.error());
   if ((*worker)->nothing_new()) {
-    print_nothing_new((*worker)->folder().figures(), flags.json);
+    print_nothing_new(**worker, *job, job->source.uri, flags.json);
     return exit_done;
   }
   watch_options watch;

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <thread>
 #include <utility>
 
 namespace headrace::cli {
@@ -17,8 +18,11 @@ using namespace std::chrono_literals;
 
 constexpr std::uint64_t second_ns = 1'000'000'000;
 constexpr std::uint64_t unpaced_point_ns =
-    250'000'000;  // a run of a few seconds still gets a curve
-constexpr auto poll_interval = 50ms;
+    250'000'000;                     // a run of a few seconds still gets a curve
+constexpr auto poll_interval = 5ms;  // of a run of half a second still 1 %
+constexpr std::chrono::milliseconds live_patience{500};
+constexpr std::chrono::milliseconds final_patience{5'000};
+constexpr std::uint64_t drain_patience_ns = 10 * second_ns;
 
 std::string_view log_name(schemas::log_mode mode) {
   switch (mode) {
@@ -45,7 +49,7 @@ class run_meter {
         last_ns_(started_ns_),
         last_samples_(before_.samples) {}
 
-  const series_point& take() {
+  const series_point& take(std::chrono::milliseconds patience) {
     const actors::progress now = worker_.board().read();
     const std::uint64_t now_ns = time_.steady_ns();
     series_point point;
@@ -62,7 +66,12 @@ class run_meter {
       point.auc_frozen = now.auc_frozen;
     }
     point.staleness = now.staleness;
-    if (auto counts = worker_.count_tables()) counts_ = *counts;
+    if (auto counts = worker_.count_tables(patience)) {
+      counts_ = *counts;
+      counted_ = true;
+    } else {
+      counted_ = false;
+    }
     point.rows = counts_.rows;
     if (now.samples > before_.samples) {
       point.push_bytes_per_sample =
@@ -78,6 +87,8 @@ class run_meter {
   std::uint64_t since_last_ns() const { return time_.steady_ns() - last_ns_; }
   double seconds() const { return static_cast<double>(time_.steady_ns() - started_ns_) / 1e9; }
   const job_worker::table_counts& counts() const { return counts_; }
+  /// The newest point has the counts of its own moment.
+  bool counted() const { return counted_; }
 
  private:
   job_worker& worker_;
@@ -89,6 +100,7 @@ class run_meter {
   std::uint64_t last_ns_;
   std::uint64_t last_samples_;
   job_worker::table_counts counts_;
+  bool counted_ = false;
 };
 
 run_result gather(job_worker& worker,
@@ -113,6 +125,10 @@ run_result gather(job_worker& worker,
   made.table_bytes = meter.counts().bytes;
   made.memory_bytes = resident_bytes();
   made.refused_by_reason = made.figures.bad_row_reasons;
+  made.notes = how.notes;
+  if (!meter.counted())
+    made.notes.emplace_back(
+        "rows, table_bytes: as of a moment before the end, the server did not answer");
   return made;
 }
 
@@ -143,9 +159,14 @@ result<run_result> watch_run(job_worker& worker,
   const std::uint64_t point_ns = job.pace_duration_ns > 0 ? second_ns : unpaced_point_ns;
   std::uint64_t shown_ns = time.steady_ns();
   if (how.table) std::fputs(live_head().c_str(), stdout);
-  bool asked_to_stop = false;
+  std::uint64_t asked_ns = 0;  // when the first signal came
   while (!worker.board().ended()) {
-    if (signals.wait(poll_interval) && !std::exchange(asked_to_stop, true)) worker.finish_early();
+    if (asked_ns != 0) {
+      std::this_thread::sleep_for(poll_interval);
+    } else if (signals.wait(poll_interval)) {
+      asked_ns = time.steady_ns();
+      worker.finish_early();
+    }
     if (server != nullptr) {
       server->tick();
       if (auto failed = server->failure()) {
@@ -153,8 +174,14 @@ result<run_result> watch_run(job_worker& worker,
         return *failed;
       }
     }
+    if (asked_ns != 0 && time.steady_ns() - asked_ns > drain_patience_ns) {
+      // Nothing drains (no server, a full disk): what was not acknowledged is in the sample log.
+      log_warn("run.not_drained", {{"after_s", drain_patience_ns / second_ns}});
+      worker.stop();
+      break;
+    }
     if (meter.since_last_ns() < point_ns || worker.board().ended()) continue;
-    const series_point& point = meter.take();
+    const series_point& point = meter.take(live_patience);
     if (how.table && time.steady_ns() - shown_ns >= second_ns) {
       shown_ns += second_ns;
       std::fputs(live_line(point).c_str(), stdout);
@@ -162,10 +189,10 @@ result<run_result> watch_run(job_worker& worker,
     }
   }
   const double seconds = meter.seconds();
-  const series_point& last = meter.take();
+  const series_point& last = meter.take(final_patience);
   if (how.table) std::fputs(live_line(last).c_str(), stdout);
   run_result made = gather(worker, job, how, meter, seconds);
-  made.interrupted = asked_to_stop;
+  made.interrupted = asked_ns != 0;
   keep_result(worker, made, *series, how.report);
   if (const auto failed = worker.board().failure()) return *failed;
   return made;

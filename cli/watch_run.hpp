@@ -8,14 +8,16 @@
 #include "cli/signals.hpp"
 
 #include <string>
+#include <vector>
 
 namespace headrace::cli {
 
 /// How a run is shown.
 struct watch_options {
-  std::string data;    // where the events come from, for the result
-  bool table = false;  // a line a second on standard output
-  bool report = true;  // report.html in the state folder
+  std::string data;                // where the events come from, for the result
+  bool table = false;              // a line a second on standard output
+  bool report = true;              // report.html in the state folder
+  std::vector<std::string> notes;  // for the result
 };
 
 /// Watches a run until it ends: takes a point a second, shows it, passes the first Ctrl-C on, and

@@ -49,7 +49,8 @@ struct watermark_reply {
 /// Order-free digest of a shard's tables: key, weights, optimizer state and count of every row.
 struct digest_request {
   shard_id shard;
-  bool counts_only = false;  // rows, bytes and lsn without hashing every row; the digests are then 0
+  bool counts_only =
+      false;  // rows, bytes and lsn without hashing every row; the digests are then 0
   friend bool operator==(const digest_request&, const digest_request&) = default;
 };
 struct digest_reply {

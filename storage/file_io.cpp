@@ -119,6 +119,18 @@ result<void> replace_file(const std::filesystem::path& path, std::string_view te
   return sync_folder(path.parent_path().empty() ? "." : path.parent_path());
 }
 
+result<std::vector<std::byte>> read_bytes(const std::filesystem::path& path) {
+  auto file = open_file(path, O_RDONLY);
+  if (!file) return file.error();
+  const auto size = file_size(*file, path);
+  if (!size) return size.error();
+  std::vector<std::byte> bytes(*size);
+  const auto got = read_at(*file, path, bytes, 0);
+  if (!got) return got.error();
+  bytes.resize(*got);
+  return bytes;
+}
+
 result<std::string> read_text(const std::filesystem::path& path) {
   auto file = open_file(path, O_RDONLY);
   if (!file) return file.error();

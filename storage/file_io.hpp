@@ -54,6 +54,8 @@ result<void> make_folder(const std::filesystem::path& path);
 result<void> sync_folder(const std::filesystem::path& path);
 /// Replaces `path` by `text`: a temporary file beside it, fsync, rename, fsync of the folder.
 result<void> replace_file(const std::filesystem::path& path, std::string_view text);
+/// The whole file, whatever its size. Fails: not_found, io_error.
+result<std::vector<std::byte>> read_bytes(const std::filesystem::path& path);
 /// The whole file. Fails: not_found, too_large (over 64 MiB), io_error.
 result<std::string> read_text(const std::filesystem::path& path);
 

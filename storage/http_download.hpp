@@ -1,10 +1,10 @@
 #pragma once
 
+#include "base/result.hpp"
+
 #include <chrono>
 #include <filesystem>
 #include <string>
-
-#include "base/result.hpp"
 
 namespace headrace::storage {
 
@@ -14,8 +14,9 @@ struct download_limits {
   std::size_t bytes_max = std::size_t{64} << 20;
 };
 
-/// Fetches `url` into `path`, written under another name first and renamed when complete. Only for data that a
-/// user asked for. Fails: unavailable (no network, refused, too slow), too_large, io_error.
+/// Fetches `url` into `path`, written under another name first and renamed when complete. Only for
+/// data that a user asked for. Fails: unavailable (no network, refused, too slow), too_large,
+/// io_error.
 result<void> http_download(const std::string& url,
                            const std::filesystem::path& path,
                            const download_limits& limits);

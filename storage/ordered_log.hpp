@@ -1,14 +1,14 @@
 #pragma once
 
+#include "base/frame.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
-
-#include "base/frame.hpp"
-#include "base/ids.hpp"
-#include "base/result.hpp"
 
 /// The one interface of every log: update log of a shard, sample log of a source. Engines: local
 /// segments (storage/segment_log.hpp), memory (storage/memory_log.hpp), later NATS JetStream.
@@ -23,18 +23,18 @@ enum class record_kind : std::uint16_t {
   sample = 6,   // payload: a sealed sample batch
 };
 
-/// The server header of a record, and the bytes behind it. Layout to the byte: docs/storage-format.md.
-/// `decisions` are what the owner decided once before append and redo must obey; empty in this slice
-/// means "every row admitted, nothing expired".
+/// The server header of a record, and the bytes behind it. Layout to the byte:
+/// docs/storage-format.md. `decisions` are what the owner decided once before append and redo must
+/// obey; empty in this slice means "every row admitted, nothing expired".
 struct log_record {
   headrace::lsn lsn;
   headrace::epoch epoch{1};
   std::uint64_t stamp_ms = 0;  // owner's clock, never decreasing, the only clock of apply
   std::uint32_t schema_version = 1;
   record_kind kind = record_kind::push;
-  errc reason = errc::ok;      // for `voided`
+  errc reason = errc::ok;  // for `voided`
   frame decisions;
-  frame payload;               // 8-byte aligned, so a section decodes in place
+  frame payload;  // 8-byte aligned, so a section decodes in place
 };
 
 enum class append_state : std::uint8_t {
@@ -45,7 +45,7 @@ enum class append_state : std::uint8_t {
 
 struct append_outcome {
   append_state state = append_state::unknown;
-  errc code = errc::ok;   // for refused and unknown: disk_full, io_error, in_use …
+  errc code = errc::ok;  // for refused and unknown: disk_full, io_error, in_use …
   std::string detail;
 };
 
@@ -61,13 +61,13 @@ class ordered_log {
 
   virtual ~ordered_log() = default;
 
-  /// Appends `group` (contiguous lsns) whose first record must follow `expected`, the last position the
-  /// caller knows of (appends still in flight included). Pipelined: may be called again before `done` ran;
-  /// after one refusal or unknown every later append in flight gets `refused`.
+  /// Appends `group` (contiguous lsns) whose first record must follow `expected`, the last position
+  /// the caller knows of (appends still in flight included). Pipelined: may be called again before
+  /// `done` ran; after one refusal or unknown every later append in flight gets `refused`.
   virtual void append(std::span<const log_record> group, lsn expected, on_outcome done) = 0;
 
-  /// Visits committed records from `from` (or the oldest kept) in order. Fails: corrupt (file, offset
-  /// and the way out named), io_error.
+  /// Visits committed records from `from` (or the oldest kept) in order. Fails: corrupt (file,
+  /// offset and the way out named), io_error.
   virtual result<void> read_from(lsn from, const visitor& visit) = 0;
 
   /// Forgets whole segments below `keep_from`. What is kept may begin earlier.

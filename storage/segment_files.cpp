@@ -1,6 +1,7 @@
 #include "storage/segment_files.hpp"
 
 #include "base/check.hpp"
+#include "base/log.hpp"
 #include "storage/crc32c.hpp"
 #include "storage/little_endian.hpp"
 #include "storage/segment_cursor.hpp"
@@ -149,6 +150,10 @@ result<segment_files> segment_files::open(options how) {
   if (auto loaded = made.load(); !loaded) return loaded.error();
   if (made.options_.read_only) return made;
   if (made.last_ < made.options_.continue_after) {
+    log_warn("log.begun_anew",
+             {{"folder", made.options_.folder.string()},
+              {"ended_at", made.last_.value},
+              {"rows_hold_through", made.options_.continue_after.value}});
     if (auto begun = made.begin_after(made.options_.continue_after); !begun) return begun.error();
   } else if (!made.segments_.empty()) {
     if (auto opened = made.open_newest(); !opened) return opened.error();

@@ -1,6 +1,6 @@
 #include "actors/transport/link.hpp"
 
-#include "actors/transport/wakeup.hpp"
+#include "actors/transport/outbox.hpp"
 #include "actors/transport/zmq_frame.hpp"
 
 #include <zmq.hpp>
@@ -11,6 +11,8 @@
 
 namespace headrace::actors {
 namespace {
+
+constexpr int high_water_mark_messages = 2'048;  // as the router's
 
 struct outgoing {
   frame head;
@@ -34,13 +36,15 @@ result<std::unique_ptr<link>> link::open(transport_context& context,
                                          const std::string& endpoint,
                                          receiver receive) {
   std::unique_ptr<link> made(new link);
-  auto& socket = made->state_->socket;
-  socket = zmq::socket_t(*static_cast<zmq::context_t*>(context.native()), zmq::socket_type::dealer);
-  socket.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(schemas::frame_bytes_max));
-  socket.set(zmq::sockopt::linger, 200);
-  socket.set(zmq::sockopt::reconnect_ivl, 20);
-  socket.set(zmq::sockopt::reconnect_ivl_max, 1'000);
   try {
+    auto& socket = made->state_->socket;
+    socket =
+        zmq::socket_t(*static_cast<zmq::context_t*>(context.native()), zmq::socket_type::dealer);
+    socket.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(schemas::frame_bytes_max));
+    socket.set(zmq::sockopt::linger, 200);
+    socket.set(zmq::sockopt::rcvhwm, high_water_mark_messages);
+    socket.set(zmq::sockopt::reconnect_ivl, 20);
+    socket.set(zmq::sockopt::reconnect_ivl_max, 1'000);
     socket.connect(endpoint);
   } catch (const zmq::error_t& failure) {
     return error{errc::bad_config, "cannot connect to '" + endpoint + "': " + failure.what()};
@@ -68,7 +72,7 @@ void link::run() {
   zmq::pollitem_t items[] = {{state_->socket.handle(), 0, ZMQ_POLLIN, 0},
                              {nullptr, state_->requests.fd(), ZMQ_POLLIN, 0}};
   while (true) {
-    zmq::poll(items, 2, std::chrono::milliseconds(-1));
+    poll(items);
     if ((items[1].revents & ZMQ_POLLIN) != 0) send_requests();
     if (state_->stopping) return;
     while ((state_->socket.get(zmq::sockopt::events) & ZMQ_POLLIN) != 0) take_answer();

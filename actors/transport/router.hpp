@@ -16,8 +16,10 @@ namespace headrace::actors {
 /// The server's side of the wire: one ROUTER socket on one plain thread, which decodes envelopes
 /// only, hands whole sections to `handle`, and sends the answers that come back through `reply`.
 ///
-/// `handle` runs on the router's thread and must only hand over. Malformed messages are refused
-/// and counted; nothing a peer sends can stop the thread. Answers keep no order.
+/// Sections that wait at shards and answers that wait here hold at most 512 MiB together; more is
+/// dropped and counted. `handle` runs on the router's thread and must only hand over. Malformed
+/// messages are refused and counted; nothing a peer sends can stop the thread. Answers keep no
+/// order.
 class router final : public reply_path, public std::enable_shared_from_this<router> {
  public:
   using handler = std::function<void(section_job)>;
@@ -43,7 +45,8 @@ class router final : public reply_path, public std::enable_shared_from_this<rout
   struct counters {
     std::uint64_t messages = 0;       // requests taken
     std::uint64_t malformed = 0;      // refused: not decodable, or sections and frames differ
-    std::uint64_t undeliverable = 0;  // answers to peers that are gone
+    std::uint64_t undeliverable = 0;  // answers to peers that are gone or do not read
+    std::uint64_t overloaded = 0;     // sections dropped because too many bytes waited already
   };
   counters count() const;
 

@@ -4,6 +4,8 @@
 
 #include <zmq.hpp>
 
+#include <cerrno>
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -32,6 +34,19 @@ inline frame to_frame(zmq::message_t&& message) {
   const std::span<const std::byte> here{static_cast<const std::byte*>(kept->data()), kept->size()};
   if (!frame::is_aligned(here)) return frame::copy_of(here);
   return frame::sharing(here, std::move(kept));
+}
+
+/// Sleeps until one of the items is ready; a signal handler that ran meanwhile is no event.
+template <std::size_t n>
+void poll(zmq::pollitem_t (&items)[n]) {
+  while (true) {
+    try {
+      zmq::poll(items, n, std::chrono::milliseconds(-1));
+      return;
+    } catch (const zmq::error_t& failure) {
+      if (failure.num() != EINTR) throw;
+    }
+  }
 }
 
 }  // namespace headrace::actors

@@ -120,6 +120,8 @@ std::string to_json(const rows64_options& options, const rows64_points& points) 
       .add("plain_server_p50_ms", summarize(points.plain, &measured::p50_ms).median)
       .add("plain_server_p99_ms", summarize(points.plain, &measured::p99_ms).median)
       .add("plain_server", "fp32 add or fp32 pull, tcp")
+      .add("log_page_cache",
+           options.op == rows64_op::push ? "warmed before each of our points" : "left alone")
       .add("rounds", options.rounds)
       .add("seconds", options.seconds)
       .add("cpu", cpu_model())

@@ -9,10 +9,11 @@ namespace headrace::bench {
 /// it is loaded.
 ///
 /// A log that grows by gigabytes a second takes pages from the kernel. On a machine that has run
-/// for a while they are there; in a virtual machine the host takes unused ones away within seconds,
-/// and getting them back costs ten times what writing costs (measured: 0.7 GB/s instead of 5.6). So
-/// the log of the round before is kept until the next one is loaded, and filled up with zeros to
-/// `bytes`.
+/// for a while they are there; in the virtual machine this was measured on, memory unused for
+/// seconds is written at 0.66 GB/s the first time and 5.6 afterwards (presumably the host takes it
+/// back). So the log of the round before is kept until the next one is loaded, filled up with zeros
+/// to `bytes`. Ours needs it, the plain server writes nothing: the results say so
+/// (bench/baselines/README.md).
 class warm_memory {
  public:
   /// Writes `bytes` of zeros into `folder`; as much as fits, silently. 0 bytes: holds nothing,

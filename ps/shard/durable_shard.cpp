@@ -145,6 +145,7 @@ bool durable_shard::outcome(lsn at, const storage::append_outcome& outcome) {
 }
 
 void durable_shard::settle(waiting done) {
+  refusing_.clear();
   auto ack = state_->commit(done.at);
   ack.mode = mode_;
   const auto later =
@@ -167,6 +168,7 @@ void durable_shard::refuse_from(lsn at, const storage::append_outcome& outcome) 
                      std::string(name(outcome.code)) + ": " + outcome.detail +
                          "; accepted again when the log can be written");
   ack.retry_after_ms = retry_log_ms;
+  refusing_ = outcome.detail;
   state_->roll_back(at);
   // Everything in flight is behind `at`. The log refuses those appends, too, and will say so one by
   // one; until then they stay in the queue, so that a later push at the same position is not taken

@@ -59,6 +59,8 @@ class durable_shard {
   /// True after an unknown outcome: pushes are refused as `unavailable` until the shard is opened
   /// again.
   bool failed() const { return failed_; }
+  /// Why the log refused the newest push; empty when it took it.
+  const std::string& refusing() const { return refusing_; }
 
  private:
   /// One append whose outcome is to come.
@@ -88,6 +90,7 @@ class durable_shard {
   std::deque<waiting> appended_;       // in the order of appends
   std::vector<duplicate> duplicates_;  // wait for another push's record; at most duplicates_max
   bool failed_ = false;
+  std::string refusing_;
 };
 
 }  // namespace headrace::ps

@@ -1,12 +1,12 @@
-#include "storage/record_codec.hpp"
-
 #include "storage/checkpoint_manifest.hpp"
+#include "storage/record_codec.hpp"
 #include "storage/rocks_row_store.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 
-/// Bytes from disk: record headers and bodies, positions, manifests. A header that decodes must encode to the same bytes.
+/// Bytes from disk: record headers and bodies, positions, manifests. A header that decodes must
+/// encode to the same bytes.
 namespace {
 
 using namespace headrace::storage;
@@ -20,7 +20,8 @@ void read_record(std::span<const std::byte> bytes) {
   const auto again = encode_header(*header);
   if (!std::ranges::equal(again, head)) std::abort();
   const auto rest = bytes.subspan(record_header_bytes);
-  if (header->body_bytes() <= rest.size()) (void)body_matches(*header, rest.first(header->body_bytes()));
+  if (header->body_bytes() <= rest.size())
+    (void)body_matches(*header, rest.first(header->body_bytes()));
 }
 
 }  // namespace

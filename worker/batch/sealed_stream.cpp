@@ -33,7 +33,10 @@ result<void> sealed_stream::open(batch_number first) {
   if (sealed_.value + 1 < first.value) {
     return error{errc::corrupt,
                  "sample log ends at batch " + number(sealed_) + " but the shards have batch " +
-                     std::to_string(first.value - 1) + "; restore the state folder from a copy"};
+                     std::to_string(first.value - 1) +
+                     ": another worker trains this source, or this folder is not the one it was "
+                     "trained with; "
+                     "use the worker's own state folder"};
   }
   if (kept.last.value != 0 && first <= sealed_ && first.value < kept.first.value) {
     return error{errc::corrupt,

@@ -6,15 +6,18 @@
 
 namespace headrace::worker {
 
-result<std::unique_ptr<prediction_log>> prediction_log::create(const std::filesystem::path& path) {
+result<std::unique_ptr<prediction_log>> prediction_log::open(const std::filesystem::path& path,
+                                                             bool go_on) {
   auto made = std::make_unique<prediction_log>();
   made->path_ = path;
-  made->file_.reset(std::fopen(path.c_str(), "w"));
+  made->file_.reset(std::fopen(path.c_str(), go_on ? "a" : "w"));
   if (!made->file_) {
     return error{errc::io_error,
                  "cannot write predictions to '" + path.string() + "': " + std::strerror(errno)};
   }
-  std::fputs("row\tlabel\tonline\tfrozen\n", made->file_.get());
+  std::fseek(made->file_.get(), 0, SEEK_END);
+  if (std::ftell(made->file_.get()) == 0)
+    std::fputs("row\tlabel\tonline\tfrozen\n", made->file_.get());
   return made;
 }
 

@@ -13,8 +13,9 @@ namespace headrace::worker {
 /// tab-separated, an empty last column before the freeze. Single-threaded.
 class prediction_log {
  public:
-  /// Fails: io_error.
-  static result<std::unique_ptr<prediction_log>> create(const std::filesystem::path& path);
+  /// A new file, or with `go_on` the end of what an earlier run wrote. Fails: io_error.
+  static result<std::unique_ptr<prediction_log>> open(const std::filesystem::path& path,
+                                                      bool go_on);
   void add(std::uint64_t row, float label, float online, const float* frozen);
   /// Writes what is buffered. Fails: io_error, disk_full.
   result<void> close();

@@ -557,7 +557,7 @@ TEST(KeyIndex, NumbersKeysInTheOrderTheyCome) {
 
 TEST(PredictionLog, WritesOneLineASampleWithAnEmptyColumnBeforeTheFreeze) {
   const auto path = std::filesystem::path(testing::TempDir()) / "prediction_log.test.tsv";
-  auto log = prediction_log::create(path);
+  auto log = prediction_log::open(path, false);
   ASSERT_TRUE(log.ok());
   const float frozen = 0.25F;
   (*log)->add(7, 1.0F, 0.5F, nullptr);
@@ -567,12 +567,12 @@ TEST(PredictionLog, WritesOneLineASampleWithAnEmptyColumnBeforeTheFreeze) {
   text << std::ifstream(path).rdbuf();
   EXPECT_EQ(text.str(), "row\tlabel\tonline\tfrozen\n7\t1\t0.5\t\n8\t0\t0.75\t0.25\n");
   std::filesystem::remove(path);
-  EXPECT_EQ(prediction_log::create("/nowhere/p.tsv").error().code, errc::io_error);
+  EXPECT_EQ(prediction_log::open("/nowhere/p.tsv", false).error().code, errc::io_error);
 }
 
 TEST(PredictionLog, SaysThatTheDiskIsFull) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
-  auto log = prediction_log::create("/dev/full");
+  auto log = prediction_log::open("/dev/full", false);
   ASSERT_TRUE(log.ok());
   (*log)->add(7, 1.0F, 0.5F, nullptr);
   const auto closed = (*log)->close();
