@@ -248,6 +248,15 @@ TEST_F(Actors, StoppingWritesTheRows) {
   EXPECT_EQ(node_.rows.position(shard_id{0})->flushed, lsn{1});
 }
 
+TEST_F(Actors, AShardThatCannotWriteItsRowsOnStopSaysSo) {
+  start_shards();
+  serve(schemas::message_kind::push, shard_id{0}, push_of(shard_id{0}, 1));
+  node_.rows.fail_next(errc::disk_full);
+  stop_shards();
+  ASSERT_TRUE(failure_.has_value());
+  EXPECT_EQ(failure_->code, errc::disk_full);
+}
+
 /// A worker's way to the shards of the same system, which may lose what the test says.
 struct local_path final : request_path {
   local_path(routing_table routes, receiver receive, std::shared_ptr<int> losses)
@@ -306,7 +315,8 @@ class Pipeline : public Actors {
     spec.rows = rows;
     return spec;
   }
-  void start_worker(std::vector<batch_number> watermarks) {
+  using connector = std::function<result<std::unique_ptr<request_path>>(request_path::receiver)>;
+  void start_worker(std::vector<batch_number> watermarks, connector connect = nullptr) {
     worker::model_spec model;
     model.arch = worker::model_arch::count;
     model.dim = 0;
@@ -329,6 +339,7 @@ class Pipeline : public Actors {
       return std::unique_ptr<request_path>(
           std::make_unique<local_path>(routes_, std::move(receive), losses_));
     };
+    if (connect) parts.connect = std::move(connect);
     worker_ = system_.spawn<worker_actor>(std::move(parts));
     worker::sealed_stream::parts stream_parts{
         *worker::make_source(source_spec()),
@@ -381,6 +392,17 @@ class Pipeline : public Actors {
 };
 
 constexpr double features = 39;
+
+TEST_F(Pipeline, AnExceptionInTheWorkerEndsTheRunWithItsReason) {
+  start_shards();
+  start_worker({batch_number{0}, batch_number{0}},
+               [](request_path::receiver) -> result<std::unique_ptr<request_path>> {
+                 throw std::runtime_error("too many open files");
+               });
+  run_to_end();
+  ASSERT_TRUE(board_->failure().has_value());
+  EXPECT_NE(board_->failure()->detail.find("too many open files"), std::string::npos);
+}
 
 TEST_F(Pipeline, EveryEventReachesItsRowsOnce) {
   start_shards();

@@ -127,6 +127,60 @@ TEST(Router, NamesAPortInUse) {
   EXPECT_NE(second.error().detail.find("server.listen"), std::string::npos);
 }
 
+TEST(Router, APeerThatDoesNotReadStopsNobodyElse) {
+  transport_context context;
+  const frame big = bytes_of(64 * 1024, 1);
+  auto server =
+      router::open(context, {"tcp://127.0.0.1:*"}, [&](section_job job) { job.answer(big); });
+  ASSERT_TRUE(server.ok());
+  zmq::context_t raw_context;
+  zmq::socket_t deaf(raw_context, zmq::socket_type::dealer);
+  deaf.set(zmq::sockopt::linger, 0);
+  deaf.set(zmq::sockopt::sndhwm, 0);
+  deaf.connect((*server)->endpoints()[0]);
+  for (std::uint64_t i = 1; i <= 6'000; ++i) {
+    deaf.send(to_message(schemas::encode(request(i, 1))), zmq::send_flags::sndmore);
+    deaf.send(to_message(bytes_of(8, 2)), zmq::send_flags::none);
+  }
+  // Its answers are dropped once its queue is full; until then the next lines prove nothing.
+  const auto give_up = std::chrono::steady_clock::now() + 20s;
+  while ((*server)->count().undeliverable == 0 && std::chrono::steady_clock::now() < give_up) {
+  }
+  ASSERT_GT((*server)->count().undeliverable, 0U);
+  inbox box;
+  auto client = link::open(
+      context, (*server)->endpoints()[0], [&](const schemas::envelope& head, frame section) {
+        box.put(head, std::move(section));
+      });
+  ASSERT_TRUE(client.ok());
+  (*client)->send(request(1, 1), {bytes_of(8, 3)});
+  EXPECT_TRUE(box.wait_for(1));
+  (*client)->stop();
+  (*server)->stop();  // returns although the deaf peer still does not read
+}
+
+TEST(Router, DropsAndCountsWhatWaitsBeyondItsBound) {
+  transport_context context;
+  std::mutex mutex;
+  std::vector<section_job> kept;  // shards that never get round to it
+  auto server = router::open(context, {"inproc://bounded"}, [&](section_job job) {
+    const std::lock_guard lock(mutex);
+    kept.push_back(std::move(job));
+  });
+  ASSERT_TRUE(server.ok());
+  auto client = link::open(context, "inproc://bounded", [](const schemas::envelope&, frame) {});
+  ASSERT_TRUE(client.ok());
+  const frame big = bytes_of(std::size_t{48} << 20, 1);  // shared, so that only the count grows
+  for (std::uint64_t i = 1; i <= 12; ++i) (*client)->send(request(i, 1), {big});
+  const auto give_up = std::chrono::steady_clock::now() + 20s;
+  while ((*server)->count().messages < 12 && std::chrono::steady_clock::now() < give_up) {
+  }
+  (*server)->stop();
+  EXPECT_EQ(kept.size(), 10U);  // 512 MiB / 48 MiB
+  EXPECT_EQ((*server)->count().overloaded, 2U);
+  kept.clear();
+}
+
 TEST(Router, AnswersToAPeerThatIsGoneAreCounted) {
   transport_context context;
   auto server = router::open(context, {"inproc://gone"}, [](section_job) {});

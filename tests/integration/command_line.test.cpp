@@ -171,6 +171,52 @@ TEST(CommandLine, CtrlCEndsWithASummaryAndTheNextRunGoesOn) {
   EXPECT_EQ(json_field(second.output, "resumed"), "true");
 }
 
+TEST(CommandLine, PredictionsOfAResumedRunFollowThoseBeforeIt) {
+  const temporary_folder folder;
+  const auto job = generated_job(folder, "told", "duration = \"30s\"\n");
+  const std::vector<std::string> arguments{headrace_binary(),
+                                           "run",
+                                           job,
+                                           "--state",
+                                           folder / "state",
+                                           "--json",
+                                           "--predictions",
+                                           folder / "p.tsv"};
+  child_process first(arguments);
+  while (!std::filesystem::exists(folder / "state/worker/scores.bin")) {
+    ASSERT_FALSE(first.wait_for(1ms).has_value()) << first.errors();
+  }
+  // Beside a running server the audit sees a moment, and no damage.
+  const auto audit = headrace({"inspect", "digest", "--state", folder / "state", "--json"});
+  EXPECT_EQ(audit.status, 0) << audit.output << audit.errors;
+  first.signal(SIGINT);
+  ASSERT_EQ(first.wait_for(patience), 0) << first.errors();
+  auto again = arguments;
+  again.insert(again.end(), {"--speed", "max"});
+  ASSERT_EQ(run_program(again, patience).status, 0);
+  std::ifstream file(folder / "p.tsv");
+  std::string line;
+  std::getline(file, line);
+  EXPECT_EQ(line, "row\tlabel\tonline\tfrozen");
+  std::uint64_t rows = 0;
+  for (; std::getline(file, line); ++rows) EXPECT_EQ(std::stoull(line), rows);
+  EXPECT_EQ(rows, 4'000U);
+}
+
+TEST(CommandLine, DamagedFiguresAreRefusedByName) {
+  const temporary_folder folder;
+  const auto job = generated_job(folder, "figures");
+  ASSERT_EQ(headrace({"run", job, "--state", folder / "state", "--json"}).status, 0);
+  {
+    std::fstream file(folder / "state/worker/scores.bin",
+                      std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(30);
+    file.put('\x55');
+  }
+  expect_one_line(
+      headrace({"run", job, "--state", folder / "state", "--json"}), 1, {"scores.bin", "remove"});
+}
+
 TEST(CommandLine, ASecondSignalEndsAtOnce) {
   const temporary_folder folder;
   const auto job = generated_job(folder, "hurry");
