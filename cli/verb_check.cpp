@@ -67,29 +67,6 @@ std::string_view word(worker::model_arch arch) {
   }
   return "unknown";
 }
-std::string_view word(schemas::optimizer_kind kind) {
-  switch (kind) {
-    case schemas::optimizer_kind::add:
-      return "add";
-    case schemas::optimizer_kind::sgd:
-      return "sgd";
-    case schemas::optimizer_kind::adagrad:
-      return "adagrad";
-  }
-  return "unknown";
-}
-std::string_view word(schemas::log_mode mode) {
-  switch (mode) {
-    case schemas::log_mode::none:
-      return "none";
-    case schemas::log_mode::os:
-      return "os";
-    case schemas::log_mode::fsync:
-      return "fsync";
-  }
-  return "unknown";
-}
-
 std::string describe_source(const job& job, const first_rows& seen) {
   std::ostringstream out;
   const auto& source = job.source;
@@ -115,7 +92,7 @@ std::string describe_training(const job& job) {
   if (job.model.arch == worker::model_arch::fm) out << ", dim " << job.model.dim;
   for (const auto& table : job.schema.tables) {
     out << "\n  table     " << table.name << ": rows of " << table.dim
-        << (table.dim == 1 ? " value, " : " values, ") << word(table.optimizer.kind);
+        << (table.dim == 1 ? " value, " : " values, ") << name(table.optimizer.kind);
     if (table.optimizer.kind != schemas::optimizer_kind::add)
       out << ", lr " << table.optimizer.rate;
     if (table.optimizer.first_rate != table.optimizer.rate)
@@ -125,7 +102,7 @@ std::string describe_training(const job& job) {
       << format_duration(train.batch_wait_ns) << ", " << train.in_flight
       << " in flight, twin frozen at " << train.freeze_at * 100 << " %";
   out << "\n  server    " << job.schema.shards << " shards at " << job.listen << ", log "
-      << word(job.durability.log) << ", rows written each "
+      << name(job.durability.log) << ", rows written each "
       << format_duration(job.durability.flush_interval_ms * 1'000'000);
   return out.str();
 }
@@ -139,7 +116,7 @@ std::string to_json(const job& job, const first_rows& seen) {
       .add("dim", job.model.dim)
       .add("shards", job.schema.shards);
   line.add("batch_max", job.train.batch_max).add("in_flight", job.train.in_flight);
-  line.add("log", word(job.durability.log)).add("listen", job.listen);
+  line.add("log", name(job.durability.log)).add("listen", job.listen);
   if (seen.bad > 0) line.add("first_bad", seen.first_bad);
   return line.text();
 }

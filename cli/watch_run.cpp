@@ -24,18 +24,6 @@ constexpr std::chrono::milliseconds live_patience{500};
 constexpr std::chrono::milliseconds final_patience{5'000};
 constexpr std::uint64_t drain_patience_ns = 10 * second_ns;
 
-std::string_view log_name(schemas::log_mode mode) {
-  switch (mode) {
-    case schemas::log_mode::none:
-      return "none";
-    case schemas::log_mode::os:
-      return "os";
-    case schemas::log_mode::fsync:
-      return "fsync";
-  }
-  return "unknown";
-}
-
 /// Turns the board's totals into points and rates.
 class run_meter {
  public:
@@ -114,7 +102,7 @@ run_result gather(job_worker& worker,
   made.data = how.data;
   made.state = worker.folder().root().string();
   if (how.report) made.report = worker.folder().report().string();
-  made.log_mode = log_name(job.durability.log);
+  made.log_mode = name(job.durability.log);
   made.freeze_at = job.train.freeze_at;
   made.seconds = seconds;
   made.samples_this_run = made.figures.samples - worker.before().samples;

@@ -104,6 +104,32 @@ result<push_ack> read_push_ack(wire::PushAck::Reader in) {
 
 }  // namespace
 
+std::string_view name(log_mode mode) {
+  switch (mode) {
+    case log_mode::none:
+      return "none";
+    case log_mode::os:
+      return "os";
+    case log_mode::fsync:
+      return "fsync";
+  }
+  return "unknown";
+}
+
+std::string_view name(value_codec codec) {
+  switch (codec) {
+    case value_codec::fp32:
+      return "fp32";
+    case value_codec::int8:
+      return "int8";
+    case value_codec::fp16:
+      return "fp16";
+    case value_codec::bf16:
+      return "bf16";
+  }
+  return "unknown";
+}
+
 std::string to_string(const source_id& source) {
   return source.name + "#" + std::to_string(source.generation);
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// Pushes: quantized sparse gradients of one sealed batch for one shard and lane (design §4, §6).
@@ -74,6 +75,9 @@ result<push_section> decode_push(const frame& bytes);
 
 /// What the acknowledging log can survive; shown in every acknowledgement.
 enum class log_mode : std::uint8_t { none = 0, os = 1, fsync = 2 };
+/// As job files spell them.
+std::string_view name(log_mode mode);
+std::string_view name(value_codec codec);
 
 struct push_ack {
   shard_id shard;

@@ -51,6 +51,18 @@ void add_table(canonical_text& text, const table_spec& table) {
 
 }  // namespace
 
+std::string_view name(optimizer_kind kind) {
+  switch (kind) {
+    case optimizer_kind::add:
+      return "add";
+    case optimizer_kind::sgd:
+      return "sgd";
+    case optimizer_kind::adagrad:
+      return "adagrad";
+  }
+  return "unknown";
+}
+
 std::uint64_t fingerprint(const std::string& job_name, const job_schema& schema) {
   canonical_text text;
   text.add("job", job_name);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// What every shard and worker of a job agree on: its tables. Plain data, part of the job file.
@@ -15,6 +16,8 @@ enum class optimizer_kind : std::uint8_t {
   sgd = 1,      // w -= rate * g
   adagrad = 2,  // a += g²; w -= rate * g / (sqrt(a) + 1e-8)
 };
+/// As job files spell it.
+std::string_view name(optimizer_kind kind);
 
 /// Optimizer of one table. The first `first_order_columns` columns of a row (0 or 1 in this slice)
 /// use the `first_*` values: a factorization machine keeps its first-order weight in column 0 and

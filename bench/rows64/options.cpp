@@ -45,32 +45,6 @@ std::string_view name(rows64_peer peer) {
   }
   return "";
 }
-std::string_view name(schemas::value_codec codec) {
-  return codec == schemas::value_codec::int8 ? "int8" : "fp32";
-}
-std::string_view name(schemas::log_mode mode) {
-  switch (mode) {
-    case schemas::log_mode::none:
-      return "none";
-    case schemas::log_mode::os:
-      return "os";
-    case schemas::log_mode::fsync:
-      return "fsync";
-  }
-  return "";
-}
-std::string_view name(schemas::optimizer_kind kind) {
-  switch (kind) {
-    case schemas::optimizer_kind::add:
-      return "add";
-    case schemas::optimizer_kind::sgd:
-      return "sgd";
-    case schemas::optimizer_kind::adagrad:
-      return "adagrad";
-  }
-  return "";
-}
-
 std::vector<std::string> client_arguments(const rows64_options& options) {
   std::vector<std::string> arguments = flags_of(options);
   arguments.insert(arguments.begin(), {"bench", "rows64-client"});

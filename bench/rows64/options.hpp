@@ -18,9 +18,6 @@ enum class rows64_peer : std::uint8_t { headrace, empty, plain };
 std::string_view name(rows64_op op);
 std::string_view name(rows64_transport transport);
 std::string_view name(rows64_peer peer);
-std::string_view name(schemas::value_codec codec);  // the two that are implemented
-std::string_view name(schemas::log_mode mode);
-std::string_view name(schemas::optimizer_kind kind);
 
 /// What `headrace bench rows64` was asked for. Codec, durability and optimizer are ours only: the
 /// plain server always runs fp32 add or fp32 pull over tcp.

@@ -12,6 +12,7 @@ constexpr std::size_t kept_bytes = 64;  // of a bad record, for the message
 constexpr char quote = '"';
 
 const char* find(const char* from, const char* end, char wanted) {
+  if (from >= end) return nullptr;  // also tells the compiler that the length is not negative
   return static_cast<const char*>(std::memchr(from, wanted, static_cast<std::size_t>(end - from)));
 }
 
