@@ -1,5 +1,7 @@
 #include "ps/shard/push_rule.hpp"
 
+#include "ps/shard/position_state.hpp"
+
 #include <gtest/gtest.h>
 
 namespace headrace::ps {
@@ -134,6 +136,35 @@ TEST(PushRule, RefusesEveryTruncationOfItsState) {
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     push_rule other;
     EXPECT_FALSE(other.load(std::span(bytes).first(size)).ok()) << size;
+  }
+}
+
+TEST(PushRule, VisitsTheCommittedWatermarksOfBothLanes) {
+  push_rule rule;
+  learn(rule, 5, 1);
+  learn(rule, 16, 2, lane::dense);
+  rule.admit(clicks, lane::rows, batch(6), lsn{3});  // in flight: not committed
+  std::vector<std::uint64_t> seen;
+  rule.visit([&](const schemas::source_id& source, lane, batch_number at) {
+    EXPECT_EQ(source, clicks);
+    seen.push_back(at.value);
+  });
+  EXPECT_EQ(seen, (std::vector<std::uint64_t>{5, 16}));
+}
+
+TEST(PositionState, ReadsWhatItWroteAndRefusesEveryTruncation) {
+  push_rule rule;
+  learn(rule, 5, 1);
+  const auto bytes = encode_position_state(
+      {.version = 3, .stamp_ms = 1'000, .rows = 7, .watermarks = rule.save()});
+  const auto read = decode_position_state(bytes, shard_id{2});
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->version, 3U);
+  EXPECT_EQ(read->stamp_ms, 1'000U);
+  EXPECT_EQ(read->rows, 7U);
+  EXPECT_EQ(read->watermarks, rule.save());
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(decode_position_state(std::span(bytes).first(size), shard_id{2}).ok()) << size;
   }
 }
 
