@@ -18,7 +18,8 @@ namespace headrace::actors {
 /// All shards of a job in this process behind one router: what `headrace server` runs, and what
 /// `run` and `demo` run beside their worker.
 ///
-/// Starts the shards, then the router. Answers hello itself; everything else goes to the shard it names.
+/// Starts the shards, then the router. Answers hello itself; everything else goes to the shard it
+/// names.
 class server_node {
  public:
   struct options {
