@@ -8,12 +8,10 @@ namespace headrace::bench {
 /// Page cache for the log of the next point, held by files nobody needs and given back just before
 /// it is loaded.
 ///
-/// A log that grows by gigabytes a second takes pages from the kernel. On a machine that has run
-/// for a while they are there; in the virtual machine this was measured on, memory unused for
-/// seconds is written at 0.66 GB/s the first time and 5.6 afterwards (presumably the host takes it
-/// back). So the log of the round before is kept until the next one is loaded, filled up with zeros
-/// to `bytes`. Ours needs it, the plain server writes nothing: the results say so
-/// (bench/baselines/README.md).
+/// A log that grows by gigabytes a second takes pages from the kernel; in a young virtual machine
+/// the first writes to them went at 0.66 GB/s and later ones at 5.6. So the log of the round before
+/// is kept until the next one is loaded, filled up with zeros to `bytes`. Only ours writes, so only
+/// ours is given this: what it changes is in bench/baselines/README.md.
 class warm_memory {
  public:
   /// Writes `bytes` of zeros into `folder`; as much as fits, silently. 0 bytes: holds nothing,
