@@ -10,6 +10,8 @@ wanted = {
     "the twin itself >= 0.685": frozen >= 0.685,
     "all 100,000 samples": figures["samples"] == 100_000,
 }
+page = open(figures["report"]).read()
+wanted["a whole report"] = page.endswith("</html>\n") and "<svg" in page
 for what, holds in wanted.items():
     print("ok  " if holds else "FAIL", what, f"(online {online:.4f}, frozen {frozen:.4f})")
 sys.exit(0 if all(wanted.values()) else 1)

@@ -1,3 +1,4 @@
+#include "base/byte_io.hpp"
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "base/random.hpp"
@@ -42,6 +43,34 @@ TEST(Result, TransientAndPermanentRefusalsAreDisjoint) {
   EXPECT_TRUE(is_transient(errc::overloaded));
   EXPECT_FALSE(is_permanent(errc::overloaded));
   EXPECT_TRUE(is_permanent(errc::not_finite));
+}
+
+TEST(ByteIo, ReadsWhatWasWrittenAndNothingBehindIt) {
+  const std::array<float, 3> values{1.0F, -2.5F, 0.0F};
+  byte_writer out;
+  out.number(std::uint32_t{7});
+  out.text("clicks");
+  out.numbers(std::span<const float>(values));
+  const auto bytes = out.take();
+  byte_reader in(bytes);
+  EXPECT_EQ(in.number<std::uint32_t>(), 7U);
+  EXPECT_EQ(in.text(), "clicks");
+  EXPECT_EQ(in.left(), sizeof values);
+  std::array<float, 3> read{};
+  in.numbers(std::span<float>(read));
+  EXPECT_EQ(read, values);
+  EXPECT_TRUE(in.at_end());
+  EXPECT_EQ(in.number<std::uint64_t>(), 0U);
+  EXPECT_FALSE(in.ok());
+}
+
+TEST(ByteIo, ALengthBeyondTheEndIsNoRead) {
+  byte_writer out;
+  out.number(UINT32_MAX);
+  const auto bytes = out.take();
+  byte_reader in(bytes);
+  EXPECT_TRUE(in.block().empty());
+  EXPECT_FALSE(in.ok());
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 #include "cli/job_inspection.hpp"
 
+#include "schemas/hash.hpp"
 #include "storage/file_io.hpp"
 #include "storage/rocks_row_store.hpp"
 #include "storage/segment_log.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <utility>
 
@@ -33,28 +33,6 @@ class chain_audit {
   std::map<chain_name, batch_number> ends_;
   std::uint64_t gaps_ = 0;
   std::uint64_t duplicates_ = 0;
-};
-
-/// Sum of the shards' order-free digests, as 32 hexadecimal digits.
-class digest_sum {
- public:
-  void add(std::uint64_t low, std::uint64_t high) {
-    low_ += low;
-    high_ += high + (low_ < low ? 1 : 0);
-  }
-  std::string text() const {
-    char digits[33];
-    std::snprintf(digits,
-                  sizeof digits,
-                  "%016llx%016llx",
-                  static_cast<unsigned long long>(high_),
-                  static_cast<unsigned long long>(low_));
-    return digits;
-  }
-
- private:
-  std::uint64_t low_ = 0;
-  std::uint64_t high_ = 0;
 };
 
 bool is_section(storage::record_kind kind) {
@@ -145,9 +123,9 @@ result<std::optional<std::uint64_t>> job_inspection::sealed_batches() const {
 
 result<job_inspection::digest_report> job_inspection::digest() const {
   digest_report report;
-  digest_sum tables;
-  digest_sum replayed;
-  digest_sum weights;
+  schemas::hash128 tables;
+  schemas::hash128 replayed;
+  schemas::hash128 weights;
   std::map<chain_audit::chain_name, std::vector<batch_number>> ends;
   for (std::uint32_t s = 0; s < job_.schema.shards; ++s) {
     const shard_id shard{s};
@@ -176,21 +154,21 @@ result<job_inspection::digest_report> job_inspection::digest() const {
     const auto live = live_tables(shard, audited);
     if (!live) return live.error();
     const auto of_live = (*live)->digest();
-    tables.add(of_live.low, of_live.high);
-    weights.add(of_live.weights_low, of_live.weights_high);
+    tables += {of_live.low, of_live.high};
+    weights += {of_live.weights_low, of_live.weights_high};
     report.rows += of_live.rows;
     const auto again = replayed_tables(shard, audited);
     if (!again) return again.error();
     const auto of_replay = (*again)->digest();
-    replayed.add(of_replay.low, of_replay.high);
+    replayed += {of_replay.low, of_replay.high};
   }
   for (const auto& [chain, shards] : ends) {
     const bool everywhere = shards.size() == job_.schema.shards;
     if (everywhere) report.batches += std::min_element(shards.begin(), shards.end())->value;
   }
-  report.tables = tables.text();
-  report.replayed = replayed.text();
-  report.weights = weights.text();
+  report.tables = schemas::to_string(tables);
+  report.replayed = schemas::to_string(replayed);
+  report.weights = schemas::to_string(weights);
   const auto sealed = sealed_batches();
   if (!sealed) return sealed.error();
   report.sealed = *sealed;

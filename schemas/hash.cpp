@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <array>
+#include <cstdio>
 #include <cstring>
 #include <string>
 
@@ -17,6 +18,16 @@ constexpr std::string_view missing("\0", 1);
 
 std::uint64_t hash64(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+std::string to_string(const hash128& hash) {
+  char digits[33];
+  std::snprintf(digits,
+                sizeof digits,
+                "%016llx%016llx",
+                static_cast<unsigned long long>(hash.high),
+                static_cast<unsigned long long>(hash.low));
+  return digits;
 }
 
 hash128 hash128_of(std::span<const std::byte> bytes, std::uint64_t seed) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 /// Hashes whose values are stored or sent, so that they are frozen by test vectors (docs/adr/0001).
@@ -16,8 +17,16 @@ std::uint64_t hash64(std::span<const std::byte> bytes);
 struct hash128 {
   std::uint64_t low = 0;
   std::uint64_t high = 0;
+  /// Sum modulo 2^128: digests of rows add up in any order.
+  constexpr hash128& operator+=(const hash128& other) {
+    low += other.low;
+    high += other.high + (low < other.low ? 1 : 0);
+    return *this;
+  }
   friend bool operator==(const hash128&, const hash128&) = default;
 };
+/// 32 hexadecimal digits.
+std::string to_string(const hash128& hash);
 /// xxh3-128 with the given seed.
 hash128 hash128_of(std::span<const std::byte> bytes, std::uint64_t seed);
 

@@ -488,16 +488,18 @@ constexpr int no_tmpfs = 77;
   std::_Exit(0);
 }
 
-bool done_or_skipped(int status) {
-  return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == no_tmpfs);
-}
-
 TEST(RocksRowStore, GoesOnWhenAFullDiskHasSpaceAgain) {
   ::testing::FLAGS_gtest_death_test_style = "threadsafe";
   temporary_folder folder;
   ::setenv("HEADRACE_TEST_ROWS", folder.path().c_str(), 0);
-  EXPECT_EXIT(fill_a_small_disk(), done_or_skipped, "");
+  int status = -1;
+  const auto note = [&](int ended) {
+    status = WIFEXITED(ended) ? WEXITSTATUS(ended) : -1;
+    return status == 0 || status == no_tmpfs;
+  };
+  EXPECT_EXIT(fill_a_small_disk(), note, "");
   ::unsetenv("HEADRACE_TEST_ROWS");
+  if (status == no_tmpfs) GTEST_SKIP() << "a tmpfs of one's own cannot be mounted here";
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "ps/shard/position_state.hpp"
 
-#include "ps/shard/byte_io.hpp"
+#include "base/byte_io.hpp"
 
 #include <string>
 

@@ -6,15 +6,6 @@
 #include <vector>
 
 namespace headrace::ps {
-namespace {
-
-void add(schemas::hash128& sum, const schemas::hash128& row) {
-  sum.low += row.low;
-  sum.high += row.high + (sum.low < row.low ? 1 : 0);
-}
-
-}  // namespace
-
 void add_rows(const table& rows, table_digest& sum) {
   const std::uint64_t seed = rows.spec().id.value;
   const std::size_t float_bytes = rows.floats_per_row() * sizeof(float);
@@ -24,9 +15,9 @@ void add_rows(const table& rows, table_digest& sum) {
     std::memcpy(bytes.data(), &row.key, sizeof(row.key));
     std::memcpy(bytes.data() + sizeof(row.key), table::floats(&row), float_bytes);
     std::memcpy(bytes.data() + sizeof(row.key) + float_bytes, &row.count, sizeof(row.count));
-    add(sum.all, schemas::hash128_of(bytes, seed));
-    add(sum.weights,
-        schemas::hash128_of(std::span(bytes).first(sizeof(row.key) + weight_bytes), seed));
+    sum.all += schemas::hash128_of(bytes, seed);
+    sum.weights +=
+        schemas::hash128_of(std::span(bytes).first(sizeof(row.key) + weight_bytes), seed);
   });
 }
 

@@ -1,5 +1,7 @@
 #include "worker/metrics/progressive_metrics.hpp"
 
+#include "base/byte_io.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -38,39 +40,6 @@ class rank_sum {
   double pairs_ = 0.0;
   double positives_ = 0.0;
   double negatives_ = 0.0;
-};
-
-class byte_writer {
- public:
-  void put(std::uint64_t value) {
-    for (int i = 0; i < 8; ++i) bytes.push_back(static_cast<std::byte>(value >> (8 * i)));
-  }
-  void put(double value) { put(std::bit_cast<std::uint64_t>(value)); }
-  std::vector<std::byte> bytes;
-};
-
-class byte_reader {
- public:
-  explicit byte_reader(std::span<const std::byte> bytes) : rest_(bytes) {}
-  std::uint64_t word() {
-    if (rest_.size() < 8) {
-      failed_ = true;
-      return 0;
-    }
-    std::uint64_t value = 0;
-    for (int i = 0; i < 8; ++i)
-      value |= static_cast<std::uint64_t>(rest_[static_cast<std::size_t>(i)]) << (8 * i);
-    rest_ = rest_.subspan(8);
-    return value;
-  }
-  double real() { return std::bit_cast<double>(word()); }
-  std::size_t words_left() const { return rest_.size() / 8; }
-  bool failed() const { return failed_; }
-  bool at_end() const { return rest_.empty(); }
-
- private:
-  std::span<const std::byte> rest_;
-  bool failed_ = false;
 };
 
 }  // namespace
@@ -162,51 +131,52 @@ void progressive_metrics::merge(const progressive_metrics& other) {
 // ones oldest first.
 std::vector<std::byte> progressive_metrics::save() const {
   byte_writer out;
-  out.put(saved_version);
-  out.put(not_finite_);
-  out.put(loss_sum_);
-  out.put(predicted_sum_);
+  out.number(saved_version);
+  out.number(not_finite_);
+  out.number(loss_sum_);
+  out.number(predicted_sum_);
   const auto empty = [&](std::size_t i) {
     return (positive_buckets_[i] | negative_buckets_[i]) == 0;
   };
   std::uint64_t used = 0;
   for (std::size_t i = 0; i < buckets; ++i) used += empty(i) ? 0 : 1;
-  out.put(used);
+  out.number(used);
   for (std::size_t i = 0; i < buckets; ++i) {
     if (empty(i)) continue;
-    out.put(std::uint64_t{i});
-    out.put(positive_buckets_[i]);
-    out.put(negative_buckets_[i]);
+    out.number(std::uint64_t{i});
+    out.number(positive_buckets_[i]);
+    out.number(negative_buckets_[i]);
   }
-  out.put(std::uint64_t{recent_.size()});
+  out.number(std::uint64_t{recent_.size()});
   for (std::size_t i = 0; i < recent_.size(); ++i) {
-    out.put(std::uint64_t{recent_[(recent_next_ + i) % recent_.size()]});
+    out.number(std::uint64_t{recent_[(recent_next_ + i) % recent_.size()]});
   }
-  return std::move(out.bytes);
+  return out.take();
 }
 
 result<void> progressive_metrics::load(std::span<const std::byte> bytes) {
   const error corrupt{errc::corrupt, "saved metrics cannot be read"};
   byte_reader in(bytes);
-  if (in.word() != saved_version) return corrupt;
+  if (in.number<std::uint64_t>() != saved_version) return corrupt;
   progressive_metrics read;
-  read.not_finite_ = in.word();
-  read.loss_sum_ = in.real();
-  read.predicted_sum_ = in.real();
-  const std::uint64_t used = in.word();
-  if (in.failed() || used > in.words_left() / 3) return corrupt;
+  read.not_finite_ = in.number<std::uint64_t>();
+  read.loss_sum_ = in.number<double>();
+  read.predicted_sum_ = in.number<double>();
+  const std::uint64_t used = in.number<std::uint64_t>();
+  if (!in.ok() || used > in.left() / (3 * sizeof(std::uint64_t))) return corrupt;
   for (std::uint64_t i = 0; i < used; ++i) {
-    const std::uint64_t bucket = in.word();
+    const std::uint64_t bucket = in.number<std::uint64_t>();
     if (bucket >= buckets) return corrupt;
-    read.positive_buckets_[bucket] = in.word();
-    read.negative_buckets_[bucket] = in.word();
+    read.positive_buckets_[bucket] = in.number<std::uint64_t>();
+    read.negative_buckets_[bucket] = in.number<std::uint64_t>();
     read.positives_ += read.positive_buckets_[bucket];
     read.negatives_ += read.negative_buckets_[bucket];
   }
-  const std::uint64_t recent = in.word();
-  if (in.failed() || recent > recent_window || recent != in.words_left()) return corrupt;
+  const std::uint64_t recent = in.number<std::uint64_t>();
+  if (!in.ok() || recent > recent_window || recent * sizeof(std::uint64_t) != in.left())
+    return corrupt;
   for (std::uint64_t i = 0; i < recent; ++i) {
-    const std::uint64_t entry = in.word();
+    const std::uint64_t entry = in.number<std::uint64_t>();
     if (entry / 2 > std::bit_cast<std::uint32_t>(1.0F)) return corrupt;
     read.recent_.push_back(static_cast<std::uint32_t>(entry));
   }

@@ -1,25 +1,13 @@
 #include "worker/metrics/score_book.hpp"
 
-#include <array>
-#include <cstring>
+#include "base/byte_io.hpp"
+
 #include <utility>
 
 namespace headrace::worker {
 namespace {
 
 constexpr std::uint64_t book_format = 1;
-
-void put(std::vector<std::byte>& out, std::uint64_t value) {
-  const auto bytes = std::as_bytes(std::span(&value, 1));
-  out.insert(out.end(), bytes.begin(), bytes.end());
-}
-
-bool take(std::span<const std::byte>& from, std::uint64_t& value) {
-  if (from.size() < sizeof value) return false;
-  std::memcpy(&value, from.data(), sizeof value);
-  from = from.subspan(sizeof value);
-  return true;
-}
 
 }  // namespace
 
@@ -44,39 +32,33 @@ bool score_book::add(const schemas::sample_batch& batch,
 }
 
 std::vector<std::byte> score_book::save() const {
-  std::vector<std::byte> out;
+  byte_writer out;
   for (const std::uint64_t value : {book_format, half_row_, through_.value, batches_, missed_})
-    put(out, value);
+    out.number(value);
   for (const auto* part : {&all_, &second_half_, &frozen_second_half_, &since_freeze_, &frozen_}) {
-    const auto bytes = part->save();
-    put(out, bytes.size());
-    out.insert(out.end(), bytes.begin(), bytes.end());
+    out.block(part->save());
   }
-  return out;
+  return out.take();
 }
 
 result<void> score_book::load(std::span<const std::byte> bytes) {
-  const error damaged{errc::corrupt, "saved figures of the run are damaged or of another format"};
-  std::array<std::uint64_t, 5> head{};
-  for (auto& value : head) {
-    if (!take(bytes, value)) return damaged;
-  }
-  if (head[0] != book_format) return damaged;
-  score_book read(head[1]);
-  read.through_ = batch_number{head[2]};
-  read.batches_ = head[3];
-  read.missed_ = head[4];
+  byte_reader in(bytes);
+  const bool known = in.number<std::uint64_t>() == book_format;
+  score_book read(in.number<std::uint64_t>());
+  read.through_ = batch_number{in.number<std::uint64_t>()};
+  read.batches_ = in.number<std::uint64_t>();
+  read.missed_ = in.number<std::uint64_t>();
   for (auto* part : {&read.all_,
                      &read.second_half_,
                      &read.frozen_second_half_,
                      &read.since_freeze_,
                      &read.frozen_}) {
-    std::uint64_t size = 0;
-    if (!take(bytes, size) || size > bytes.size()) return damaged;
-    if (auto loaded = part->load(bytes.first(size)); !loaded) return loaded;
-    bytes = bytes.subspan(size);
+    const auto saved = in.block();
+    if (!known || !in.ok()) break;
+    if (auto loaded = part->load(saved); !loaded) return loaded;
   }
-  if (!bytes.empty()) return damaged;
+  if (!known || !in.at_end())
+    return error{errc::corrupt, "saved figures of the run are damaged or of another format"};
   *this = std::move(read);
   return {};
 }

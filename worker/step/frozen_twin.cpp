@@ -1,5 +1,6 @@
 #include "worker/step/frozen_twin.hpp"
 
+#include "base/byte_io.hpp"
 #include "base/check.hpp"
 #include "kernels/init_rows/init_rows.hpp"
 
@@ -13,27 +14,6 @@ namespace headrace::worker {
 namespace {
 
 constexpr std::uint64_t saved_version = 1;
-
-static_assert(std::endian::native == std::endian::little, "saved as it lies in memory");
-
-template <class Value>
-void put(std::vector<std::byte>& out, std::span<const Value> values) {
-  const auto bytes = std::as_bytes(values);
-  out.insert(out.end(), bytes.begin(), bytes.end());
-}
-
-void put(std::vector<std::byte>& out, std::uint64_t value) {
-  put(out, std::span<const std::uint64_t>(&value, 1));
-}
-
-// Takes values.size() values off the front; false when there are fewer.
-template <class Value>
-bool take(std::span<const std::byte>& from, std::span<Value> values) {
-  if (from.size() < values.size_bytes()) return false;
-  if (!values.empty()) std::memcpy(values.data(), from.data(), values.size_bytes());
-  from = from.subspan(values.size_bytes());
-  return true;
-}
 
 }  // namespace
 
@@ -105,33 +85,34 @@ void frozen_twin::rows_of(const row_set& set, std::vector<float>& values) const 
 // Version and number of tables; for each its dim, number of rows, keys and values.
 std::vector<std::byte> frozen_twin::save() const {
   CHECK(frozen_);
-  std::vector<std::byte> out;
-  put(out, saved_version);
-  put(out, tables_.size());
+  byte_writer out;
+  out.number(saved_version);
+  out.number(std::uint64_t{tables_.size()});
   for (const table_copy& table : tables_) {
-    put(out, table.spec.dim);
-    put(out, table.kept.size());
-    put(out, table.kept.keys());
-    put(out, std::span<const float>(table.values));
+    out.number(std::uint64_t{table.spec.dim});
+    out.number(std::uint64_t{table.kept.size()});
+    out.numbers(table.kept.keys());
+    out.numbers(std::span<const float>(table.values));
   }
-  return out;
+  return out.take();
 }
 
 result<void> frozen_twin::load(std::span<const std::byte> bytes) {
   const error corrupt{errc::corrupt, "the saved twin cannot be read, or is of other tables"};
-  std::vector<std::uint64_t> head(2);
-  if (!take(bytes, std::span(head))) return corrupt;
-  if (head[0] != saved_version || head[1] != tables_.size()) return corrupt;
+  byte_reader in(bytes);
+  if (in.number<std::uint64_t>() != saved_version) return corrupt;
+  if (in.number<std::uint64_t>() != tables_.size()) return corrupt;
   std::vector<table_copy> read;
   for (const table_copy& table : tables_) {
     table_copy copy{table.spec, {}, {}, {}};
-    if (!take(bytes, std::span(head))) return corrupt;
-    const std::uint64_t rows = head[1];
+    const auto dim = in.number<std::uint64_t>();
+    const auto rows = in.number<std::uint64_t>();
     const std::size_t row_bytes = sizeof(std::uint64_t) + table.spec.dim * sizeof(float);
-    if (head[0] != table.spec.dim || rows > bytes.size() / row_bytes) return corrupt;
+    if (!in.ok() || dim != table.spec.dim || rows > in.left() / row_bytes) return corrupt;
     std::vector<std::uint64_t> keys(rows);
     copy.values.resize(rows * table.spec.dim);
-    if (!take(bytes, std::span(keys)) || !take(bytes, std::span(copy.values))) return corrupt;
+    in.numbers(std::span(keys));
+    in.numbers(std::span(copy.values));
     for (const std::uint64_t key : keys) {
       if (!copy.kept.insert(key).second) return corrupt;
     }
@@ -140,7 +121,7 @@ result<void> frozen_twin::load(std::span<const std::byte> bytes) {
     if (!finite) return corrupt;
     read.push_back(std::move(copy));
   }
-  if (!bytes.empty()) return corrupt;
+  if (!in.at_end()) return corrupt;
   tables_ = std::move(read);
   frozen_ = true;
   return {};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -9,16 +10,25 @@
 #include <utility>
 #include <vector>
 
-namespace headrace::ps {
+namespace headrace {
 
-/// Appends little-endian numbers and short strings to a byte vector: how position state is written.
-/// Every target of Headrace is little-endian, so numbers are copied as they lie in memory.
+static_assert(std::endian::native == std::endian::little,
+              "numbers are copied as they lie in memory");
+
+/// Appends little-endian numbers, arrays and short strings to a byte vector: how state is written
+/// that is not a message of the wire. Every target of Headrace is little-endian, so numbers are
+/// copied as they lie in memory.
 class byte_writer {
  public:
   template <class Number>
   void number(Number value) {
     const auto* from = reinterpret_cast<const std::byte*>(&value);
     bytes_.insert(bytes_.end(), from, from + sizeof(Number));
+  }
+  template <class Number>
+  void numbers(std::span<const Number> values) {
+    const auto from = std::as_bytes(values);
+    bytes_.insert(bytes_.end(), from.begin(), from.end());
   }
   /// u32 length, then the bytes.
   void block(std::span<const std::byte> bytes) {
@@ -45,12 +55,19 @@ class byte_reader {
     }
     return value;
   }
+  /// Fills `into`, or leaves it and makes `ok` false.
+  template <class Number>
+  void numbers(std::span<Number> into) {
+    const auto from = take(into.size_bytes());
+    if (!from.empty()) std::memcpy(into.data(), from.data(), into.size_bytes());
+  }
   std::span<const std::byte> block() { return take(number<std::uint32_t>()); }
   std::string text() {
     const auto from = block();
     return {reinterpret_cast<const char*>(from.data()), from.size()};
   }
   bool ok() const { return ok_; }
+  std::size_t left() const { return rest_.size(); }
   bool at_end() const { return ok_ && rest_.empty(); }
 
  private:
@@ -68,4 +85,4 @@ class byte_reader {
   bool ok_ = true;
 };
 
-}  // namespace headrace::ps
+}  // namespace headrace
