@@ -1,7 +1,7 @@
 #include "ps/shard/push_rule.hpp"
 
-#include "base/check.hpp"
 #include "base/byte_io.hpp"
+#include "base/check.hpp"
 
 #include <algorithm>
 #include <iterator>
