@@ -24,6 +24,7 @@ struct outgoing {
   frame peer;
   frame head;
   frame section;
+  std::shared_ptr<const void> room;
 };
 
 /// Bytes that wait somewhere; shared by whoever holds some of them, because jobs may outlive the
@@ -39,12 +40,6 @@ class byte_budget {
     }
     return {from.get(), [from, bytes](const void*) { from->used_ -= bytes; }};
   }
-  bool add(std::size_t bytes) {
-    if (used_.fetch_add(bytes) + bytes <= waiting_bytes_max) return true;
-    used_ -= bytes;
-    return false;
-  }
-  void give_back(std::size_t bytes) { used_ -= bytes; }
 
  private:
   std::atomic<std::size_t> used_{0};
@@ -117,11 +112,12 @@ void router::reply(const reply_ticket& to,
   head.request_id = to.request_id;
   head.first_section = to.section;
   head.sections.push_back({from});
-  if (!state_->waiting->add(section.size())) {
+  auto room = byte_budget::take(state_->waiting, section.size());
+  if (!room) {
     ++state_->undeliverable;
     return;
   }
-  state_->answers.put({to.peer, schemas::encode(head), std::move(section)});
+  state_->answers.put({to.peer, schemas::encode(head), std::move(section), std::move(room)});
 }
 
 router::counters router::count() const {
@@ -180,7 +176,6 @@ void router::take_request() {
 void router::send_answers() {
   state_->answers.take(state_->taken);
   for (auto& answer : state_->taken) {
-    state_->waiting->give_back(answer.section.size());
     try {
       // A peer that does not read must not stop the others: what it has no room for is dropped, and
       // it asks again.
