@@ -1,6 +1,11 @@
 #include "cli/job_flags.hpp"
 
+#include "cli/verbs.hpp"
+
 #include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <utility>
 
 namespace headrace::cli {
 
@@ -24,6 +29,18 @@ std::vector<std::string> job_flags::all_overrides() const {
   if (freeze_at) all.push_back("train.freeze_at=" + std::to_string(*freeze_at));
   if (speed == "max") all.emplace_back("source.duration=0s");
   return all;
+}
+
+std::optional<job> job_flags::load_to_run(int& status) const {
+  auto job = load();
+  if (!job) {
+    status = report_error(job.error());
+    return std::nullopt;
+  }
+  if (!print_config) return std::move(*job);
+  std::fputs(job->text.c_str(), stdout);
+  status = exit_done;
+  return std::nullopt;
 }
 
 result<job> job_flags::load() const { return load_job(file, all_overrides()); }

@@ -26,8 +26,12 @@ struct job_flags {
   void add_to(CLI::App& verb);
   /// `--set`s and the other flags as overrides.
   std::vector<std::string> all_overrides() const;
-  /// Fails: bad_config.
+  /// Fails as load_job.
   result<job> load() const;
+  /// The job to run; nothing when there is none to run, with `status` set: a wrong job was
+  /// reported, or
+  /// --print-config printed it.
+  std::optional<job> load_to_run(int& status) const;
 };
 
 }  // namespace headrace::cli

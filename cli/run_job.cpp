@@ -1,12 +1,10 @@
 #include "cli/run_job.hpp"
 
-#include "actors/system_config.hpp"
+#include "cli/job_process.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
 #include "cli/watch_run.hpp"
 #include "storage/file_io.hpp"
-
-#include <caf/actor_system.hpp>
 
 #include <cstdio>
 #include <unistd.h>
@@ -15,8 +13,6 @@ namespace headrace::cli {
 namespace {
 
 constexpr const char* in_process = "inproc://shards";
-
-}  // namespace
 
 bool on_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
 
@@ -45,35 +41,47 @@ void print_nothing_new(const job_worker& worker,
   std::fputs(json ? (to_json(made) + "\n").c_str() : to_summary(made).c_str(), stdout);
 }
 
-int run_job(const job& job, const run_options& how, verb_context& context) {
-  const system_clock time;
-  actors::system_config config;
-  caf::actor_system system(config);
-  actors::transport_context transport;
-  auto server = job_server::start(system, transport, job, how.state, {in_process}, time);
-  if (!server) return report_error(server.error());
-  auto worker =
-      job_worker::start(system, transport, job, {in_process, how.state, how.predictions}, time);
-  if (!worker) {
-    // A shard that could not open says more than the worker that got no answer from it.
-    const auto cause = (*server)->failure();
-    return report_error(cause.value_or(worker.error()));
-  }
-  if ((*worker)->nothing_new()) {
-    print_nothing_new(**worker, job, how.data, how.json);
+}  // namespace
+
+int train(job_worker& worker,
+          job_server* server,
+          const job& job,
+          const run_options& how,
+          verb_context& context,
+          const clock& time) {
+  if (worker.nothing_new()) {
+    print_nothing_new(worker, job, how.data, how.json);
     return exit_done;
   }
   watch_options watch;
   watch.data = how.data;
   watch.notes = how.notes;
   watch.table = !how.json && on_terminal();
-  auto made = watch_run(**worker, server->get(), job, watch, context.signals, time);
-  (*worker)->stop();
-  const auto stopped = (*server)->stop();
+  const auto made = watch_run(worker, server, job, watch, context.signals, time);
+  worker.stop();
+  const auto stopped = server != nullptr ? server->stop() : result<void>();
   if (!made) return report_error(made.error());
   if (!stopped) return report_error(stopped.error());
   std::fputs(how.json ? (to_json(*made) + "\n").c_str() : to_summary(*made).c_str(), stdout);
   return exit_done;
+}
+
+int run_job(const job& job, const run_options& how, verb_context& context) {
+  job_process process;
+  auto server = job_server::start(
+      process.system, process.transport, job, how.state, {in_process}, process.time);
+  if (!server) return report_error(server.error());
+  auto worker = job_worker::start(process.system,
+                                  process.transport,
+                                  job,
+                                  {in_process, how.state, how.predictions},
+                                  process.time);
+  if (!worker) {
+    // A shard that could not open says more than the worker that got no answer from it.
+    const auto cause = (*server)->failure();
+    return report_error(cause.value_or(worker.error()));
+  }
+  return train(**worker, server->get(), job, how, context, process.time);
 }
 
 }  // namespace headrace::cli

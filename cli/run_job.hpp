@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cli/job_file.hpp"
+#include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
 #include "cli/verbs.hpp"
 
@@ -23,12 +24,12 @@ struct run_options {
 /// finished source is "nothing new": the last figures and 0.
 int run_job(const job& job, const run_options& how, verb_context& context);
 
-/// Prints the result of a run that had nothing to do.
-void print_nothing_new(const job_worker& worker,
-                       const job& job,
-                       const std::string& data,
-                       bool json);
-/// True when standard output is a terminal.
-bool on_terminal();
+/// The same for a worker that is started already; `server` is null where it is another process.
+int train(job_worker& worker,
+          job_server* server,
+          const job& job,
+          const run_options& how,
+          verb_context& context,
+          const clock& time);
 
 }  // namespace headrace::cli

@@ -18,12 +18,9 @@ struct run_flags : job_flags {
 };
 
 int run(const run_flags& flags, verb_context& context) {
-  const auto job = flags.load();
-  if (!job) return report_error(job.error());
-  if (flags.print_config) {
-    std::fputs(job->text.c_str(), stdout);
-    return exit_done;
-  }
+  int status = exit_done;
+  const auto job = flags.load_to_run(status);
+  if (!job) return status;
   run_options how;
   how.state = flags.state.empty() ? default_state(job->name) : flags.state;
   how.data = job->source.uri;

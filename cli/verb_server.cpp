@@ -1,11 +1,10 @@
-#include "actors/system_config.hpp"
 #include "cli/job_flags.hpp"
+#include "cli/job_process.hpp"
 #include "cli/job_server.hpp"
 #include "cli/state_folder.hpp"
 #include "cli/verbs.hpp"
 
 #include <CLI/CLI.hpp>
-#include <caf/actor_system.hpp>
 
 #include <cstdio>
 #include <memory>
@@ -21,19 +20,14 @@ struct server_flags : job_flags {
 };
 
 int serve(const server_flags& flags, verb_context& context) {
-  const auto job = flags.load();
-  if (!job) return report_error(job.error());
-  if (flags.print_config) {
-    std::fputs(job->text.c_str(), stdout);
-    return exit_done;
-  }
-  const system_clock time;
-  actors::system_config config;
-  caf::actor_system system(config);
-  actors::transport_context transport;
+  int status = exit_done;
+  const auto job = flags.load_to_run(status);
+  if (!job) return status;
+  job_process process;
   const auto state = flags.state.empty() ? default_state(job->name) : flags.state;
   const std::string listen = flags.listen.empty() ? job->listen : flags.listen;
-  auto server = job_server::start(system, transport, *job, state, {listen}, time);
+  auto server =
+      job_server::start(process.system, process.transport, *job, state, {listen}, process.time);
   if (!server) return report_error(server.error());
   std::printf("listening on %s, state in %s\n", (*server)->endpoints()[0].c_str(), state.c_str());
   std::fflush(stdout);

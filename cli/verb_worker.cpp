@@ -1,15 +1,12 @@
-#include "actors/system_config.hpp"
 #include "cli/job_flags.hpp"
+#include "cli/job_process.hpp"
 #include "cli/job_worker.hpp"
 #include "cli/run_job.hpp"
 #include "cli/state_folder.hpp"
 #include "cli/verbs.hpp"
-#include "cli/watch_run.hpp"
 
 #include <CLI/CLI.hpp>
-#include <caf/actor_system.hpp>
 
-#include <cstdio>
 #include <memory>
 
 namespace headrace::cli {
@@ -23,34 +20,23 @@ struct worker_flags : job_flags {
 };
 
 int work(const worker_flags& flags, verb_context& context) {
-  const auto job = flags.load();
-  if (!job) return report_error(job.error());
-  if (flags.print_config) {
-    std::fputs(job->text.c_str(), stdout);
-    return exit_done;
-  }
-  const system_clock time;
-  actors::system_config config;
-  caf::actor_system system(config);
-  actors::transport_context transport;
-  job_worker::options how;
-  how.endpoint = flags.connect.empty() ? job->listen : flags.connect;
+  int status = exit_done;
+  const auto job = flags.load_to_run(status);
+  if (!job) return status;
+  job_process process;
+  run_options how;
   how.state = flags.state.empty() ? default_state(job->name) : flags.state;
+  how.data = job->source.uri;
   if (!flags.predictions.empty()) how.predictions = flags.predictions;
-  auto worker = job_worker::start(system, transport, *job, how, time);
+  how.json = flags.json;
+  const std::string endpoint = flags.connect.empty() ? job->listen : flags.connect;
+  auto worker = job_worker::start(process.system,
+                                  process.transport,
+                                  *job,
+                                  {endpoint, how.state, how.predictions},
+                                  process.time);
   if (!worker) return report_error(worker.error());
-  if ((*worker)->nothing_new()) {
-    print_nothing_new(**worker, *job, job->source.uri, flags.json);
-    return exit_done;
-  }
-  watch_options watch;
-  watch.data = job->source.uri;
-  watch.table = !flags.json && on_terminal();
-  auto made = watch_run(**worker, nullptr, *job, watch, context.signals, time);
-  (*worker)->stop();
-  if (!made) return report_error(made.error());
-  std::fputs(flags.json ? (to_json(*made) + "\n").c_str() : to_summary(*made).c_str(), stdout);
-  return exit_done;
+  return train(**worker, nullptr, *job, how, context, process.time);
 }
 
 }  // namespace
