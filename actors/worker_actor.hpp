@@ -45,6 +45,7 @@ struct worker_parts {
 /// The pipeline of one worker: sealed batch → pull → learn → push → acknowledged by every shard.
 /// The arithmetic is in the trainer, the protocol in the push window; this class only moves
 /// messages.
+/// Detached: a step computes for milliseconds, and its figures are kept on disk.
 class worker_actor : public worker_handle::base {
  public:
   worker_actor(caf::actor_config& config, worker_parts parts);

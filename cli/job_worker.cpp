@@ -163,7 +163,7 @@ result<void> job_worker::begin(caf::actor_system& system,
   parts->connect = connector(context, how.endpoint);
   held_ = std::make_unique<actors_held>();
   held_->system = &system;
-  held_->worker = system.spawn<actors::worker_actor>(std::move(*parts));
+  held_->worker = system.spawn<actors::worker_actor, caf::detached>(std::move(*parts));
   held_->ingest = system.spawn<actors::ingest_actor, caf::detached>(
       std::move(*stream), held_->worker, time, board_, job_.train.in_flight);
   return {};
