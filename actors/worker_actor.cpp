@@ -97,21 +97,27 @@ void worker_actor::start(sample_batch_ptr batch) {
 }
 
 void worker_actor::ask_for_rows(pulling& step) {
+  step.sent_ns = parts_.time->steady_ns();
+  step.request_id = send_pull(step.step->plan, step.step->sets);
+}
+
+// One request with a section for each shard that the plan touches; returns its id.
+std::uint64_t worker_actor::send_pull(const worker::pull_plan& plan,
+                                      std::span<const worker::row_set> sets) {
   schemas::envelope head;
   head.kind = schemas::message_kind::pull;
   head.sender = parts_.name;
   head.request_id = next_request_++;
   std::vector<frame> sections;
   for (std::uint32_t s = 0; s < parts_.shards; ++s) {
-    frame section = parts_.trainer->pull_section(*step.step, shard_id{s});
+    frame section = plan.section(shard_id{s}, sets, parts_.trainer->schema_version());
     if (section.empty()) continue;
     pull_bytes_ += section.size();
     head.sections.push_back({shard_id{s}});
     sections.push_back(std::move(section));
   }
-  step.request_id = head.request_id;
-  step.sent_ns = parts_.time->steady_ns();
   if (!sections.empty()) path_->send(head, std::move(sections));
+  return head.request_id;
 }
 
 void worker_actor::answer(const answered_section& got) {
@@ -119,8 +125,7 @@ void worker_actor::answer(const answered_section& got) {
   if (finished_) return;
   if (got.head.kind == message_kind::push) return accept_ack(got.section);
   if (got.head.kind != message_kind::pull) return;
-  if (freezing_ && got.head.request_id == frozen_request_)
-    return accept_frozen_rows(got.head, got.section);
+  if (freezing_ && got.head.request_id == frozen_request_) return accept_frozen_rows(got.section);
   accept_rows(got.head, got.section);
 }
 
@@ -251,22 +256,11 @@ void worker_actor::ask_for_frozen_rows() {
   }
   const std::span<worker::row_set> chunk(&frozen_chunks_.back(), 1);
   frozen_plan_.build(chunk, parts_.shards);
-  schemas::envelope head;
-  head.kind = schemas::message_kind::pull;
-  head.sender = parts_.name;
-  head.request_id = frozen_request_ = next_request_++;
   frozen_sent_ns_ = parts_.time->steady_ns();
-  std::vector<frame> sections;
-  for (std::uint32_t s = 0; s < parts_.shards; ++s) {
-    frame section = frozen_plan_.section(shard_id{s}, chunk, parts_.trainer->schema_version());
-    if (section.empty()) continue;
-    head.sections.push_back({shard_id{s}});
-    sections.push_back(std::move(section));
-  }
-  path_->send(head, std::move(sections));
+  frozen_request_ = send_pull(frozen_plan_, chunk);
 }
 
-void worker_actor::accept_frozen_rows(const schemas::envelope&, const frame& section) {
+void worker_actor::accept_frozen_rows(const frame& section) {
   const auto reply = schemas::decode_pull_reply(section);
   if (!reply) return fail(reply.error());
   if (is_transient(reply->status)) return;  // the tick asks again

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,7 @@ class worker_actor : public worker_handle::base {
   bool freeze_is_due(const schemas::sample_batch& batch) const;
   void start(sample_batch_ptr batch);
   void ask_for_rows(pulling& step);
+  std::uint64_t send_pull(const worker::pull_plan& plan, std::span<const worker::row_set> sets);
   void accept_rows(const schemas::envelope& head, const frame& section);
   void learn_in_order();
   void score(const worker::training_step& step);
@@ -80,7 +82,7 @@ class worker_actor : public worker_handle::base {
   void send_pushes(const std::vector<worker::outgoing>& sections);
 
   void freeze();
-  void accept_frozen_rows(const schemas::envelope& head, const frame& section);
+  void accept_frozen_rows(const frame& section);
   void ask_for_frozen_rows();
 
   void publish();

@@ -30,10 +30,6 @@ void trainer::note(const schemas::sample_batch& batch) {
   twin_.note(noted_sets_);
 }
 
-frame trainer::pull_section(const training_step& step, shard_id shard) const {
-  return step.plan.section(shard, step.sets, schema_.version);
-}
-
 result<void> trainer::accept(training_step& step, const schemas::pull_reply& reply) const {
   return step.plan.scatter(reply, step.sets);
 }

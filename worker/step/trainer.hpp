@@ -35,12 +35,11 @@ class trainer {
  public:
   trainer(model_spec model, schemas::job_schema schema, schemas::value_codec push_codec);
 
-  /// Finds the batch's rows and says what to pull; steps come from and return to a pool.
+  /// Finds the batch's rows; `step.plan` then says what to pull. Steps come from and return to a
+  /// pool.
   std::unique_ptr<training_step> begin(std::shared_ptr<const schemas::sample_batch> batch);
   /// Lets the twin know the rows of a batch that an earlier run learned from.
   void note(const schemas::sample_batch& batch);
-  /// Pull section for one shard, or an empty frame when the batch has no keys there.
-  frame pull_section(const training_step& step, shard_id shard) const;
   /// Takes one shard's rows. Fails: malformed when they are not what was asked for.
   result<void> accept(training_step& step, const schemas::pull_reply& reply) const;
   /// Predicts, then computes gradients. Requires every shard's rows.

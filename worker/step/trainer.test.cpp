@@ -146,7 +146,7 @@ class map_server {
 
   void pull(trainer& by, training_step& step) const {
     for (std::uint32_t s = 0; s < schema_.shards; ++s) {
-      const frame section = by.pull_section(step, shard_id{s});
+      const frame section = step.plan.section(shard_id{s}, step.sets, by.schema_version());
       if (section.empty()) continue;
       EXPECT_TRUE(by.accept(step, answer(section)).ok());
     }
@@ -234,7 +234,7 @@ TEST(PullPlan, RefusesRepliesOfAnotherShapeAndIgnoresSecondOnes) {
   map_server server(schema);
   trainer by({}, schema, schemas::value_codec::fp32);
   auto step = by.begin(batch_of({1.0F}, {5, 6}));
-  const auto good = server.answer(by.pull_section(*step, shard_id{0}));
+  const auto good = server.answer(step->plan.section(shard_id{0}, step->sets, by.schema_version()));
   const auto refused = [&](auto change) {
     auto reply = good;
     change(reply);
