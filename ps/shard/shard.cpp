@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "kernels/runtime/float_mode.hpp"
 #include "ps/shard/position_state.hpp"
+#include "ps/shard/write_back.hpp"
 #include "ps/table/row_gather.hpp"
 #include "ps/table/row_update.hpp"
 #include "ps/table/table_digest.hpp"
@@ -13,8 +14,6 @@
 namespace headrace::ps {
 namespace {
 
-// Rows of one write to the store; 1,024 rows of 64 floats are a RocksDB batch of 0.3 MiB.
-constexpr std::size_t rows_per_write = 1'024;
 constexpr std::uint32_t retry_soon_ms = 10;
 
 /// The section's header alone, as an advance.
@@ -373,34 +372,10 @@ void shard::visit(
 
 // ---- write-back and load ----
 
-result<void> shard::write_changed(storage::row_store& store) {
-  std::vector<storage::stored_row> rows;
-  rows.reserve(rows_per_write);
-  result<void> written;
-  const auto write = [&] {
-    if (written && !rows.empty()) written = store.write(id_, rows);
-    rows.clear();
-  };
-  for (const table& from : tables_) {
-    from.visit([&](const row_header& row) {
-      if (row.lsn <= flushed_.value || !written) return;
-      rows.push_back({.table = from.spec().id,
-                      .key = row_key{row.key},
-                      .lsn = lsn{row.lsn},
-                      .last_seen_ms = row.last_seen_ms,
-                      .count = row.count,
-                      .flags = row.flags,
-                      .floats = {table::floats(&row), from.floats_per_row()}});
-      if (rows.size() == rows_per_write) write();
-    });
-  }
-  write();
-  return written;
-}
-
 result<lsn> shard::flush(storage::row_store& store) {
   if (flushed_ == applied_) return applied_;
-  if (auto written = write_changed(store); !written) return written.error();
+  if (auto written = write_changed_rows(tables_, flushed_, id_, store); !written)
+    return written.error();
   position_state state{
       .version = version_, .stamp_ms = stamp_ms_, .rows = 0, .watermarks = rule_.save()};
   for (const table& each : tables_) state.rows += each.rows();
@@ -411,38 +386,13 @@ result<lsn> shard::flush(storage::row_store& store) {
   return applied_;
 }
 
-result<void> shard::take_row(const storage::stored_row& row) {
-  const auto corrupt = [&](const char* why) {
-    return error{errc::corrupt,
-                 "stored row " + std::to_string(row.key.value) + " of table " +
-                     std::to_string(row.table.value) + " on shard " + std::to_string(id_.value) +
-                     ' ' + why + "; restore the state folder from a copy"};
-  };
-  if (row.table.value >= tables_.size()) return corrupt("is of a table that the job does not have");
-  table& to = tables_[row.table.value];
-  if (row.floats.size() != to.floats_per_row()) return corrupt("has another width than its table");
-  if (schemas::shard_of(row.key, schema_.shards) != id_) return corrupt("belongs to another shard");
-  if (to.find(row.key.value) != nullptr) return corrupt("is there twice");
-  row_header* made = to.make(row.key.value);
-  made->lsn = row.lsn.value;
-  made->last_seen_ms = row.last_seen_ms;
-  made->count = row.count;
-  made->flags = row.flags;
-  std::copy(row.floats.begin(), row.floats.end(), table::floats(made));
-  newest_row_ = std::max(newest_row_, row.lsn);
-  return {};
-}
-
 result<lsn> shard::load(storage::row_store& store) {
   CHECK(applied_ == lsn{});
   const auto position = store.position(id_);
   if (!position) return position.error();
-  result<void> taken;
-  const auto scanned = store.scan(id_, [&](const storage::stored_row& row) {
-    if (taken) taken = take_row(row);
-  });
-  if (!scanned) return scanned.error();
-  if (!taken) return taken.error();
+  const auto newest = read_rows(tables_, id_, schema_.shards, store);
+  if (!newest) return newest.error();
+  newest_row_ = *newest;
   if (position->flushed == lsn{}) return lsn{};
   const auto state = decode_position_state(position->state, id_);
   if (!state) return state.error();

@@ -118,8 +118,6 @@ class shard {
   frame refuse_pull(const error& why) const;
   result<std::vector<schemas::pulled_block_layout>> lay_out(
       const schemas::pull_section& section) const;
-  result<void> write_changed(storage::row_store& store);
-  result<void> take_row(const storage::stored_row& row);
 
   shard_id id_;
   schemas::job_schema schema_;
