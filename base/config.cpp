@@ -1,6 +1,8 @@
 #include "base/config.hpp"
 
 #include "base/check.hpp"
+#include "base/nearest_word.hpp"
+#include "base/units.hpp"
 
 #include <toml++/toml.h>
 
@@ -15,19 +17,6 @@
 namespace headrace {
 namespace {
 
-struct unit {
-  std::string_view word;
-  double factor;
-};
-constexpr std::array<unit, 7> time_units{
-    {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}}};
-constexpr std::array<unit, 7> byte_units{{{"B", 1},
-                                          {"kB", 1e3},
-                                          {"MB", 1e6},
-                                          {"GB", 1e9},
-                                          {"KiB", 1024},
-                                          {"MiB", 1048576},
-                                          {"GiB", 1073741824}}};
 constexpr double whole_max = 9.0e18;  // below 2^63: what a TOML integer holds
 
 std::vector<std::string> split_path(std::string_view path) {
@@ -83,43 +72,6 @@ std::string describe_range(whole_range accepted) {
 std::string describe_range(number_range accepted) {
   return (accepted.above_min ? "a number above " : "a number, ") + shown_number(accepted.min) +
          (accepted.above_min ? ", at most " : " … ") + shown_number(accepted.max);
-}
-
-// "1.5ms" → 1.5 and its unit's factor, multiplied; nothing when it is not a whole count of the base
-// unit.
-std::optional<double> with_unit(std::string_view text, std::span<const unit> units) {
-  double count = 0.0;
-  const auto [rest, failed] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (failed != std::errc{} || count < 0.0) return std::nullopt;
-  std::string_view word(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
-  while (word.starts_with(' ')) word.remove_prefix(1);
-  for (const auto& known : units) {
-    if (known.word != word) continue;
-    const double value = std::round(count * known.factor);
-    const bool exact = std::abs(value - count * known.factor) <= 1e-6;
-    return exact && value < whole_max ? std::optional(value) : std::nullopt;
-  }
-  return std::nullopt;
-}
-
-// Optimal string alignment: insert, delete, replace, swap of neighbours (Damerau 1964).
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> before(b.size() + 1);
-  std::vector<std::size_t> above(b.size() + 1);
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) above[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      row[j] =
-          std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U)});
-      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-      if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
-    }
-    before.swap(above);
-    above.swap(row);
-  }
-  return above[b.size()];
 }
 
 // A value given by `--set`: TOML where it is TOML (but for dates), else text.
@@ -363,7 +315,7 @@ std::uint64_t config_reader::duration_ns(std::string_view key,
   std::uint64_t value = fallback_ns;
   if (node != nullptr) {
     const auto given =
-        node->is_string() ? with_unit(node->as_string()->get(), time_units) : std::nullopt;
+        node->is_string() ? parse_duration_ns(node->as_string()->get()) : std::nullopt;
     const bool fits = given && *given >= static_cast<double>(accepted.min_ns) &&
                       *given <= static_cast<double>(accepted.max_ns);
     if (fits) value = static_cast<std::uint64_t>(*given);
@@ -386,7 +338,7 @@ std::uint64_t config_reader::bytes(std::string_view key,
   std::uint64_t value = fallback;
   if (node != nullptr) {
     std::optional<double> given;
-    if (node->is_string()) given = with_unit(node->as_string()->get(), byte_units);
+    if (node->is_string()) given = parse_bytes(node->as_string()->get());
     if (const auto* held = node->as_integer()) given = static_cast<double>(held->get());
     const bool fits = given && *given >= static_cast<double>(accepted.min) &&
                       *given <= static_cast<double>(accepted.max);
@@ -467,30 +419,6 @@ result<std::string> config_reader::finish() const {
   std::string text;
   for (const auto& table : tables) text.append(text.empty() ? "" : "\n").append(table.second);
   return text;
-}
-
-std::string format_duration(std::uint64_t ns) {
-  const unit* best = &time_units.front();
-  for (const auto& candidate : time_units) {
-    if (ns > 0 && ns % static_cast<std::uint64_t>(candidate.factor) == 0) best = &candidate;
-  }
-  if (ns == 0) return "0s";
-  return std::to_string(ns / static_cast<std::uint64_t>(best->factor)) + std::string(best->word);
-}
-
-std::string nearest_word(std::string_view word, std::span<const std::string> words) {
-  std::string best;
-  std::size_t least = std::max<std::size_t>(2, word.size() / 3) + 1;
-  for (const auto& candidate : words) {
-    // The right key in the wrong section is near too.
-    const std::size_t distance = std::min(edit_distance(word, candidate),
-                                          edit_distance(last_part(word), last_part(candidate)) + 1);
-    if (distance < least) {
-      least = distance;
-      best = candidate;
-    }
-  }
-  return best;
 }
 
 }  // namespace headrace

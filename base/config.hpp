@@ -98,10 +98,4 @@ class config_reader {
   std::unique_ptr<state> state_;
 };
 
-/// "1m", "20s", "1500us": the largest unit that says `ns` exactly.
-std::string format_duration(std::uint64_t ns);
-/// The word of `words` that is fewest edits (insert, delete, replace, swap) away from `word`; empty
-/// when none is near.
-std::string nearest_word(std::string_view word, std::span<const std::string> words);
-
 }  // namespace headrace

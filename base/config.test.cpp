@@ -1,5 +1,7 @@
 #include "base/config.hpp"
 
+#include "base/units.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -2,8 +2,9 @@
 
 #include "actors/transport/context.hpp"
 #include "base/config.hpp"
+#include "base/parse_number.hpp"
+#include "cli/source_section.hpp"
 #include "schemas/wire.hpp"
-#include "worker/ingest/time_format.hpp"
 
 #include <algorithm>
 #include <array>
@@ -22,251 +23,10 @@ namespace {
 constexpr std::uint64_t ms = 1'000'000;  // nanoseconds
 constexpr std::uint64_t second = 1'000 * ms;
 constexpr std::uint64_t day = 86'400 * second;
-constexpr std::int64_t rows_max = 1'000'000'000'000;
-constexpr std::size_t name_bytes_max = 64;      // schemas/push.hpp: source_id
-constexpr std::size_t separator_bytes_max = 8;  // worker/ingest/source_spec.hpp
 constexpr number_range rate_range{0.0, 1000.0};
 constexpr number_range accumulator_range{0.0, 1e6};
 
-using worker::label_spec;
 using worker::model_arch;
-
-bool is_name(std::string_view text, bool dots) {
-  const auto fits = [dots](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-' || (dots && c == '.');
-  };
-  return !text.empty() && text.size() <= name_bytes_max && !text.starts_with('.') &&
-         std::all_of(text.begin(), text.end(), fits);
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (text.starts_with(' ')) text.remove_prefix(1);
-  while (text.ends_with(' ')) text.remove_suffix(1);
-  return text;
-}
-
-template <class Number>
-std::optional<Number> number_in(std::string_view text) {
-  Number value{};
-  const char* last = text.data() + text.size();
-  const auto [end, failed] = std::from_chars(text.data(), last, value);
-  if (failed != std::errc{} || end != last) return std::nullopt;
-  return value;
-}
-
-// `rating >= 4`: the column may hold spaces, so the comparison is looked for from the right.
-std::optional<label_spec> parse_label(std::string_view text) {
-  using is = label_spec::comparison;
-  constexpr std::array<std::pair<std::string_view, is>, 7> signs{{{"<=", is::less_equal},
-                                                                  {">=", is::greater_equal},
-                                                                  {"==", is::equal},
-                                                                  {"!=", is::not_equal},
-                                                                  {"<", is::less},
-                                                                  {">", is::greater},
-                                                                  {"=", is::equal}}};
-  const auto sign_end = text.find_last_of("<>=");
-  if (sign_end == std::string_view::npos) return std::nullopt;
-  for (const auto& [sign, meaning] : signs) {
-    if (!text.substr(0, sign_end + 1).ends_with(sign)) continue;
-    const auto column = trimmed(text.substr(0, sign_end + 1 - sign.size()));
-    const auto threshold = number_in<double>(trimmed(text.substr(sign_end + 1)));
-    const bool two_signs = column.find_last_of("<>=!") == column.size() - 1;
-    if (column.empty() || two_signs || !threshold || !std::isfinite(*threshold))
-      return std::nullopt;
-    return label_spec{std::string(column), meaning, *threshold};
-  }
-  return std::nullopt;
-}
-
-// Where a column may stand, known before the file is opened.
-class column_check {
- public:
-  column_check(const worker::source_spec& source, config_reader& config)
-      : source_(source), config_(config) {}
-
-  void operator()(std::string_view key, const std::string& column) {
-    const bool is_number = number_in<std::int64_t>(column).has_value();
-    if (column.empty()) return config_.refuse(key, "name a column, or give its number from 1");
-    if (is_number && *number_in<std::int64_t>(column) < 1) {
-      return config_.refuse(key, "columns are counted from 1");
-    }
-    if (source_.columns.empty() && source_.header)
-      return;  // the header says, when the file is opened
-    if (source_.columns.empty() && !is_number) {
-      return config_.refuse(
-          key,
-          "no column has a name: use its number, or give source.columns, or source.header = true");
-    }
-    if (source_.columns.empty()) return;
-    const auto count = static_cast<std::int64_t>(source_.columns.size());
-    const bool named =
-        std::find(source_.columns.begin(), source_.columns.end(), column) != source_.columns.end();
-    if (named || (is_number && *number_in<std::int64_t>(column) <= count)) return;
-    const auto near = is_number ? std::string() : nearest_word(column, source_.columns);
-    config_.refuse(key,
-                   "no such column '" + column + "' among the " + std::to_string(count) +
-                       " of source.columns" +
-                       (near.empty() ? "" : "; did you mean '" + near + "'?"));
-  }
-
- private:
-  const worker::source_spec& source_;
-  config_reader& config_;
-};
-
-void read_uri(config_reader& config, worker::source_spec& source) {
-  source.uri = config.required_text(
-      "source.uri", "a file (\"file:///path/to/rows.csv\") or \"generate:planted\"");
-  if (source.uri == "generate:planted") source.generate = worker::generator::planted;
-  if (source.uri == "generate:planted_drift") source.generate = worker::generator::planted_drift;
-  const bool known = source.generate != worker::generator::none ||
-                     source.uri.starts_with("file://") ||
-                     source.uri.find("://") == std::string::npos;
-  const bool wrong_generator =
-      source.generate == worker::generator::none && source.uri.starts_with("generate:");
-  if (!known || wrong_generator) {
-    config.refuse("source.uri",
-                  "accepted is file:///path, a path, generate:planted | generate:planted_drift");
-  }
-}
-
-void read_layout(config_reader& config, worker::source_spec& source) {
-  const auto comma_or_tab =
-      config.choice<const char*>("source.format", "csv", {{"csv", ","}, {"tsv", "\t"}});
-  source.separator = config.text("source.separator", comma_or_tab);
-  if (source.separator == "tab" || source.separator == "\\t")
-    source.separator = "\t";  // from a shell
-  if (source.separator.empty() || source.separator.size() > separator_bytes_max ||
-      source.separator.find_first_of("\r\n\"") != std::string::npos) {
-    config.refuse(
-        "source.separator",
-        "accepted is 1 … 8 bytes without quotes and line ends, such as \",\" \"\\t\" \"::\"");
-  }
-  source.header = config.flag("source.header", true);
-  source.quotes = config.flag("source.quotes", source.separator == ",");
-  source.columns = config.list("source.columns");
-  for (const auto& column : source.columns) {
-    if (std::count(source.columns.begin(), source.columns.end(), column) > 1) {
-      config.refuse("source.columns", "'" + column + "' is there twice");
-    }
-  }
-  source.bad_rows_max =
-      static_cast<std::uint64_t>(config.whole("source.max_bad_rows", 100, {0, rows_max}));
-  source.row_bytes_max = config.bytes("source.max_row_bytes", 65'536, {64, 64 << 20});
-}
-
-void read_time(config_reader& config, worker::source_spec& source, column_check& check) {
-  source.time_column = config.text_or_whole("source.time", "");
-  source.time_format = config.text("source.time_format", "unix");
-  source.sort_by_time =
-      config.choice<bool>("source.sort", "none", {{"none", false}, {"time", true}});
-  if (!source.time_column.empty()) check("source.time", source.time_column);
-  if (const auto format = worker::time_format::parse(source.time_format); !format) {
-    config.refuse("source.time_format", format.error().detail);
-  }
-  if (source.sort_by_time && source.time_column.empty()) {
-    config.refuse("source.sort", "needs source.time, the column to sort by");
-  }
-}
-
-void read_label(config_reader& config, worker::source_spec& source, column_check& check) {
-  const std::string text = config.text("source.label", "");
-  if (text.empty()) {
-    if (source.generate == worker::generator::none) {
-      config.refuse("source.label", "a comparison is needed, such as \"rating >= 4\"");
-    }
-    return;
-  }
-  const auto label = parse_label(text);
-  if (!label) {
-    return config.refuse(
-        "source.label",
-        "accepted is a comparison COLUMN < <= == != >= > NUMBER, such as \"rating >= 4\"");
-  }
-  source.label = *label;
-  check("source.label", label->column);
-}
-
-void read_transforms(config_reader& config,
-                     const std::string& section,
-                     worker::feature_spec& feature) {
-  const std::string key = section + ".transform";
-  for (const auto& word : config.list(key)) {
-    if (word == "log1p") feature.transforms.push_back(worker::transform::log1p);
-    if (word == "bucket") feature.transforms.push_back(worker::transform::bucket);
-    if (word != "log1p" && word != "bucket")
-      config.refuse(key, "accepted is \"log1p\" | \"bucket\", or a list of them");
-  }
-  const auto& all = feature.transforms;
-  const auto buckets = std::count(all.begin(), all.end(), worker::transform::bucket);
-  if (!all.empty() && feature.kind == worker::feature_kind::id)
-    config.refuse(key, "needs kind = \"float\"");
-  if (buckets > 1 || (buckets == 1 && all.back() != worker::transform::bucket)) {
-    config.refuse(key, "\"bucket\" goes last, once");
-  }
-  // Read only where it counts, so that the resolved text is accepted again.
-  const std::string width = section + ".bucket_width";
-  if (buckets > 0 || config.has(width))
-    feature.bucket_width = config.number(width, 1.0, {0.0, 1e12, true});
-  if (buckets == 0 && config.has(width)) config.refuse(width, "needs transform = \"bucket\"");
-}
-
-worker::feature_spec read_feature(config_reader& config,
-                                  const std::string& name,
-                                  column_check& check) {
-  const std::string section = "features." + name;
-  worker::feature_spec feature;
-  feature.name = name;
-  feature.kind = config.choice<worker::feature_kind>(
-      section + ".kind",
-      "id",
-      {{"id", worker::feature_kind::id}, {"float", worker::feature_kind::float_value}});
-  feature.column = config.text_or_whole(section + ".column", name);
-  check(section + ".column", feature.column);
-  feature.salt = config.text(section + ".salt", name);
-  if (feature.salt.empty()) config.refuse(section + ".salt", "accepted is text that is not empty");
-  read_transforms(config, section, feature);
-  return feature;
-}
-
-// A generated stream makes its own features and label; those of the file are checked but not used.
-void read_features(config_reader& config, worker::source_spec& source, column_check& check) {
-  for (const auto& name : config.sections("features")) {
-    if (!is_name(name, false)) {
-      config.refuse(
-          "features",
-          "feature '" + name +
-              "': accepted is a name of letters, digits, _ and -; the column goes into column");
-      continue;
-    }
-    source.features.push_back(read_feature(config, name, check));
-  }
-  const bool generated = source.generate != worker::generator::none;
-  if (source.features.empty() && !generated) {
-    config.refuse(
-        "features",
-        "at least one is needed: a section [features.NAME] for each column the model reads");
-  }
-  if (generated) source.features.clear();
-}
-
-void read_source(config_reader& config, job& made) {
-  worker::source_spec& source = made.source;
-  source.name = config.text("source.name", "events");
-  if (!is_name(source.name, true)) {
-    config.refuse("source.name", "accepted is 1 … 64 letters, digits, _ - and .");
-  }
-  read_uri(config, source);
-  source.rows = static_cast<std::uint64_t>(config.whole("source.rows", 1'000'000, {1, rows_max}));
-  source.seed = static_cast<std::uint64_t>(config.whole("source.seed", 20'240'601, {0, INT64_MAX}));
-  made.pace_duration_ns = config.duration_ns("source.duration", 0, {0, 30 * day});
-  read_layout(config, source);
-  column_check check(source, config);
-  read_label(config, source, check);
-  read_time(config, source, check);
-  read_features(config, source, check);
-}
 
 void read_model(config_reader& config, worker::model_spec& model) {
   model.arch = config.choice<model_arch>(
@@ -296,7 +56,7 @@ float read_float(config_reader& config,
   std::array<char, 32> digits{};
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), fallback).ptr;
   const auto shortest =
-      number_in<double>({digits.data(), static_cast<std::size_t>(end - digits.data())});
+      parse_number<double>({digits.data(), static_cast<std::size_t>(end - digits.data())});
   return static_cast<float>(config.number(key, shortest.value_or(0.0), accepted));
 }
 
@@ -402,7 +162,7 @@ void read_server(config_reader& config, std::string& listen) {
   }
   if (!listen.starts_with("tcp://")) return;
   const auto port =
-      number_in<std::uint32_t>(std::string_view(listen).substr(listen.rfind(':') + 1));
+      parse_number<std::uint32_t>(std::string_view(listen).substr(listen.rfind(':') + 1));
   if (!port || *port > 65'535)
     config.refuse("server.listen", "the port is a number, 0 (any free one) … 65535");
 }
@@ -432,7 +192,7 @@ result<job> parse_job(const std::string& text,
   job made;
   made.name =
       config->required_text("job.name", "what this job is called, such as name = \"clicks\"");
-  if (!is_name(made.name, true))
+  if (!is_plain_name(made.name))
     config->refuse("job.name", "accepted is 1 … 64 letters, digits, _ - and .");
   read_source(*config, made);
   read_model(*config, made.model);

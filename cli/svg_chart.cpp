@@ -1,5 +1,6 @@
 #include "cli/svg_chart.hpp"
 
+#include "cli/chart_axis.hpp"
 #include "cli/html_text.hpp"
 
 #include <algorithm>
@@ -14,112 +15,11 @@ namespace headrace::cli {
 namespace {
 
 constexpr std::size_t points_max = 400;  // more than a screen can tell apart
-constexpr double value_max = 1e30;       // beyond it sums of axis arithmetic could overflow
 constexpr double label_gap = 15;         // between two end labels, one line of text
-
-bool is_measured(const chart_point& p) {
-  return std::isfinite(p.x) && p.x >= 0 && p.x <= 1e12 && std::isfinite(p.y) &&
-         std::abs(p.y) <= value_max;
-}
 
 std::string print(const char* format, auto... values) {
   char text[512];
   std::snprintf(text, sizeof text, format, values...);
-  return text;
-}
-
-struct range {
-  double low = 0;
-  double high = 1;
-  double span() const { return high - low; }
-};
-
-// ---- axes
-
-double round_step(double span, std::size_t wanted) {
-  const double raw = span / static_cast<double>(wanted);
-  const double power = std::pow(10.0, std::floor(std::log10(raw)));
-  // The round number nearest to `raw`: thresholds are the geometric means of neighbours.
-  const double lead = raw / power;
-  return power * (lead < 1.414 ? 1 : lead < 3.162 ? 2 : lead < 7.071 ? 5 : 10);
-}
-
-// The unit that leaves an axis of time with small numbers.
-struct time_unit {
-  double seconds;
-  const char* name;
-};
-
-time_unit unit_for(double seconds) {
-  if (seconds <= 180) return {1, "seconds"};
-  if (seconds <= 3 * 3600.0) return {60, "minutes"};
-  if (seconds <= 3 * 86400.0) return {3600, "hours"};
-  return {86400, "days"};
-}
-
-range values_of(const chart& what) {
-  range all{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
-  for (const auto& line : what.lines) {
-    for (const auto& p : line.points) {
-      if (!is_measured(p)) continue;
-      all.low = std::min(all.low, p.y);
-      all.high = std::max(all.high, p.y);
-    }
-  }
-  return all;
-}
-
-// Wide enough to read: a flat line is not stretched into noise, and no line touches the frame.
-range value_axis(const chart& what, std::size_t ticks) {
-  range axis = values_of(what);
-  if (what.from_zero) axis.low = std::min(axis.low, 0.0);
-  const double span_min =
-      what.format == value_format::ratio ? 0.02 : std::max(1.0, 1e-6 * std::abs(axis.high));
-  if (axis.span() < span_min) {
-    const double more = span_min - axis.span();
-    if (!what.from_zero) axis.low -= more / 2;
-    axis.high += what.from_zero ? more : more / 2;
-  }
-  const double room = 0.06 * axis.span();
-  if (what.from_zero) {
-    const double step = round_step(axis.span(), ticks);
-    axis.high = std::ceil((axis.high + room) / step) * step;
-    if (axis.low < 0) axis.low = std::floor((axis.low - room) / step) * step;
-  } else {
-    axis = {axis.low - room, axis.high + room};
-  }
-  return axis;
-}
-
-range time_axis(const chart& what) {
-  double last = 0;
-  for (const auto& line : what.lines) {
-    for (const auto& p : line.points) {
-      if (is_measured(p)) last = std::max(last, p.x);
-    }
-  }
-  return {0, last > 0 ? last : 1};
-}
-
-int decimals_for(double step) {
-  return std::clamp(static_cast<int>(-std::floor(std::log10(step) + 1e-9)), 0, 9);
-}
-
-std::string tick_text(double value, double step, value_format format) {
-  switch (format) {
-    case value_format::ratio:
-      return fixed(value, decimals_for(step));
-    case value_format::count:
-      return step < 1 ? fixed(value, decimals_for(step)) : compact(value);
-    case value_format::bytes:
-      break;
-  }
-  if (value == 0) return "0";
-  std::string text = people_bytes(value);
-  if (const auto zeros = text.find(".00 "); zeros != std::string::npos) return text.erase(zeros, 3);
-  if (const auto zero = text.find(".0 "); zero != std::string::npos) return text.erase(zero, 2);
-  if (const auto zero = text.find("0 "); zero != std::string::npos && text.find('.') < zero)
-    text.erase(zero, 1);
   return text;
 }
 
@@ -448,29 +348,6 @@ std::string describe_line(const chart_line& line, value_format format) {
 }
 
 }  // namespace
-
-std::string format_value(double value, value_format format) {
-  switch (format) {
-    case value_format::ratio:
-      return fixed(value, 4);
-    case value_format::count:
-      return whole(value);
-    case value_format::bytes:
-      return people_bytes(value);
-  }
-  return {};
-}
-
-std::vector<double> round_ticks(double low, double high, std::size_t wanted) {
-  std::vector<double> ticks;
-  if (!(high > low) || wanted == 0) return ticks;
-  const double step = round_step(high - low, wanted);
-  const double first = std::ceil(low / step - 1e-6);
-  for (double i = first; i * step <= high + 1e-6 * step && ticks.size() <= 2 * wanted + 2; ++i) {
-    ticks.push_back(i == 0 ? 0 : i * step);
-  }
-  return ticks;
-}
 
 std::vector<chart_stretch> summarize(const std::vector<chart_point>& points, std::size_t limit) {
   std::vector<chart_stretch> out;

@@ -2,6 +2,7 @@
 
 #include "base/config.hpp"
 #include "base/json_line.hpp"
+#include "base/units.hpp"
 #include "cli/job_flags.hpp"
 #include "cli/verbs.hpp"
 #include "worker/ingest/event_source.hpp"

@@ -69,8 +69,6 @@ class field_reader {
   std::optional<error> failure_;
 };
 
-/// True for 1 … 64 bytes of [A-Za-z0-9_.-].
-bool is_source_name(std::string_view name);
 /// `text` cut to what travels.
 std::string_view cut(std::string_view text, std::size_t bytes_max);
 

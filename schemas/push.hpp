@@ -24,6 +24,8 @@ struct source_id {
   friend auto operator<=>(const source_id&, const source_id&) = default;
 };
 std::string to_string(const source_id& source);
+/// True for 1 … 64 bytes of [A-Za-z0-9_.-].
+bool is_source_name(std::string_view name);
 
 /// How row values travel. `fp16` and `bf16` are reserved numbers.
 enum class value_codec : std::uint8_t { fp32 = 0, int8 = 1, fp16 = 2, bf16 = 3 };

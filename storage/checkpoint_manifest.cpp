@@ -1,9 +1,9 @@
 #include "storage/checkpoint_manifest.hpp"
 
+#include "base/parse_number.hpp"
 #include "storage/crc32c.hpp"
 #include "storage/file_io.hpp"
 
-#include <charconv>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -51,16 +51,6 @@ void line(std::string& text, std::string_view key, std::string_view value) {
   text += std::string(key) + " = " + quoted(value) + "\n";
 }
 
-template <class Number>
-std::optional<Number> number_of(std::string_view text, int base) {
-  Number number = 0;
-  const auto [stop, failure] =
-      std::from_chars(text.data(), text.data() + text.size(), number, base);
-  if (text.empty() || failure != std::errc{} || stop != text.data() + text.size())
-    return std::nullopt;
-  return number;
-}
-
 std::optional<std::string> unquoted(std::string_view text) {
   if (text.size() < 2 || text.front() != '"' || text.back() != '"') return std::nullopt;
   text = text.substr(1, text.size() - 2);
@@ -72,7 +62,7 @@ std::optional<std::string> unquoted(std::string_view text) {
       out += text[i];
     } else {
       const auto code =
-          i + 5 <= text.size() ? number_of<unsigned>(text.substr(i + 1, 4), 16) : std::nullopt;
+          i + 5 <= text.size() ? parse_hex<unsigned>(text.substr(i + 1, 4)) : std::nullopt;
       if (!code || *code > 0xFF) return std::nullopt;
       out += static_cast<char>(*code);
       i += 4;
@@ -94,7 +84,7 @@ class manifest_reader {
   }
   template <class Number>
   Number number(std::string_view key) {
-    const auto value = number_of<Number>(raw(key), 10);
+    const auto value = parse_number<Number>(raw(key));
     if (!value) fail(key);
     return value.value_or(Number{});
   }
@@ -191,7 +181,7 @@ result<checkpoint_manifest> parse_manifest(const std::string& text, const std::s
                      ": use the headrace that wrote it"};
   }
   manifest.job = read.string("job");
-  const auto print = number_of<std::uint64_t>(read.string("fingerprint"), 16);
+  const auto print = parse_hex<std::uint64_t>(read.string("fingerprint"));
   if (!print) read.fail("fingerprint");
   manifest.fingerprint = print.value_or(0);
   manifest.schema_version = read.number<std::uint32_t>("schema_version");

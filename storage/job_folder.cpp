@@ -1,9 +1,10 @@
 #include "storage/job_folder.hpp"
 
+#include "base/parse_number.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <fcntl.h>
 #include <optional>
 #include <span>
@@ -59,11 +60,9 @@ result<job_identity> parse_manifest(std::string_view text, const std::filesystem
   const auto name = field(text, "job ");
   const auto print = field(text, "fingerprint ");
   if (!name || !print || !text.empty() || print->size() != 16) return damaged;
-  job_identity job{std::string(*name), 0};
-  const auto [stop, failure] =
-      std::from_chars(print->data(), print->data() + print->size(), job.fingerprint, 16);
-  if (failure != std::errc{} || stop != print->data() + print->size()) return damaged;
-  return job;
+  const auto fingerprint = parse_hex<std::uint64_t>(*print);
+  if (!fingerprint) return damaged;
+  return job_identity{std::string(*name), *fingerprint};
 }
 
 // A folder that is neither ours nor empty is somebody's: nothing is put in it.

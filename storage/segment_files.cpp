@@ -2,13 +2,13 @@
 
 #include "base/check.hpp"
 #include "base/log.hpp"
+#include "base/parse_number.hpp"
 #include "storage/crc32c.hpp"
 #include "storage/little_endian.hpp"
 #include "storage/segment_cursor.hpp"
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
@@ -29,13 +29,11 @@ constexpr std::uint64_t reserve_bytes = std::uint64_t{8} << 20;
 constexpr std::array<std::byte, 8> zeros{};
 
 std::optional<lsn> named_lsn(const std::filesystem::path& path) {
-  const std::string name = path.filename().string();
+  const std::string file = path.filename().string();
+  const std::string_view name = file;
   if (name.size() != name_digits + 4 || !name.ends_with(".log")) return std::nullopt;
-  std::uint64_t value = 0;
-  const char* end = name.data() + name_digits;
-  const auto [stop, failure] = std::from_chars(name.data(), end, value);
-  if (failure != std::errc{} || stop != end) return std::nullopt;
-  return lsn{value};
+  const auto value = parse_number<std::uint64_t>(name.substr(0, name_digits));
+  return value ? std::optional(lsn{*value}) : std::nullopt;
 }
 
 struct named_file {

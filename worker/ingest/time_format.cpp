@@ -1,7 +1,8 @@
 #include "worker/ingest/time_format.hpp"
 
+#include "base/parse_number.hpp"
+
 #include <array>
-#include <charconv>
 #include <cmath>
 
 namespace headrace::worker {
@@ -189,17 +190,13 @@ struct reading {
 };
 
 std::optional<std::uint64_t> number_to_ms(std::string_view text, std::uint64_t scale) {
-  std::uint64_t whole = 0;
-  const char* last = text.data() + text.size();
-  const auto [end, failed] = std::from_chars(text.data(), last, whole);
-  if (failed == std::errc() && end == last) {
-    if (static_cast<double>(whole) * static_cast<double>(scale) > ms_max) return std::nullopt;
-    return whole * scale;
+  if (const auto whole = parse_number<std::uint64_t>(text)) {
+    if (static_cast<double>(*whole) * static_cast<double>(scale) > ms_max) return std::nullopt;
+    return *whole * scale;
   }
-  double value = 0.0;
-  const auto [double_end, double_failed] = std::from_chars(text.data(), last, value);
-  if (double_failed != std::errc() || double_end != last) return std::nullopt;
-  const double ms = std::floor(value * static_cast<double>(scale));
+  const auto value = parse_number<double>(text);
+  if (!value) return std::nullopt;
+  const double ms = std::floor(*value * static_cast<double>(scale));
   if (!(ms >= 0.0 && ms <= ms_max)) return std::nullopt;
   return static_cast<std::uint64_t>(ms);
 }
