@@ -24,16 +24,6 @@ constexpr std::string_view dash = "–";
 
 bool has_twin(const run_result& r) { return r.figures.tail_samples > 0; }
 
-std::optional<double> speed(const run_result& r) {
-  if (r.samples_this_run == 0 || !(r.seconds > 0)) return std::nullopt;
-  return static_cast<double>(r.samples_this_run) / r.seconds;
-}
-
-std::optional<double> push_bytes_per_sample(const run_result& r) {
-  if (r.samples_this_run == 0) return std::nullopt;
-  return static_cast<double>(r.push_bytes_this_run) / static_cast<double>(r.samples_this_run);
-}
-
 std::string share_text(double share) {
   const double percent = 100 * share;
   return fixed(percent, percent == std::floor(percent) ? 0 : 1) + " %";
@@ -182,8 +172,8 @@ std::string story(const run_result& r,
 
 std::string tiles(const run_result& r) {
   const auto& f = r.figures;
-  const auto rate = speed(r);
-  const auto bytes = push_bytes_per_sample(r);
+  const auto rate = r.samples_per_second();
+  const auto bytes = r.push_bytes_per_sample();
   std::string out = "<dl class=\"card tiles\">";
   out += term("samples", with_commas(f.samples));
   out +=
@@ -318,7 +308,7 @@ std::string log_meaning(const std::string& mode) {
 std::string bad_rows(const run_result& r) {
   if (r.figures.bad_rows == 0) return fact("Bad rows", "none");
   std::string meaning;
-  if (!r.refused_by_reason.empty()) meaning = escape_html(r.refused_by_reason);
+  if (!r.figures.bad_row_reasons.empty()) meaning = escape_html(r.figures.bad_row_reasons);
   if (!r.figures.first_bad_row.empty()) {
     meaning +=
         (meaning.empty() ? "first: " : "<br />first: ") + escape_html(r.figures.first_bad_row);
@@ -328,7 +318,7 @@ std::string bad_rows(const run_result& r) {
 
 std::string the_run(const run_result& r) {
   const auto& f = r.figures;
-  const auto rate = speed(r);
+  const auto rate = r.samples_per_second();
   std::string out =
       "<section class=\"card\" aria-labelledby=\"run\">\n<h2 id=\"run\">The run</h2>\n<dl "
       "class=\"facts\">\n";

@@ -177,7 +177,8 @@ TEST(Report, FitsAPhoneDarkRoomsAndPaper) {
 TEST(Report, EscapesEveryTextItIsGiven) {
   const std::string attack = "\"'><script>alert(1)</script>&amp;<img src=x onerror=alert(1)>";
   auto r = some_run();
-  r.job = r.data = r.state = r.log_mode = r.refused_by_reason = r.figures.first_bad_row = attack;
+  r.job = r.data = r.state = r.log_mode = r.figures.bad_row_reasons = r.figures.first_bad_row =
+      attack;
   r.figures.bad_rows = 3;
   r.notes = {attack};
   const std::string page = report_html(r, some_points(20));

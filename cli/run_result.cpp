@@ -12,16 +12,6 @@ std::optional<double> when(bool measured, double value) {
   return measured ? std::optional(value) : std::nullopt;
 }
 
-std::optional<double> rate(const run_result& r) {
-  return when(r.samples_this_run > 0 && r.seconds > 0,
-              static_cast<double>(r.samples_this_run) / r.seconds);
-}
-
-std::optional<double> push_bytes_per_sample(const run_result& r) {
-  return when(r.samples_this_run > 0,
-              static_cast<double>(r.push_bytes_this_run) / static_cast<double>(r.samples_this_run));
-}
-
 std::vector<std::string> all_notes(const run_result& r) {
   auto notes = r.notes;
   const auto& f = r.figures;
@@ -53,20 +43,29 @@ std::vector<std::string> all_notes(const run_result& r) {
 
 }  // namespace
 
+std::optional<double> run_result::samples_per_second() const {
+  return when(samples_this_run > 0 && seconds > 0, static_cast<double>(samples_this_run) / seconds);
+}
+
+std::optional<double> run_result::push_bytes_per_sample() const {
+  return when(samples_this_run > 0,
+              static_cast<double>(push_bytes_this_run) / static_cast<double>(samples_this_run));
+}
+
 std::string to_json(const run_result& r) {
   const auto& f = r.figures;
   const bool tail = f.tail_samples > 0;
   json_line line;
   line.add("job", r.job)
       .add("samples", f.samples)
-      .add("samples_per_second", rate(r))
-      .add("samples_per_second_unpaced", r.paced ? std::nullopt : rate(r))
+      .add("samples_per_second", r.samples_per_second())
+      .add("samples_per_second_unpaced", r.paced ? std::nullopt : r.samples_per_second())
       .add("auc", when(f.samples > 0, f.auc))
       .add("auc_second_half", when(f.second_half_samples > 0, f.auc_second_half))
       .add("auc_frozen_second_half",
            when(f.frozen_second_half_samples > 0, f.auc_frozen_second_half))
       .add("logloss", when(f.samples > 0, f.logloss))
-      .add("push_bytes_per_sample", push_bytes_per_sample(r))
+      .add("push_bytes_per_sample", r.push_bytes_per_sample())
       .add("memory_bytes", r.memory_bytes)
       .add("data", r.data)
       .add("freeze_at", r.freeze_at)
@@ -113,7 +112,7 @@ std::string to_summary(const run_result& r) {
   const auto& f = r.figures;
   std::string out;
   print(out, "\n%llu samples of %s", static_cast<unsigned long long>(f.samples), r.data.c_str());
-  if (const auto speed = rate(r))
+  if (const auto speed = r.samples_per_second())
     print(out, ", %.0f a second%s", *speed, r.paced ? " (paced)" : "");
   out += r.interrupted ? ", interrupted\n" : "\n";
   if (f.samples > 0) print(out, "  all            AUC %.4f   logloss %.4f\n", f.auc, f.logloss);
@@ -134,12 +133,12 @@ std::string to_summary(const run_result& r) {
         static_cast<unsigned long long>(r.rows),
         static_cast<double>(r.table_bytes) / 1e6,
         static_cast<double>(r.memory_bytes) / 1e6);
-  if (const auto bytes = push_bytes_per_sample(r))
+  if (const auto bytes = r.push_bytes_per_sample())
     print(out, ", %.0f bytes pushed a sample", *bytes);
   out += "\n";
   if (f.bad_rows > 0) {
     print(out, "  %llu bad rows left out: ", static_cast<unsigned long long>(f.bad_rows));
-    out += r.refused_by_reason + "\n    first: " + f.first_bad_row + "\n";
+    out += f.bad_row_reasons + "\n    first: " + f.first_bad_row + "\n";
   }
   for (const auto& note : r.notes) out += "  note: " + note + "\n";
   if (!r.report.empty()) out += "  report  " + r.report + "\n";

@@ -28,8 +28,11 @@ struct run_result {
   std::uint64_t rows = 0;          // in the shards' tables
   std::uint64_t table_bytes = 0;   // memory they hold, index included
   std::uint64_t memory_bytes = 0;  // resident, of this process
-  std::string refused_by_reason;   // bad rows, empty when none
   std::vector<std::string> notes;  // what a reader must know, one line each
+
+  /// Of this run; nothing when it learned nothing.
+  std::optional<double> samples_per_second() const;
+  std::optional<double> push_bytes_per_sample() const;
 };
 
 /// One line of JSON; an unmeasured value is null and its reason is in `notes`.

@@ -112,7 +112,6 @@ run_result gather(job_worker& worker,
   made.rows = meter.counts().rows;
   made.table_bytes = meter.counts().bytes;
   made.memory_bytes = resident_bytes();
-  made.refused_by_reason = made.figures.bad_row_reasons;
   made.notes = how.notes;
   if (!meter.counted())
     made.notes.emplace_back(
