@@ -1,0 +1,51 @@
+"""README's measured figures must be those kept in bench/baselines: what was measured anew is written anew."""
+import glob
+import json
+import re
+import sys
+
+readme = open("README.md").read()
+learning = {}
+for line in open(sorted(glob.glob("bench/baselines/learning-*.jsonl"))[-1]):
+    point = json.loads(line)
+    learning[point["point"]] = point
+rows64 = {}
+for point in json.load(open(sorted(glob.glob("bench/baselines/rows64-*.json"))[-1])):
+    usual = {"codec": "fp32", "batch": 4096, "depth": 8, "transport": "tcp", "durable": "os", "optimizer": "add"}
+    if all(point.get(key) == value for key, value in usual.items()):
+        rows64[point["op"]] = point
+
+wanted = [
+    ("MovieLens-100K, AUC", f"**{learning['movielens']['auc_second_half']:.3f}** online"),
+    ("MovieLens-100K, AUC", f"{learning['movielens']['auc_frozen_second_half']:.3f} its frozen twin"),
+    ("MovieLens latest-small", f"**{learning['movielens-latest']['auc_after_freeze']:.3f}** online"),
+    ("Criteo", f"**{learning['criteo']['auc_after_freeze']:.3f}** online"),
+    ("Criteo", f"{learning['criteo']['auc_frozen_after_freeze']:.3f} frozen"),
+    ("Online Retail", f"**{learning['online-retail']['auc_second_half']:.3f}** online"),
+    ("planted CTR set", f"**{learning['planted']['logloss']:.4f}**"),
+    ("the same with drift", f"**{learning['planted-drift']['logloss']:.4f}**"),
+    ("samples/s through log", f"{round(learning['planted']['samples_per_second'], -3):,.0f}"),
+]
+for op in ("push", "pull"):
+    point = rows64[op]
+    wanted.append((f"{op}, 64 floats", f"**{point['rows_per_second'] / 1e6:.1f} M rows/s**"))
+    wanted.append((f"{op}, 64 floats", f"plain server {point['plain_server_rows_per_second'] / 1e6:.1f} M"))
+for pair in ("1x1", "4x1", "16x1", "16x4", "256x4"):
+    wanted.append(("| " + pair.replace("x", " × ") + " |", f"| {learning['movielens-' + pair]['auc_second_half']:.3f} |"))
+
+failed = 0
+for row, figure in wanted:
+    lines = [line for line in readme.splitlines() if row in line and line.startswith("|")]
+    if not any(figure in line for line in lines):
+        failed += 1
+        print(f"FAIL README's row '{row}' does not say {figure}")
+for target in re.findall(r"\]\(([^)#h][^)]*)\)", readme):
+    try:
+        open(target).close()
+    except IsADirectoryError:
+        pass
+    except OSError:
+        failed += 1
+        print(f"FAIL README links to {target}, which is not there")
+print(f"{len(wanted)} figures compared, {failed} wrong")
+sys.exit(1 if failed else 0)
