@@ -11,6 +11,7 @@ void copy_figures(const worker::score_book& book, progress& into) {
   into.auc = book.all().auc();
   into.auc_recent = book.all().recent_auc();
   into.logloss = book.all().logloss();
+  into.calibration = book.all().calibration();
   into.second_half_samples = book.second_half().samples();
   into.auc_second_half = book.second_half().auc();
   into.frozen_second_half_samples = book.frozen_second_half().samples();

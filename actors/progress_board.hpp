@@ -22,6 +22,7 @@ struct progress {
   double auc = 0.5;
   double auc_recent = 0.5;  // last 10,000 samples
   double logloss = 0;
+  double calibration = 0;  // predicted positives for each real one
   std::uint64_t second_half_samples = 0;
   double auc_second_half = 0.5;
   std::uint64_t frozen_second_half_samples = 0;
@@ -34,7 +35,6 @@ struct progress {
   double logloss_frozen = 0;
   std::uint64_t staleness = 0;   // versions between pull and push, last batch, largest over shards
   std::uint64_t push_bytes = 0;  // sections as sent, first sending only
-  std::uint64_t pull_bytes = 0;
   std::uint64_t resent = 0;
   std::uint64_t refused = 0;  // permanent refusals: batches voided
   std::uint64_t rows_not_finite = 0;

@@ -112,7 +112,6 @@ std::uint64_t worker_actor::send_pull(const worker::pull_plan& plan,
   for (std::uint32_t s = 0; s < parts_.shards; ++s) {
     frame section = plan.section(shard_id{s}, sets, parts_.trainer->schema_version());
     if (section.empty()) continue;
-    pull_bytes_ += section.size();
     head.sections.push_back({shard_id{s}});
     sections.push_back(std::move(section));
   }
@@ -139,7 +138,6 @@ void worker_actor::accept_rows(const schemas::envelope& head, const frame& secti
   if (is_transient(reply->status)) return;  // the tick asks again
   if (reply->status != errc::ok)
     return fail({reply->status, "pull refused by shard: " + reply->detail});
-  pull_bytes_ += section.size();
   if (auto accepted = parts_.trainer->accept(*waiting->step, *reply); !accepted)
     return fail(accepted.error());
   learn_in_order();
@@ -284,7 +282,6 @@ void worker_actor::publish() {
     p = std::move(now);
     p.staleness = parts_.window->staleness();
     p.push_bytes = push_bytes_;
-    p.pull_bytes = pull_bytes_;
     p.resent = parts_.window->resent();
     p.refused = parts_.window->voided();
     p.rows_not_finite = parts_.trainer->rows_not_finite();

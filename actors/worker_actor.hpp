@@ -109,7 +109,6 @@ class worker_actor : public worker_handle::base {
   batch_number permitted_through_;  // batches whose permits went back to ingest
   std::uint64_t kept_ns_ = 0;
   std::uint64_t push_bytes_ = 0;
-  std::uint64_t pull_bytes_ = 0;
 };
 
 }  // namespace headrace::actors

@@ -9,9 +9,10 @@
 
 namespace headrace::cli {
 
-void job_flags::add_to(CLI::App& verb) {
-  verb.add_option("job", file, "job file (TOML; docs/job-file.md)")->required();
-  verb.add_option("--set", overrides, "override a key, e.g. --set source.uri=file:///data/u.data")
+void override_flags::add_to(CLI::App& verb) {
+  verb.add_option("--set",
+                  overrides,
+                  "override a key, e.g. --set source.uri=file:///data/u.data; may be repeated")
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
@@ -19,16 +20,23 @@ void job_flags::add_to(CLI::App& verb) {
           "--freeze-at", freeze_at, "share of the stream after which the frozen twin is copied")
       ->check(CLI::Range(0.0, 1.0));
   verb.add_option(
-          "--speed", speed, "job: at the rate of source.duration; max: as fast as it is read")
+          "--speed",
+          speed,
+          "job: at the rate of source.duration (the demo: 20 s); max: as fast as it is read")
       ->check(CLI::IsMember({"job", "max"}));
-  verb.add_flag("--print-config", print_config, "print the resolved job file and end");
 }
 
-std::vector<std::string> job_flags::all_overrides() const {
+std::vector<std::string> override_flags::all_overrides() const {
   std::vector<std::string> all = overrides;
   if (freeze_at) all.push_back("train.freeze_at=" + std::to_string(*freeze_at));
   if (speed == "max") all.emplace_back("source.duration=0s");
   return all;
+}
+
+void job_flags::add_to(CLI::App& verb) {
+  verb.add_option("job", file, "job file (TOML; docs/job-file.md)")->required();
+  override_flags::add_to(verb);
+  verb.add_flag("--print-config", print_config, "print the resolved job file and end");
 }
 
 std::optional<job> job_flags::load_to_run(int& status) const {

@@ -14,23 +14,27 @@ class App;
 
 namespace headrace::cli {
 
-/// Flags that every verb with a job file has; each is also a key of the file.
-struct job_flags {
-  std::filesystem::path file;
+/// Flags that stand for keys of a job, whether it comes from a file or is built in.
+struct override_flags {
   std::vector<std::string> overrides;  // --set a.b=value
   std::optional<double> freeze_at;
   std::string speed = "job";  // job: as `source.duration` says; max: as fast as it is read
-  bool print_config = false;
 
-  /// Registers the job file and the flags above on a subcommand.
   void add_to(CLI::App& verb);
   /// `--set`s and the other flags as overrides.
   std::vector<std::string> all_overrides() const;
+};
+
+/// What every verb with a job file has beside them.
+struct job_flags : override_flags {
+  std::filesystem::path file;
+  bool print_config = false;
+
+  void add_to(CLI::App& verb);
   /// Fails as load_job.
   result<job> load() const;
   /// The job to run; nothing when there is none to run, with `status` set: a wrong job was
-  /// reported, or
-  /// --print-config printed it.
+  /// reported, or --print-config printed it.
   std::optional<job> load_to_run(int& status) const;
 };
 

@@ -65,6 +65,7 @@ std::string to_json(const run_result& r) {
       .add("auc_frozen_second_half",
            when(f.frozen_second_half_samples > 0, f.auc_frozen_second_half))
       .add("logloss", when(f.samples > 0, f.logloss))
+      .add("calibration", when(f.samples > 0, f.calibration))
       .add("push_bytes_per_sample", r.push_bytes_per_sample())
       .add("memory_bytes", r.memory_bytes)
       .add("data", r.data)

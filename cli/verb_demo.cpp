@@ -1,7 +1,7 @@
 #include "base/json_line.hpp"
 #include "cli/built_in_jobs.hpp"
 #include "cli/demo_data.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job_flags.hpp"
 #include "cli/run_job.hpp"
 #include "cli/state_folder.hpp"
 #include "cli/verbs.hpp"
@@ -14,13 +14,10 @@
 namespace headrace::cli {
 namespace {
 
-struct demo_flags {
+struct demo_flags : override_flags {
   std::string data;
   std::filesystem::path state;
   std::string predictions;
-  std::string speed = "job";
-  std::vector<std::string> overrides;
-  std::optional<double> freeze_at;
   bool resume = false;
   bool json = false;
 };
@@ -42,9 +39,8 @@ result<job> make_job(const demo_flags& flags, const demo_data& data) {
     overrides.emplace_back("durability.log=os");
     overrides.emplace_back("train.batch_max=32");
   }
-  overrides.insert(overrides.end(), flags.overrides.begin(), flags.overrides.end());
-  if (flags.freeze_at) overrides.push_back("train.freeze_at=" + std::to_string(*flags.freeze_at));
-  if (flags.speed == "max") overrides.emplace_back("source.duration=0s");
+  const auto given = flags.all_overrides();
+  overrides.insert(overrides.end(), given.begin(), given.end());
   const std::string_view text = data.file ? movielens_job : planted_job;
   return parse_job(std::string(text), "built-in demo job", overrides);
 }
@@ -98,18 +94,9 @@ void add_demo(CLI::App& app, verb_context& context) {
   verb->add_option(
       "--state", flags->state, "state folder (default: a new one under ~/.local/state/headrace)");
   verb->add_flag("--resume", flags->resume, "go on with the interrupted demo in --state");
-  verb->add_option("--speed", flags->speed, "job: the whole set in 20 s; max: as fast as possible")
-      ->check(CLI::IsMember({"job", "max"}));
   verb->add_option(
       "--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
-  verb->add_option("--set", flags->overrides, "override a key of the built-in job")
-      ->expected(1)
-      ->take_all()
-      ->allow_extra_args(false);
-  verb->add_option("--freeze-at",
-                   flags->freeze_at,
-                   "share of the stream after which the frozen twin is copied")
-      ->check(CLI::Range(0.0, 1.0));
+  flags->override_flags::add_to(*verb);
   verb->add_flag("--json", flags->json, "one line of JSON on standard output and nothing else");
   verb->callback([flags, &context] { context.status = demo(*flags, context); });
 }

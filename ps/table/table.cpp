@@ -93,7 +93,6 @@ row_header* table::make(std::uint64_t key) {
 
 std::size_t table::rows() const { return state_->slab.rows(); }
 std::size_t table::bytes() const { return state_->slab.bytes() + state_->index.bytes(); }
-std::size_t table::probe_max() const { return state_->index.probe_max(); }
 
 void table::visit(const std::function<void(row_header&)>& see) {
   for (std::uint32_t row = 0; row < state_->slab.rows(); ++row) see(*state_->slab.at(row));

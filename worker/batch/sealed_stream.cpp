@@ -190,10 +190,6 @@ result<sample_batch_ptr> sealed_stream::append_sealing() {
 
 void sealed_stream::finish_early() { stopping_ = true; }
 
-result<void> sealed_stream::release(batch_number through) {
-  return parts_.log->truncate_before(lsn{through.value});
-}
-
 result<void> sealed_stream::close() { return parts_.log->close(); }
 
 }  // namespace headrace::worker

@@ -50,8 +50,6 @@ class sealed_stream {
   bool finished() const { return last_sealed_ && sealed_ < next_; }
   /// Seals what is held and reads no more.
   void finish_early();
-  /// Forgets logged batches below `through`: every shard has them.
-  result<void> release(batch_number through);
   /// Closes the sample log.
   result<void> close();
 
