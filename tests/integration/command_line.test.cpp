@@ -1,4 +1,5 @@
 #include "tests/support/child_process.hpp"
+#include "tests/support/serving.hpp"
 
 #include <gtest/gtest.h>
 
@@ -98,38 +99,23 @@ TEST(CommandLine, AListenAddressBeyondLoopbackIsRefused) {
 TEST(CommandLine, APortInUseIsNamed) {
   const temporary_folder folder;
   const auto job = generated_job(folder, "port");
-  child_process first({headrace_binary(),
-                       "server",
-                       job,
-                       "--state",
-                       folder / "one",
-                       "--listen",
-                       "tcp://127.0.0.1:*"});
-  ASSERT_TRUE(first.wait_for_text("listening on", patience)) << first.errors();
-  const std::string said = first.output();
-  const auto from = said.find("tcp://");
-  const std::string endpoint = said.substr(from, said.find_first_of(", \n", from) - from);
-  expect_one_line(headrace({"server", job, "--state", folder / "two", "--listen", endpoint}),
+  serving first(job, folder / "one");
+  ASSERT_NE(first.endpoint, "") << first.process.errors();
+  expect_one_line(headrace({"server", job, "--state", folder / "two", "--listen", first.endpoint}),
                   1,
-                  {endpoint, "--set"});
-  first.signal(SIGTERM);
-  EXPECT_EQ(first.wait_for(patience), 0) << first.errors();
+                  {first.endpoint, "--set"});
+  first.process.signal(SIGTERM);
+  EXPECT_EQ(first.process.wait_for(patience), 0) << first.process.errors();
 }
 
 TEST(CommandLine, AStateFolderInUseOrOfAnotherJobIsRefused) {
   const temporary_folder folder;
   const auto job = generated_job(folder, "mine");
-  child_process first({headrace_binary(),
-                       "server",
-                       job,
-                       "--state",
-                       folder / "state",
-                       "--listen",
-                       "tcp://127.0.0.1:*"});
-  ASSERT_TRUE(first.wait_for_text("listening on", patience)) << first.errors();
+  serving first(job, folder / "state");
+  ASSERT_NE(first.endpoint, "") << first.process.errors();
   expect_one_line(headrace({"run", job, "--state", folder / "state"}), 1, {folder / "state"});
-  first.signal(SIGTERM);
-  ASSERT_EQ(first.wait_for(patience), 0);
+  first.process.signal(SIGTERM);
+  ASSERT_EQ(first.process.wait_for(patience), 0);
   const auto other = generated_job(folder, "other");
   expect_one_line(
       headrace({"run", other, "--state", folder / "state"}), 1, {folder / "state", "mine"});

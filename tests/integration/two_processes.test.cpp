@@ -1,4 +1,5 @@
 #include "tests/support/child_process.hpp"
+#include "tests/support/serving.hpp"
 
 #include <gtest/gtest.h>
 
@@ -22,21 +23,6 @@ std::string fm_job(const temporary_folder& folder) {
          "[shards]\ncount = 4\n[durability]\nlog = \"os\"\n";
   return path;
 }
-
-/// A server process and its address.
-struct serving {
-  explicit serving(const std::string& job,
-                   const std::string& state,
-                   const std::string& listen = "tcp://127.0.0.1:*")
-      : process({headrace_binary(), "server", job, "--state", state, "--listen", listen}) {
-    if (!process.wait_for_text("listening on", patience)) return;
-    const std::string said = process.output();
-    const auto from = said.find("tcp://");
-    endpoint = said.substr(from, said.find_first_of(", \n", from) - from);
-  }
-  child_process process;
-  std::string endpoint;
-};
 
 finished work(const std::string& job, const std::string& state, const std::string& endpoint) {
   return run_program(
