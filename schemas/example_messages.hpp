@@ -41,7 +41,7 @@ class maker {
     return made;
   }
   errc status() { return coin() ? errc::ok : static_cast<errc>(1 + below(7)); }
-  value_codec codec() { return coin() ? value_codec::fp32 : value_codec::int8; }
+  value_codec codec() { return static_cast<value_codec>(below(4)); }
   /// Mostly small counts, with the edges around a byte and a word.
   std::size_t count() {
     constexpr std::size_t edges[] = {0, 1, 2, 7, 8, 9, 63, 64, 65};
@@ -80,8 +80,7 @@ class maker {
     made.keys = keys(rows);
     if (coin()) made.counts = values<std::uint32_t>(rows);
     if (made.codec == value_codec::int8) made.scales = values<std::uint16_t>(rows);
-    const std::size_t width = made.codec == value_codec::int8 ? 1 : sizeof(float);
-    made.values = std::as_bytes(values<std::byte>(rows * made.dim * width));
+    made.values = std::as_bytes(values<std::byte>(rows * made.dim * value_bytes(made.codec)));
     return made;
   }
   push_section push() {
@@ -142,8 +141,7 @@ class maker {
     made.codec = codec();
     made.rows = static_cast<std::uint32_t>(count());
     const bool quantized = made.codec == value_codec::int8;
-    const std::size_t width = quantized ? 1 : sizeof(float);
-    made.values = std::as_bytes(values<std::byte>(made.rows * made.dim * width));
+    made.values = std::as_bytes(values<std::byte>(made.rows * made.dim * value_bytes(made.codec)));
     if (quantized) made.scales = values<std::uint16_t>(made.rows);
     made.absent = values<std::byte>((made.rows + 7) / 8);
     return made;

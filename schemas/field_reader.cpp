@@ -91,11 +91,9 @@ schemas::value_codec field_reader::value_codec(std::uint16_t number) {
     case 1:
       return schemas::value_codec::int8;
     case 2:
-      refuse(errc::bad_protocol, "value codec fp16 is reserved, not spoken yet");
-      break;
+      return schemas::value_codec::fp16;
     case 3:
-      refuse(errc::bad_protocol, "value codec bf16 is reserved, not spoken yet");
-      break;
+      return schemas::value_codec::bf16;
     default:
       refuse(errc::malformed, "value codec " + std::to_string(number) + " is not known");
   }
@@ -148,6 +146,13 @@ void field_reader::list(std::size_t count, std::size_t most, std::string_view na
   refuse(errc::too_large,
          std::to_string(count) + " " + std::string(name) + "; at most " + std::to_string(most) +
              " are accepted");
+}
+
+std::span<const std::byte> field_reader::cells(capnp::Data::Reader data,
+                                               schemas::value_codec codec,
+                                               std::uint64_t count) {
+  if (!sized(data.size(), count, value_bytes(codec), "values")) return {};
+  return std::as_bytes(std::span(data.begin(), data.size()));
 }
 
 bool field_reader::sized(std::size_t bytes,

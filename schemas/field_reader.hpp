@@ -54,6 +54,11 @@ class field_reader {
     return {reinterpret_cast<const Value*>(data.begin()), static_cast<std::size_t>(count)};
   }
 
+  /// `data` as exactly `count` values of rows in `codec`, in the frame.
+  std::span<const std::byte> cells(capnp::Data::Reader data,
+                                   schemas::value_codec codec,
+                                   std::uint64_t count);
+
   /// `message`, or the first refusal.
   template <class Message>
   result<Message> finish(Message message) {

@@ -72,7 +72,7 @@ class json {
   std::string body_;
 };
 
-std::string codec_name(value_codec codec) { return codec == value_codec::fp32 ? "fp32" : "int8"; }
+std::string codec_name(value_codec codec) { return std::string(name(codec)); }
 
 std::string json_of(const envelope& m) {
   return json()
@@ -93,6 +93,9 @@ void add_values(json& out, value_codec codec, std::span<const std::byte> bytes) 
   if (codec == value_codec::fp32) {
     out.numbers("values",
                 std::span(reinterpret_cast<const float*>(bytes.data()), bytes.size() / 4));
+  } else if (codec == value_codec::fp16 || codec == value_codec::bf16) {
+    out.small_numbers(
+        "bits", std::span(reinterpret_cast<const std::uint16_t*>(bytes.data()), bytes.size() / 2));
   } else {
     out.small_numbers("codes",
                       std::span(reinterpret_cast<const std::int8_t*>(bytes.data()), bytes.size()));
@@ -304,6 +307,8 @@ const std::uint32_t push_counts[] = {1, 7, 2};
 const std::uint16_t push_scales[] = {0x3C00, 0x2E66, 0x0000};
 const std::int8_t push_codes[] = {127, -127, 0, 1, -1, 64, 0, 0, 0};
 const float push_floats[] = {1.0F, -0.5F, 0.25F, 1e-30F, -0.0F, 3.0e38F};
+const std::uint16_t push_brains[] = {0x3F80, 0xBF00, 0x3E80, 0x0DA2, 0x8000, 0x7F61};
+const std::uint16_t push_halves[] = {0x3C00, 0xB800, 0x3400, 0x0001, 0x8000, 0x7BFF};
 const std::uint64_t dense_keys[] = {0, 1};
 
 push_section push_header() {
@@ -364,6 +369,26 @@ TEST(Golden, Pushes) {
   golden("push_advance", push_header(), decode_push);
 }
 
+TEST(Golden, PushesOf16BitRows) {
+  push_section rows = push_header();
+  row_block brains;
+  brains.table = table_id{5};
+  brains.dim = 2;
+  brains.codec = value_codec::bf16;
+  brains.keys = push_keys;
+  brains.counts = push_counts;
+  brains.values = std::as_bytes(std::span(push_brains));
+  row_block halves = brains;
+  halves.table = table_id{6};
+  halves.dim = 3;
+  halves.codec = value_codec::fp16;
+  halves.keys = dense_keys;
+  halves.counts = {};
+  halves.values = std::as_bytes(std::span(push_halves));
+  rows.blocks = {brains, halves};
+  golden("push_rows_16_bits", rows, decode_push);
+}
+
 TEST(Golden, PushAcks) {
   push_ack done;
   done.shard = shard_id{1};
@@ -413,6 +438,10 @@ TEST(Golden, PullReplies) {
        absent},
       {table_id{6}, 3, value_codec::fp32, 2, std::as_bytes(std::span(push_floats)), {}, none}};
   golden("pull_reply", m, decode_pull_reply);
+  m.blocks = {
+      {table_id{5}, 2, value_codec::bf16, 3, std::as_bytes(std::span(push_brains)), {}, absent},
+      {table_id{6}, 3, value_codec::fp16, 2, std::as_bytes(std::span(push_halves)), {}, none}};
+  golden("pull_reply_16_bits", m, decode_pull_reply);
   pull_reply refused;
   refused.shard = shard_id{1};
   refused.status = errc::unavailable;

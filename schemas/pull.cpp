@@ -22,9 +22,8 @@ struct block_bytes {
 block_bytes bytes_of(const pulled_block_layout& block) {
   const std::size_t rows = block.rows;
   const bool quantized = block.codec == value_codec::int8;
-  CHECK(quantized || block.codec == value_codec::fp32);
   CHECK(rows <= block_rows_max);
-  return {.values = rows * block.dim * (quantized ? 1 : sizeof(float)),
+  return {.values = rows * block.dim * value_bytes(block.codec),
           .scales = quantized ? rows * sizeof(std::uint16_t) : 0,
           .absent = (rows + 7) / 8};
 }
@@ -71,11 +70,8 @@ pulled_block read_pulled(field_reader& fields, wire::PulledBlock::Reader in) {
   block.codec = fields.value_codec(in.getValueCodec());
   block.rows = fields.rows(in.getRows());
   const std::uint64_t rows = block.rows;
-  const std::uint64_t cells = rows * block.dim;
   const bool quantized = block.codec == value_codec::int8;
-  block.values = quantized
-                     ? std::as_bytes(fields.values<std::int8_t>(in.getValues(), cells, "values"))
-                     : std::as_bytes(fields.values<float>(in.getValues(), cells, "values"));
+  block.values = fields.cells(in.getValues(), block.codec, rows * block.dim);
   block.scales = fields.values<std::uint16_t>(in.getScales(), quantized ? rows : 0, "scales");
   block.absent = fields.values<std::byte>(in.getAbsent(), (rows + 7) / 8, "absent bits");
   return block;

@@ -75,7 +75,7 @@ struct pulled_block_layout {
 /// Values and scales are not initialised (zeroing 1 MiB costs as much as filling it): write every
 /// row, absent ones too.
 struct pulled_block_memory {
-  std::span<std::byte> values;      // [rows * dim * 4] fp32, or [rows * dim] int8 codes
+  std::span<std::byte> values;      // [rows * dim * value_bytes(codec)]
   std::span<std::uint16_t> scales;  // [rows] for int8
   std::span<std::byte> absent;      // [ceil(rows / 8)], zeroed
 };

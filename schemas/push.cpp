@@ -14,11 +14,10 @@ namespace {
 void check_block(const row_block& block) {
   const std::size_t rows = block.keys.size();
   const bool quantized = block.codec == value_codec::int8;
-  CHECK(quantized || block.codec == value_codec::fp32);
   CHECK(rows <= block_rows_max);
   CHECK(block.counts.empty() || block.counts.size() == rows);
   CHECK(block.scales.size() == (quantized ? rows : 0));
-  CHECK(block.values.size() == rows * block.dim * (quantized ? 1 : sizeof(float)));
+  CHECK(block.values.size() == rows * block.dim * value_bytes(block.codec));
 }
 
 std::size_t bulk_words(const row_block& block) {
@@ -50,15 +49,12 @@ row_block read_block(field_reader& fields, wire::RowBlock::Reader in) {
   block.codec = fields.value_codec(in.getValueCodec());
   fields.key_codec(in.getKeyCodec());
   const std::uint64_t rows = fields.rows(in.getRows());
-  const std::uint64_t cells = rows * block.dim;
   const bool quantized = block.codec == value_codec::int8;
   const auto counts = in.getCounts();
   block.keys = fields.values<std::uint64_t>(in.getKeys(), rows, "keys");
   block.counts = fields.values<std::uint32_t>(counts, counts.size() == 0 ? 0 : rows, "counts");
   block.scales = fields.values<std::uint16_t>(in.getScales(), quantized ? rows : 0, "scales");
-  block.values = quantized
-                     ? std::as_bytes(fields.values<std::int8_t>(in.getValues(), cells, "values"))
-                     : std::as_bytes(fields.values<float>(in.getValues(), cells, "values"));
+  block.values = fields.cells(in.getValues(), block.codec, rows * block.dim);
   return block;
 }
 

@@ -3,6 +3,7 @@
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
+#include "schemas/value_codec.hpp"
 
 #include <cstdint>
 #include <span>
@@ -27,8 +28,6 @@ std::string to_string(const source_id& source);
 /// True for 1 … 64 bytes of [A-Za-z0-9_.-].
 bool is_source_name(std::string_view name);
 
-/// How row values travel. `fp16` and `bf16` are reserved numbers.
-enum class value_codec : std::uint8_t { fp32 = 0, int8 = 1, fp16 = 2, bf16 = 3 };
 /// How keys travel. `delta_packed` (sorted, delta, bit-packed by 128) is a reserved number.
 enum class key_codec : std::uint8_t { raw = 0, delta_packed = 1 };
 
@@ -36,6 +35,7 @@ enum class key_codec : std::uint8_t { raw = 0, delta_packed = 1 };
 ///
 /// keys [rows] strictly ascending; counts [rows] occurrences of the key in the batch, or empty when
 /// each is 1. fp32: values [rows, dim] f32. int8: scales [rows] fp16 bits, values [rows, dim] i8.
+/// fp16, bf16: values [rows, dim] 16-bit.
 struct row_block {
   table_id table;
   std::uint32_t dim = 0;
@@ -50,6 +50,10 @@ struct row_block {
   }
   std::span<const std::int8_t> int8_codes() const {
     return {reinterpret_cast<const std::int8_t*>(values.data()), values.size()};
+  }
+  /// Bits of fp16 or bf16 values.
+  std::span<const std::uint16_t> half_words() const {
+    return {reinterpret_cast<const std::uint16_t*>(values.data()), values.size() / 2};
   }
 };
 
@@ -79,7 +83,6 @@ result<push_section> decode_push(const frame& bytes);
 enum class log_mode : std::uint8_t { none = 0, os = 1, fsync = 2 };
 /// As job files spell them.
 std::string_view name(log_mode mode);
-std::string_view name(value_codec codec);
 
 struct push_ack {
   shard_id shard;

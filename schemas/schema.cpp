@@ -33,6 +33,31 @@ class canonical_text {
   std::string text_ = "headrace job 1\n";
 };
 
+/// Fields that came after the first state folders: named only where they are not what those had, so
+/// that an old folder still belongs to its job.
+void add_later_fields(canonical_text& text, const table_spec& table) {
+  const optimizer_spec& optimizer = table.optimizer;
+  const optimizer_spec usual;
+  const auto add = [&](const char* field, auto value, auto unless) {
+    if (value != unless) text.add(field, value);
+  };
+  add("momentum", optimizer.momentum, usual.momentum);
+  add("beta1", optimizer.beta1, usual.beta1);
+  add("beta2", optimizer.beta2, usual.beta2);
+  add("weight_decay", optimizer.weight_decay, usual.weight_decay);
+  add("ftrl_l1", optimizer.ftrl_l1, usual.ftrl_l1);
+  add("ftrl_l2", optimizer.ftrl_l2, usual.ftrl_l2);
+  add("ftrl_beta", optimizer.ftrl_beta, usual.ftrl_beta);
+  add("stored", static_cast<std::uint64_t>(table.stored), std::uint64_t{0});
+  add("admission_count", std::uint64_t{table.admission.count}, std::uint64_t{1});
+  add("admission_window", table.admission.window_ms, std::uint64_t{0});
+  add("admission_probability", table.admission.probability, 1.0F);
+  add("admission_rate", table.admission.rows_per_second, std::uint64_t{0});
+  add("ttl", table.expiry.ttl_ms, std::uint64_t{0});
+  add("min_rows", table.expiry.min_rows, std::uint64_t{0});
+  add("expiry_rate", table.expiry.rows_per_second, std::uint64_t{0});
+}
+
 void add_table(canonical_text& text, const table_spec& table) {
   text.add("table", std::uint64_t{table.id.value});
   text.add("name", table.name);
@@ -47,6 +72,7 @@ void add_table(canonical_text& text, const table_spec& table) {
   text.add("gradient_clip", table.optimizer.gradient_clip);
   text.add("init_seed", table.init.seed);
   text.add("init_scale", table.init.scale);
+  add_later_fields(text, table);
 }
 
 }  // namespace
@@ -59,6 +85,16 @@ std::string_view name(optimizer_kind kind) {
       return "sgd";
     case optimizer_kind::adagrad:
       return "adagrad";
+    case optimizer_kind::momentum:
+      return "momentum";
+    case optimizer_kind::rowwise_adagrad:
+      return "rowwise_adagrad";
+    case optimizer_kind::adam:
+      return "adam";
+    case optimizer_kind::adamw:
+      return "adamw";
+    case optimizer_kind::ftrl:
+      return "ftrl";
   }
   return "unknown";
 }

@@ -2,6 +2,7 @@
 
 #include "base/ids.hpp"
 #include "base/random.hpp"
+#include "schemas/value_codec.hpp"
 
 #include <cstdint>
 #include <string>
@@ -12,9 +13,14 @@
 namespace headrace::schemas {
 
 enum class optimizer_kind : std::uint8_t {
-  add = 0,      // w += g: counters, tests and the rows64 bench
-  sgd = 1,      // w -= rate * g
-  adagrad = 2,  // a += g²; w -= rate * g / (sqrt(a) + 1e-8)
+  add = 0,              // w += g: counters, tests and the rows64 bench
+  sgd = 1,              // w -= rate * g
+  adagrad = 2,          // a += g²; w -= rate * g / (sqrt(a) + 1e-8)
+  momentum = 3,         // m = momentum * m + g; w -= rate * m
+  rowwise_adagrad = 4,  // a += mean(g²) over the row; w -= rate * g / (sqrt(a) + 1e-8)
+  adam = 5,             // lazy: moments and step count of a row move when it is pushed
+  adamw = 6,            // adam with decoupled weight decay
+  ftrl = 7,             // FTRL-proximal, per coordinate
 };
 /// As job files spell it.
 std::string_view name(optimizer_kind kind);
@@ -31,6 +37,13 @@ struct optimizer_spec {
   std::uint32_t first_order_columns = 0;
   float l2 = 0.0F;             // g += l2 * w before the step
   float gradient_clip = 0.0F;  // per-element clip of the dequantized gradient; 0 = none
+  float momentum = 0.9F;
+  float beta1 = 0.9F;  // adam, adamw
+  float beta2 = 0.999F;
+  float weight_decay = 0.0F;  // adamw: w -= rate * weight_decay * w
+  float ftrl_l1 = 0.0F;
+  float ftrl_l2 = 0.0F;
+  float ftrl_beta = 1.0F;
   friend bool operator==(const optimizer_spec&, const optimizer_spec&) = default;
 };
 
@@ -42,6 +55,27 @@ struct init_spec {
   friend bool operator==(const init_spec&, const init_spec&) = default;
 };
 
+/// Which keys get a row. Decided once by the owner, before append, and written in the record:
+/// replay obeys (design §4). A key that is not admitted is answered with its initial value.
+struct admission_spec {
+  std::uint32_t count = 1;            // occurrences within `window_ms` before a row is made
+  std::uint64_t window_ms = 0;        // 0 = for ever
+  float probability = 1.0F;           // of a key that has the count, at each push
+  std::uint64_t rows_per_second = 0;  // new rows of this table on one shard; 0 = no limit
+  friend bool operator==(const admission_spec&, const admission_spec&) = default;
+};
+
+/// When rows go. Pure idle expiry (`min_rows` 0, `rows_per_second` 0): a row with
+/// stamp − last_seen > ttl is absent, whenever its bytes go. Otherwise the owner lists expired keys
+/// in a record of their own.
+struct expiry_spec {
+  std::uint64_t ttl_ms = 0;           // 0 = never
+  std::uint64_t min_rows = 0;         // of this table on one shard: fewer never expire
+  std::uint64_t rows_per_second = 0;  // at most; 0 = no limit
+  bool pure() const { return min_rows == 0 && rows_per_second == 0; }
+  friend bool operator==(const expiry_spec&, const expiry_spec&) = default;
+};
+
 /// One named table: rows of one width under one optimizer.
 struct table_spec {
   table_id id;
@@ -49,6 +83,12 @@ struct table_spec {
   std::uint32_t dim = 1;  // floats in a row, 1 … 1024
   optimizer_spec optimizer;
   init_spec init;
+  value_codec stored = value_codec::fp32;  // weights at rest; optimizer state is always f32
+  admission_spec admission;
+  expiry_spec expiry;
+  /// DRAM of this table on one shard, index included; colder rows lie in the row store. 0 = all
+  /// rows stay. No part of the fingerprint: it changes no value.
+  std::uint64_t memory_bytes = 0;
   friend bool operator==(const table_spec&, const table_spec&) = default;
 };
 

@@ -1,39 +1,35 @@
 #pragma once
 
+#include "kernels/runtime/value_format.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace headrace::kernels {
 
-/// Copies scattered rows into one block: a pull reply.
+/// Copies the weights of scattered rows into one block, in the format asked for: a pull reply.
 ///
-/// rows [n] pointers to dim floats, null where the row is absent; `absent_values` [k, dim], the
-/// values of the k absent rows in order (init_rows makes them). values [n, dim] out. Exact.
+/// rows [n] pointers to weights at rest in the format `stored` (kernels/stored_weights), 4-byte
+/// aligned, null where the row is absent; `absent_rows` [k, stored_bytes] those of the k absent
+/// rows in order. values [n, dim] out in the format `to`, with scales [n] (fp16 bits) for int8,
+/// else none. Equal formats are copied, wider ones exact. Narrower ones are rounded to nearest,
+/// ties to even: fp16 to ±65504 at most and bf16 to its largest finite value, int8 exactly as
+/// quantize_rows (kernels/quantize_rows) does of the row. Weights are finite.
+/// Bit-exact: reference and every CPU target give the same bits.
 struct gather_rows_args {
-  std::span<const float* const> rows;
-  std::span<const float> absent_values = {};
+  value_format stored = value_format::fp32;
+  std::span<const std::byte* const> rows;
+  std::span<const std::byte> absent_rows = {};
   std::size_t dim = 1;
-  std::span<float> values;
+  value_format to = value_format::fp32;
+  std::span<std::byte> values;
+  std::span<std::uint16_t> scales = {};
 };
 void gather_rows_ref(const gather_rows_args& args);
 /// Prefetches rows ahead.
 void gather_rows_cpu(const gather_rows_args& args);
 
 inline void gather_rows(const gather_rows_args& args) { gather_rows_cpu(args); }
-
-/// As gather_rows, quantized on the way: codes [n, dim] i8, scales [n] fp16 bits, exactly what
-/// quantize_rows (kernels/quantize_rows) makes of the gathered rows.
-struct gather_rows_int8_args {
-  std::span<const float* const> rows;
-  std::span<const float> absent_values = {};
-  std::size_t dim = 1;
-  std::span<std::int8_t> codes;
-  std::span<std::uint16_t> scales;
-};
-void gather_rows_int8_ref(const gather_rows_int8_args& args);
-void gather_rows_int8_cpu(const gather_rows_int8_args& args);
-
-inline void gather_rows_int8(const gather_rows_int8_args& args) { gather_rows_int8_cpu(args); }
 
 }  // namespace headrace::kernels

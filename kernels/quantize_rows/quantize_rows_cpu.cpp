@@ -15,73 +15,20 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/quantize_rows/row_scales-inl.hpp"
 #include "kernels/runtime/columns-inl.hpp"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace headrace::kernels::HWY_NAMESPACE {
 
-/// Rows whose scales are computed side by side, a lane each.
-constexpr std::size_t block_rows = 16;
-
-/// max|row|: exact, so the order of the lanes does not show.
-HWY_INLINE float row_magnitude(const float* row, std::size_t dim) {
-  const hn::CappedTag<float, lanes_max> wide;
-  const hn::CappedTag<float, 4> narrow;
-  auto largest = hn::Zero(wide);
-  auto rest = hn::Zero(narrow);
-  std::size_t c = 0;
-  for (; c + hn::Lanes(wide) <= dim; c += hn::Lanes(wide)) {
-    largest = hn::Max(largest, hn::Abs(hn::LoadU(wide, row + c)));
-  }
-  for (; c + hn::Lanes(narrow) <= dim; c += hn::Lanes(narrow)) {
-    rest = hn::Max(rest, hn::Abs(hn::LoadU(narrow, row + c)));
-  }
-  float magnitude = std::max(hn::GetLane(hn::MaxOfLanes(wide, largest)),
-                             hn::GetLane(hn::MaxOfLanes(narrow, rest)));
-  for (; c < dim; ++c) magnitude = std::max(magnitude, std::abs(row[c]));
-  return magnitude;
-}
-
-constexpr std::int32_t half_rebias = (127 - 15) << 23;
-constexpr float half_min_normal = 0x1p-14F;
-
-/// half_to_float (runtime/half.hpp) of finite halves that are not negative.
-template <class D, class VI>
-HWY_INLINE hn::Vec<D> half_values(D d, VI bits) {
-  const hn::Rebind<std::int32_t, D> di32;
-  const auto normal = hn::BitCast(d, hn::Add(hn::ShiftLeft<13>(bits), hn::Set(di32, half_rebias)));
-  const auto subnormal = hn::Mul(hn::ConvertTo(d, bits), hn::Set(d, half_min_subnormal));
-  const auto small = hn::Lt(bits, hn::Set(di32, 0x0400));
-  return hn::IfThenElse(hn::RebindMask(d, small), subnormal, normal);
-}
-
-/// row_scale (row_scale.hpp) of a magnitude in each lane.
-template <class D>
-HWY_INLINE hn::Vec<hn::Rebind<std::int32_t, D>> row_scales(D d, hn::Vec<D> magnitude) {
-  const hn::Rebind<std::int32_t, D> di32;
-  const auto largest = hn::Set(di32, static_cast<std::int32_t>(half_max_bits));
-  const auto quotient = hn::Div(magnitude, hn::Set(d, 127.0F));
-  const auto rounding = hn::Set(di32, 0x1FFF - half_rebias);
-  const auto normal = hn::ShiftRight<13>(hn::Add(hn::BitCast(di32, quotient), rounding));
-  const auto steps = hn::Mul(quotient, hn::Set(d, 1.0F / half_min_subnormal));
-  const auto subnormal = hn::ConvertTo(di32, hn::Ceil(steps));
-  const auto is_small = hn::RebindMask(di32, hn::Lt(quotient, hn::Set(d, half_min_normal)));
-  const auto bits = hn::Min(hn::IfThenElse(is_small, subnormal, normal), largest);
-  const auto has_codes = hn::Gt(magnitude, hn::Set(d, half_min_subnormal / 2));
-  return hn::IfThenElseZero(hn::RebindMask(di32, has_codes), bits);
-}
-
-/// Scales of a block and what to multiply its values by: 1 / scale, or 0 for scale 0.
-HWY_INLINE void block_scales(const float* magnitudes, std::uint16_t* scales, float* factors) {
+/// What to multiply the values of a block by: 1 / scale, or 0 for scale 0.
+HWY_INLINE void invert_scales(float* scales) {
   const hn::CappedTag<float, lanes_max> d;
-  const hn::Rebind<std::uint16_t, decltype(d)> du16;
   for (std::size_t i = 0; i < block_rows; i += hn::Lanes(d)) {
-    const auto bits = row_scales(d, hn::LoadU(d, magnitudes + i));
-    hn::StoreU(hn::DemoteTo(du16, bits), du16, scales + i);
-    const auto scale = half_values(d, bits);
+    const auto scale = hn::LoadU(d, scales + i);
     const auto factor = hn::Div(hn::Set(d, 1.0F), scale);
-    hn::StoreU(hn::IfThenElseZero(hn::Gt(scale, hn::Zero(d)), factor), d, factors + i);
+    hn::StoreU(hn::IfThenElseZero(hn::Gt(scale, hn::Zero(d)), factor), d, scales + i);
   }
 }
 
@@ -104,6 +51,7 @@ HWY_INLINE void quantize_block(
   std::array<std::uint16_t, block_rows> block;
   for (std::size_t r = 0; r < n; ++r) magnitudes[r] = row_magnitude(row(r), dim);
   block_scales(magnitudes.data(), block.data(), factors.data());
+  invert_scales(factors.data());
   std::copy_n(block.data(), n, scales);
   for (std::size_t r = 0; r < n; ++r) quantize_row(row(r), dim, factors[r], codes + r * dim);
 }

@@ -94,5 +94,42 @@ TEST(CpuTargets, AnOverrideChoosesItsTargetAndGivesBackTheBest) {
   EXPECT_EQ(chosen_cpu_target(), targets.front());
 }
 
+/// Around every midpoint of neighbours: the midpoint goes to the even one, the floats beside it to
+/// the one they are nearer to.
+template <class Read, class Nearest>
+void expect_nearest(std::uint16_t end, const Read& read, const Nearest& nearest) {
+  for (std::uint32_t low = 0; low < end; ++low) {
+    const auto below = static_cast<std::uint16_t>(low);
+    const auto above = static_cast<std::uint16_t>(low + 1);
+    const double middle =
+        (static_cast<double>(read(below)) + static_cast<double>(read(above))) / 2.0;
+    const float at = static_cast<float>(middle);  // exact: one bit more than either has
+    ASSERT_EQ(nearest(at), low % 2 == 0 ? below : above) << low;
+    ASSERT_EQ(nearest(std::nextafter(at, 0.0F)), below) << low;
+    ASSERT_EQ(nearest(std::nextafter(at, infinity)), above) << low;
+    ASSERT_EQ(nearest(-std::nextafter(at, infinity)), above | 0x8000U) << low;
+    ASSERT_EQ(nearest(read(below)), below) << low;
+  }
+  ASSERT_EQ(nearest(read(end)), end);
+  ASSERT_EQ(nearest(std::numeric_limits<float>::max()), end);
+  ASSERT_EQ(nearest(-infinity), end | 0x8000U);
+  ASSERT_EQ(nearest(std::numeric_limits<float>::denorm_min()), 0);
+  ASSERT_EQ(nearest(-0.0F), 0x8000U);
+}
+
+TEST(Half, RoundsToTheNearestAndNeverToAnInfinity) {
+  expect_nearest(half_max_bits, half_to_float, half_nearest);
+}
+
+TEST(Brain, RoundsToTheNearestAndNeverToAnInfinity) {
+  expect_nearest(brain_max_bits, brain_to_float, brain_nearest);
+}
+
+TEST(Brain, IsTheUpperHalfOfAFloat) {
+  EXPECT_EQ(brain_to_float(0x3F80), 1.0F);
+  EXPECT_EQ(brain_to_float(0xC000), -2.0F);
+  EXPECT_EQ(brain_to_float(0x7F80), infinity);
+}
+
 }  // namespace
 }  // namespace headrace::kernels

@@ -3,6 +3,7 @@
 #include "kernels/runtime/bench_cases.hpp"
 #include "kernels/runtime/float_mode.hpp"
 #include "kernels/runtime/prefetch.hpp"
+#include "kernels/runtime/value_format.hpp"
 
 namespace headrace::kernels {
 namespace {
@@ -29,11 +30,11 @@ void touch_rows(std::span<float* const> rows, std::size_t row_floats, std::span<
   }
 }
 
-/// A push of 4,096 random rows into a table of 1 GiB on huge pages; `skip` floats of row header.
-void sparse_update_push(benchmark::State& state, update_rule rule, bool coded) {
+/// A push of 4,096 random rows into a table of 1 GiB on huge pages.
+void sparse_update_push(benchmark::State& state, update_rule rule, value_format format) {
   const float_mode mode;
   const std::size_t dim = static_cast<std::size_t>(state.range(0));
-  const std::size_t row_floats = rule == update_rule::adagrad ? 2 * dim : dim;
+  const std::size_t row_floats = dim + state_words(rule, dim);
   huge_buffer<float> table(table_bytes / sizeof(float));
   std::vector<std::vector<float*>> rows(pushes);
   for (std::size_t p = 0; p < pushes; ++p) {
@@ -41,13 +42,13 @@ void sparse_update_push(benchmark::State& state, update_rule rule, bool coded) {
       rows[p].push_back(table.data() + place * row_floats);
     }
   }
-  const std::vector<float> gradients = random_floats(coded ? 0 : push_rows * dim);
-  const std::vector<std::int8_t> codes(coded ? push_rows * dim : 0, std::int8_t{3});
-  const std::vector<std::uint16_t> scales(coded ? push_rows : 0, std::uint16_t{0x2000});
-  const std::span<const char> push =
-      coded ? std::span(reinterpret_cast<const char*>(codes.data()), codes.size())
-            : std::span(reinterpret_cast<const char*>(gradients.data()),
-                        gradients.size() * sizeof(float));
+  const std::size_t values = push_rows * dim;
+  const std::vector<float> gradients = random_floats(format == value_format::fp32 ? values : 0);
+  const std::vector<std::int8_t> codes(format == value_format::int8 ? values : 0, std::int8_t{3});
+  const std::vector<std::uint16_t> scales(codes.empty() ? 0 : push_rows, std::uint16_t{0x2000});
+  const std::vector<std::uint16_t> brains(format == value_format::bf16 ? values : 0,
+                                          std::uint16_t{0x3C00});
+  const std::vector<char> push(values * value_bytes(format));  // as many bytes for the limit
   compare(
       state,
       push_rows,
@@ -58,20 +59,34 @@ void sparse_update_push(benchmark::State& state, update_rule rule, bool coded) {
                        .gradients = gradients,
                        .codes = codes,
                        .scales = scales,
+                       .brains = brains,
                        .rule = rule,
-                       .rate = 0.05F});
+                       .rate = 0.05F,
+                       .momentum = 0.9F,
+                       .beta1 = 0.9F,
+                       .beta2 = 0.999F,
+                       .weight_decay = 0.01F,
+                       .ftrl_l1 = 0.001F,
+                       .ftrl_l2 = 0.001F,
+                       .ftrl_beta = 1.0F});
       },
       [&](std::size_t call) { touch_rows(rows[(call + pushes / 2) % pushes], row_floats, push); });
 }
 
-#define PUSH(name, rule, coded) \
-  BENCHMARK_CAPTURE(sparse_update_push, name, rule, coded)->Arg(16)->Arg(64)->UseManualTime()
-PUSH(add_fp32, update_rule::add, false);
-PUSH(add_int8, update_rule::add, true);
-PUSH(sgd_fp32, update_rule::sgd, false);
-PUSH(sgd_int8, update_rule::sgd, true);
-PUSH(adagrad_fp32, update_rule::adagrad, false);
-PUSH(adagrad_int8, update_rule::adagrad, true);
+#define PUSH(name, rule, format) \
+  BENCHMARK_CAPTURE(sparse_update_push, name, rule, format)->Arg(16)->Arg(64)->UseManualTime()
+PUSH(add_fp32, update_rule::add, value_format::fp32);
+PUSH(add_int8, update_rule::add, value_format::int8);
+PUSH(add_bf16, update_rule::add, value_format::bf16);
+PUSH(sgd_fp32, update_rule::sgd, value_format::fp32);
+PUSH(sgd_int8, update_rule::sgd, value_format::int8);
+PUSH(adagrad_fp32, update_rule::adagrad, value_format::fp32);
+PUSH(adagrad_int8, update_rule::adagrad, value_format::int8);
+PUSH(momentum_int8, update_rule::momentum, value_format::int8);
+PUSH(rowwise_adagrad_int8, update_rule::rowwise_adagrad, value_format::int8);
+PUSH(adam_int8, update_rule::adam, value_format::int8);
+PUSH(adamw_int8, update_rule::adamw, value_format::int8);
+PUSH(ftrl_int8, update_rule::ftrl, value_format::int8);
 #undef PUSH
 
 }  // namespace

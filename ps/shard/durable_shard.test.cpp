@@ -357,7 +357,7 @@ TEST(DurableShard, RefusesALogThatEndsBeforeARowOfAnUnfinishedFlush) {
                                 .last_seen_ms = 1,
                                 .count = 3,
                                 .flags = 0,
-                                .floats = floats};
+                                .payload = std::as_bytes(std::span(floats))};
   ASSERT_TRUE(on.rows.write(shard_id{0}, std::span(&row, 1)).ok());
   EXPECT_TRUE(on.open().ok());  // with its record in the log, the row is fine
   EXPECT_EQ(on.sum(), 3.0F);

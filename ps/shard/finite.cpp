@@ -1,6 +1,7 @@
 #include "ps/shard/finite.hpp"
 
 #include "kernels/runtime/half.hpp"
+#include "kernels/stored_weights/stored_weights.hpp"
 
 #include <algorithm>
 #include <array>
@@ -52,10 +53,9 @@ bool is_finite(float value) {
 }
 bool is_finite(std::uint16_t half) { return (half & 0x7C00U) != 0x7C00U; }
 
-template <class Value>
-std::size_t first_bad(std::span<const Value> values) {
+std::size_t first_bad(std::span<const float> values) {
   return static_cast<std::size_t>(
-      std::find_if(values.begin(), values.end(), [](Value value) { return !is_finite(value); }) -
+      std::find_if(values.begin(), values.end(), [](float value) { return !is_finite(value); }) -
       values.begin());
 }
 
@@ -105,7 +105,27 @@ double sum_of_squares(std::span<const std::int8_t> codes,
   return sum;
 }
 
+double sum_of_squares(schemas::value_codec codec, std::span<const std::uint16_t> words) {
+  std::array<float, stretch> values;
+  double sum = 0.0;
+  for (std::size_t begin = 0; begin < words.size(); begin += stretch) {
+    const auto part = words.subspan(begin, std::min(stretch, words.size() - begin));
+    const std::array row = {reinterpret_cast<const std::byte*>(part.data())};
+    const auto widened = std::span(values).first(part.size());
+    kernels::widen_weights({.format = static_cast<kernels::value_format>(codec),
+                            .rows = row,
+                            .dim = part.size(),
+                            .values = widened});
+    sum += sum_of_squares(widened);
+  }
+  return sum;
+}
+
 std::size_t first_not_finite(std::span<const float> values) { return first_bad(values); }
-std::size_t first_not_finite(std::span<const std::uint16_t> halves) { return first_bad(halves); }
+std::size_t first_not_finite(schemas::value_codec codec, std::span<const std::uint16_t> words) {
+  const unsigned exponent = codec == schemas::value_codec::fp16 ? 0x7C00U : 0x7F80U;
+  const auto bad = [=](std::uint16_t word) { return (word & exponent) == exponent; };
+  return static_cast<std::size_t>(std::find_if(words.begin(), words.end(), bad) - words.begin());
+}
 
 }  // namespace headrace::ps

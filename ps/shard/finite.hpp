@@ -1,5 +1,7 @@
 #pragma once
 
+#include "schemas/value_codec.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -16,9 +18,12 @@ double sum_of_squares(std::span<const std::int8_t> codes,
                       std::span<const std::uint16_t> scales,
                       std::size_t dim);
 
+/// Sum of squares of fp16 or bf16 values, as of floats.
+double sum_of_squares(schemas::value_codec codec, std::span<const std::uint16_t> words);
+
 /// Index of the first value that is infinite or NaN, or `values.size()`.
 std::size_t first_not_finite(std::span<const float> values);
-/// The same for fp16 bits.
-std::size_t first_not_finite(std::span<const std::uint16_t> halves);
+/// The same for bits of fp16 or bf16.
+std::size_t first_not_finite(schemas::value_codec codec, std::span<const std::uint16_t> words);
 
 }  // namespace headrace::ps

@@ -25,11 +25,11 @@ std::size_t rows_of(const Section& section) {
 }
 
 result<void> check_codec(const schemas::table_spec& table, value_codec codec) {
-  if (codec == value_codec::fp32 || codec == value_codec::int8) return {};
+  if (codec <= value_codec::bf16) return {};
   return error{errc::bad_dims,
                "rows of table " + table.name + " in codec number " +
                    text(static_cast<unsigned>(codec)) +
-                   ", which this build does not read; send fp32 or int8"};
+                   ", which this build does not read; send fp32, int8, fp16 or bf16"};
 }
 
 /// Dim and the sizes that follow from it.
@@ -42,7 +42,7 @@ result<void> check_dims(const schemas::table_spec& table, const schemas::row_blo
   }
   const std::size_t rows = block.keys.size();
   const bool int8 = block.codec == value_codec::int8;
-  const bool fits = block.values.size() == rows * block.dim * (int8 ? 1 : sizeof(float)) &&
+  const bool fits = block.values.size() == rows * block.dim * schemas::value_bytes(block.codec) &&
                     block.scales.size() == (int8 ? rows : 0) &&
                     (block.counts.empty() || block.counts.size() == rows);
   if (fits) return {};
@@ -53,14 +53,23 @@ result<void> check_dims(const schemas::table_spec& table, const schemas::row_blo
 
 double sum_of_squares(const schemas::row_block& block) {
   if (block.codec == value_codec::fp32) return ps::sum_of_squares(block.fp32_values());
-  return ps::sum_of_squares(block.int8_codes(), block.scales, block.dim);
+  if (block.codec == value_codec::int8) {
+    return ps::sum_of_squares(block.int8_codes(), block.scales, block.dim);
+  }
+  return ps::sum_of_squares(block.codec, block.half_words());
+}
+
+/// The first row that holds something infinite or NaN.
+std::size_t bad_row(const schemas::row_block& block) {
+  if (block.codec == value_codec::int8) return first_not_finite(value_codec::fp16, block.scales);
+  if (block.codec == value_codec::fp32) return first_not_finite(block.fp32_values()) / block.dim;
+  return first_not_finite(block.codec, block.half_words()) / block.dim;
 }
 
 /// Names the row that is not finite.
 error not_finite(const schemas::table_spec& table, const schemas::row_block& block) {
   const bool int8 = block.codec == value_codec::int8;
-  const std::size_t row =
-      int8 ? first_not_finite(block.scales) : first_not_finite(block.fp32_values()) / block.dim;
+  const std::size_t row = bad_row(block);
   return {errc::not_finite,
           std::string(int8 ? "scale" : "gradient") + " of row " + text(block.keys[row]) +
               " of table " + table.name + " is not a finite number"};

@@ -167,14 +167,51 @@ TEST(Gate, RefusesSizesThatDoNotFitTheKeys) {
   expect_refused(given.make().check_blocks(unscaled.section()), errc::bad_dims, "fit its 4 keys");
 }
 
-TEST(Gate, RefusesReservedCodecsByNumber) {
+TEST(Gate, RefusesUnknownCodecsByNumber) {
   const two_tables given;
   auto section = given.section();
-  section.blocks[0].codec = value_codec::bf16;
-  expect_refused(given.make().check_blocks(section), errc::bad_dims, "codec number 3");
-  expect_refused(given.make().check_block({table_id{0}, value_codec::fp16, given.keys}),
+  section.blocks[0].codec = static_cast<value_codec>(4);
+  expect_refused(given.make().check_blocks(section), errc::bad_dims, "codec number 4");
+  expect_refused(given.make().check_block({table_id{0}, static_cast<value_codec>(9), given.keys}),
                  errc::bad_dims,
-                 "codec number 2");
+                 "codec number 9");
+}
+
+TEST(Gate, TakesRowsOf16BitsAndTellsTheirNorm) {
+  two_tables given;
+  const gate at = given.make();
+  for (const value_codec codec : {value_codec::fp16, value_codec::bf16}) {
+    given.items.words.assign(12, codec == value_codec::fp16 ? 0x3800 : 0x3F00);  // 0.5
+    given.items.word_codec = codec;
+    given.items.values.clear();
+    EXPECT_TRUE(at.check_blocks(given.section()).ok());
+    EXPECT_TRUE(at.check_block({table_id{0}, codec, given.keys}).ok());
+    const auto norm = at.check_values(given.section());
+    ASSERT_TRUE(norm.ok());
+    EXPECT_DOUBLE_EQ(*norm, 2.0);
+    given.items.words.pop_back();
+    expect_refused(at.check_blocks(given.section()), errc::bad_dims, "fit its 4 keys");
+  }
+}
+
+TEST(Gate, FindsTheOneValueOf16BitsThatIsNotFiniteWhereverItIs) {
+  two_tables given;
+  const gate at = given.make();
+  given.items.values.clear();
+  for (const value_codec codec : {value_codec::fp16, value_codec::bf16}) {
+    given.items.word_codec = codec;
+    const unsigned infinite = codec == value_codec::fp16 ? 0x7C00 : 0x7F80;
+    for (std::size_t i = 0; i < 12; ++i) {
+      for (const unsigned bad : {infinite, infinite | 0x8000U, infinite + 1}) {
+        given.items.words.assign(12, static_cast<std::uint16_t>(infinite - 1));  // the largest
+        EXPECT_TRUE(at.check_values(given.section()).ok());
+        given.items.words[i] = static_cast<std::uint16_t>(bad);
+        expect_refused(at.check_values(given.section()),
+                       errc::not_finite,
+                       "gradient of row " + std::to_string(given.keys[i / 3]) + " of table items");
+      }
+    }
+  }
 }
 
 TEST(Gate, RefusesKeysThatDoNotAscend) {
@@ -310,6 +347,20 @@ TEST(Finite, SumsCodesExactly) {
     for (std::size_t i = dim; i < codes.size(); ++i) codes[i] = 3;
     const std::vector<std::uint16_t> scales = {0x3C00, 0x4000};  // 1 and 2
     EXPECT_EQ(sum_of_squares(codes, scales, dim), static_cast<double>(dim) * (128 * 128 + 36));
+  }
+}
+
+TEST(Finite, SumsSquaresOf16BitValuesOfEveryLength) {
+  for (const value_codec codec : {value_codec::fp16, value_codec::bf16}) {
+    for (const std::size_t n : {0U, 1U, 17U, 4'096U, 4'097U, 9'000U}) {
+      std::vector<std::uint16_t> words(n, 0x4000);  // 2 in either
+      EXPECT_EQ(sum_of_squares(codec, words), 4.0 * static_cast<double>(n));
+      EXPECT_EQ(first_not_finite(codec, words), n);
+      if (n == 0) continue;
+      words[n - 1] = codec == value_codec::fp16 ? 0xFC00 : 0xFF80;
+      EXPECT_TRUE(std::isinf(sum_of_squares(codec, words)));
+      EXPECT_EQ(first_not_finite(codec, words), n - 1);
+    }
   }
 }
 

@@ -5,16 +5,20 @@
 #include "ps/shard/position_state.hpp"
 #include "ps/shard/write_back.hpp"
 #include "ps/table/row_gather.hpp"
+#include "ps/table/row_step.hpp"
 #include "ps/table/row_update.hpp"
 #include "ps/table/table_digest.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace headrace::ps {
 namespace {
 
 constexpr std::uint32_t retry_soon_ms = 10;
+// Rows of one write to the store: large enough for a sorted file of their own.
+constexpr std::size_t rows_per_write = 65'536;
 
 /// The section's header alone, as an advance.
 schemas::push_section without_blocks(const schemas::push_section& section) {
@@ -188,7 +192,7 @@ shard::decision shard::admit_void(const schemas::push_section& section,
 void shard::apply(const schemas::push_section& section, lsn at, std::uint64_t stamp_ms) {
   const kernels::float_mode mode;
   for (const schemas::row_block& block : section.blocks) {
-    update_rows(tables_[block.table.value], block, at, stamp_ms);
+    update_rows(tables_[block.table.value], block, {}, at, stamp_ms);
   }
   if (!section.blocks.empty()) {
     ++version_;
@@ -290,8 +294,7 @@ result<std::vector<schemas::pulled_block_layout>> shard::lay_out(
     const std::uint32_t dim = schema_.tables[block.table.value].dim;
     const auto rows = static_cast<std::uint32_t>(block.keys.size());
     layouts.push_back({block.table, dim, block.codec, rows});
-    bytes +=
-        std::size_t{rows} * dim * (block.codec == schemas::value_codec::int8 ? 1 : sizeof(float));
+    bytes += std::size_t{rows} * dim * schemas::value_bytes(block.codec);
   }
   // An eighth is left for scales, bits and the envelope of the message.
   if (bytes > limits_.section_bytes_max / 8 * 7) {
@@ -321,7 +324,7 @@ frame shard::pull(const schemas::pull_section& section) const {
   schemas::pull_reply_builder reply(header, *layouts);
   for (std::size_t i = 0; i < section.blocks.size(); ++i) {
     const schemas::pull_block& block = section.blocks[i];
-    gather_rows(tables_[block.table.value], block.keys, block.codec, reply.block(i));
+    gather_rows(tables_[block.table.value], block.keys, block.codec, stamp_ms_, reply.block(i));
   }
   return reply.finish();
 }
@@ -346,8 +349,20 @@ schemas::watermark_reply shard::watermarks(const schemas::watermark_request& req
 schemas::digest_reply shard::digest(bool counts_only) const {
   table_digest sum;
   schemas::digest_reply reply;
+  std::vector<std::byte> scratch;
   for (const table& rows : tables_) {
-    if (!counts_only) add_rows(rows, sum);
+    const table_id id = rows.spec().id;
+    if (!counts_only) {
+      rows.visit([&](const row_header& row) {
+        if (!is_live(row, stamp_ms_, rows.spec().expiry.ttl_ms)) return;
+        sum.add(id,
+                rows.shape(),
+                row.key,
+                {payload(&row), rows.shape().payload_bytes},
+                row.count,
+                scratch);
+      });
+    }
     reply.rows += rows.rows();
     reply.bytes += rows.bytes();
   }
@@ -365,8 +380,16 @@ void shard::visit(
     const std::function<void(row_key, std::uint32_t, std::span<const float>)>& see) const {
   CHECK(table_of.value < tables_.size());
   const table& rows = tables_[table_of.value];
+  const row_shape& shape = rows.shape();
+  std::vector<float> values(shape.dim + shape.state_floats);
   rows.visit([&](const row_header& row) {
-    see(row_key{row.key}, row.count, {table::floats(&row), rows.floats_per_row()});
+    if (!is_live(row, stamp_ms_, rows.spec().expiry.ttl_ms)) return;
+    const row_header* const one = &row;
+    widen_weights(shape, {&one, 1}, std::span(values).first(shape.dim));
+    std::memcpy(values.data() + shape.dim,
+                payload(&row) + shape.weight_bytes,
+                shape.state_floats * sizeof(float));
+    see(row_key{row.key}, row.count, values);
   });
 }
 
@@ -374,8 +397,17 @@ void shard::visit(
 
 result<lsn> shard::flush(storage::row_store& store) {
   if (flushed_ == applied_) return applied_;
-  if (auto written = write_changed_rows(tables_, flushed_, id_, store); !written)
-    return written.error();
+  dirty_rows changed(tables_);
+  while (!changed.empty()) {
+    row_batch batch;
+    changed.copy(rows_per_write, batch);
+    if (auto written = batch.write(id_, store); !written) {
+      batch.lost(tables_);
+      changed.give_up();
+      return written.error();
+    }
+    batch.landed();
+  }
   position_state state{
       .version = version_, .stamp_ms = stamp_ms_, .rows = 0, .watermarks = rule_.save()};
   for (const table& each : tables_) state.rows += each.rows();

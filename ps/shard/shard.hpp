@@ -88,7 +88,8 @@ class shard {
   /// that cannot be read), io_error.
   result<lsn> load(storage::row_store& store);
 
-  /// Visits every row of a table: (key, count, weights and optimizer state). Order is not defined.
+  /// Visits every live row of a table: (key, count, [dim] weights and then optimizer state). Order
+  /// is not defined.
   void visit(table_id table,
              const std::function<void(row_key, std::uint32_t, std::span<const float>)>& see) const;
 

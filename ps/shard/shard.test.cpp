@@ -499,7 +499,7 @@ TEST(Shard, RedoAppliesToOlderRowsOnly) {
                                .last_seen_ms = 1'000,
                                .count = static_cast<std::uint32_t>(at),
                                .flags = 0,
-                               .floats = floats};
+                               .payload = std::as_bytes(std::span(floats))};
   };
   const std::vector<storage::stored_row> written = {
       stored(5, 2, new_row), stored(8, 2, new_row), stored(7, 1, old_row)};
@@ -604,12 +604,12 @@ TEST(Shard, RefusesStoredRowsThatAreNotItsOwn) {
                           .last_seen_ms = 0,
                           .count = 1,
                           .flags = 0,
-                          .floats = std::span(floats).first(2)};
+                          .payload = std::as_bytes(std::span(floats).first(2))};
   auto bad = row;
   bad.table = table_id{1};
   refuse(bad, "table that the job does not have");
   bad = row;
-  bad.floats = floats;
+  bad.payload = std::as_bytes(std::span(floats));
   refuse(bad, "another width");
   bad = row;
   bad.key = row_key{other};

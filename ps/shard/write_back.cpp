@@ -1,20 +1,90 @@
 #include "ps/shard/write_back.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
-#include <vector>
 
 namespace headrace::ps {
-namespace {
 
-// Rows of one write to the store; 1,024 rows of 64 floats are a RocksDB batch of 0.3 MiB.
-constexpr std::size_t rows_per_write = 1'024;
+// ---- rows to the store ----
 
-// Makes the row in its table.
-result<void> take_row(std::span<table> tables,
-                      shard_id shard,
-                      std::uint32_t shards,
-                      const storage::stored_row& row) {
+void row_batch::add(const table& from, row_header& row) {
+  row.flags = (row.flags & ~row_flag::dirty) | row_flag::writing;
+  const bool removed = (row.flags & row_flag::removed) != 0;
+  const std::size_t size = removed ? 0 : from.shape().payload_bytes;
+  const std::size_t offset = bytes_.size();
+  bytes_.insert(bytes_.end(), payload(&row), payload(&row) + size);
+  rows_.push_back({.row = {.table = from.spec().id,
+                           .key = row_key{row.key},
+                           .lsn = lsn{row.lsn},
+                           .last_seen_ms = row.last_seen_ms,
+                           .count = row.count,
+                           .flags = row.flags & row_flag::stored,
+                           .payload = {},
+                           .removed = removed},
+                   .offset = offset,
+                   .size = size,
+                   .from = &row});
+}
+
+result<void> row_batch::write(shard_id shard, storage::row_store& store) {
+  std::vector<storage::stored_row> rows;
+  rows.reserve(rows_.size());
+  for (const copied& one : rows_) {
+    rows.push_back(one.row);
+    rows.back().payload = std::span(bytes_).subspan(one.offset, one.size);
+  }
+  return store.write(shard, rows);
+}
+
+void row_batch::landed() {
+  for (const copied& one : rows_) one.from->flags &= ~row_flag::writing;
+  rows_.clear();
+  bytes_.clear();
+}
+
+void row_batch::lost(std::span<table> tables) {
+  for (const copied& one : rows_) {
+    one.from->flags &= ~row_flag::writing;
+    tables[one.row.table.value].mark_dirty(*one.from);
+  }
+  rows_.clear();
+  bytes_.clear();
+}
+
+dirty_rows::dirty_rows(std::span<table> tables) {
+  for (table& of : tables) {
+    if (of.dirty() > 0) lists_.push_back({&of, of.take_dirty()});
+  }
+}
+
+void dirty_rows::copy(std::size_t rows_max, row_batch& to) {
+  while (!lists_.empty() && rows_max > 0) {
+    list& last = lists_.back();
+    for (; !last.rows.empty() && rows_max > 0; --rows_max) {
+      to.add(*last.of, *last.rows.back());
+      last.rows.pop_back();
+    }
+    if (last.rows.empty()) lists_.pop_back();
+  }
+}
+
+void dirty_rows::give_up() {
+  for (list& one : lists_) {
+    for (row_header* row : one.rows) {
+      row->flags &= ~row_flag::dirty;
+      one.of->mark_dirty(*row);
+    }
+  }
+  lists_.clear();
+}
+
+// ---- rows from the store ----
+
+result<void> take_stored_row(std::span<table> tables,
+                             shard_id shard,
+                             std::uint32_t shards,
+                             const storage::stored_row& row) {
   const auto corrupt = [&](const char* why) {
     return error{errc::corrupt,
                  "stored row " + std::to_string(row.key.value) + " of table " +
@@ -23,46 +93,17 @@ result<void> take_row(std::span<table> tables,
   };
   if (row.table.value >= tables.size()) return corrupt("is of a table that the job does not have");
   table& to = tables[row.table.value];
-  if (row.floats.size() != to.floats_per_row()) return corrupt("has another width than its table");
+  if (row.payload.size() != to.shape().payload_bytes)
+    return corrupt("has another width than its table");
   if (schemas::shard_of(row.key, shards) != shard) return corrupt("belongs to another shard");
   if (to.find(row.key.value) != nullptr) return corrupt("is there twice");
   row_header* made = to.make(row.key.value);
   made->lsn = row.lsn.value;
   made->last_seen_ms = row.last_seen_ms;
   made->count = row.count;
-  made->flags = row.flags;
-  std::copy(row.floats.begin(), row.floats.end(), table::floats(made));
+  made->flags = row.flags & row_flag::stored;
+  std::memcpy(payload(made), row.payload.data(), row.payload.size());
   return {};
-}
-
-}  // namespace
-
-result<void> write_changed_rows(std::span<const table> tables,
-                                lsn flushed,
-                                shard_id shard,
-                                storage::row_store& store) {
-  std::vector<storage::stored_row> rows;
-  rows.reserve(rows_per_write);
-  result<void> written;
-  const auto write = [&] {
-    if (written && !rows.empty()) written = store.write(shard, rows);
-    rows.clear();
-  };
-  for (const table& from : tables) {
-    from.visit([&](const row_header& row) {
-      if (row.lsn <= flushed.value || !written) return;
-      rows.push_back({.table = from.spec().id,
-                      .key = row_key{row.key},
-                      .lsn = lsn{row.lsn},
-                      .last_seen_ms = row.last_seen_ms,
-                      .count = row.count,
-                      .flags = row.flags,
-                      .floats = {table::floats(&row), from.floats_per_row()}});
-      if (rows.size() == rows_per_write) write();
-    });
-  }
-  write();
-  return written;
 }
 
 result<lsn> read_rows(std::span<table> tables,
@@ -72,7 +113,7 @@ result<lsn> read_rows(std::span<table> tables,
   lsn newest;
   result<void> taken;
   const auto scanned = store.scan(shard, [&](const storage::stored_row& row) {
-    if (taken) taken = take_row(tables, shard, shards, row);
+    if (taken) taken = take_stored_row(tables, shard, shards, row);
     newest = std::max(newest, row.lsn);
   });
   if (!scanned) return scanned.error();

@@ -106,15 +106,39 @@ std::size_t row_index::place(std::uint32_t row) {
 }
 
 void row_index::insert(std::uint32_t row) {
-  CHECK(row + 1 == rows_->rows());
+  CHECK(!growing() || row + 1 == rows_->rows());
   ++size_;
   if (growing()) {
     advance(moved_per_insert);
-  } else if (size_ * load_den > (table_.mask + 1) * load_num) {
-    grow(row);
+    place(row);
+    return;
   }
   const bool crowded = place(row) > probe_bound && size_ * 8 > table_.mask;
-  if (crowded && !growing()) grow(row + 1);
+  if (crowded || size_ * load_den > (table_.mask + 1) * load_num) grow(rows_->rows());
+}
+
+std::uint32_t row_index::erase(std::uint64_t key) {
+  CHECK(!growing());
+  const std::uint64_t hash = hash_of(key);
+  std::size_t hole = table_.home(hash);
+  while (true) {
+    const slot seen = table_.slots[hole];
+    CHECK(seen.row != 0);
+    if (seen.tag == tag_of(hash) && rows_->at(seen.row - 1)->key == key) break;
+    hole = (hole + 1) & table_.mask;
+  }
+  const std::uint32_t row = table_.slots[hole].row - 1;
+  // What was pushed past the hole moves back into it, unless it would come before its own home.
+  for (std::size_t at = (hole + 1) & table_.mask; table_.slots[at].row != 0;
+       at = (at + 1) & table_.mask) {
+    const std::size_t home = table_.home(hash_of(rows_->at(table_.slots[at].row - 1)->key));
+    if (((at - home) & table_.mask) < ((at - hole) & table_.mask)) continue;
+    table_.slots[hole] = table_.slots[at];
+    hole = at;
+  }
+  table_.slots[hole] = {};
+  --size_;
+  return row;
 }
 
 void row_index::grow(std::uint32_t rows) {
@@ -129,7 +153,9 @@ void row_index::advance(std::size_t rows) {
   if (!growing()) return;
   const auto until =
       static_cast<std::uint32_t>(std::min<std::size_t>(move_end_, std::size_t{move_next_} + rows));
-  while (move_next_ < until) place(move_next_++);
+  for (; move_next_ < until; ++move_next_) {
+    if (!rows_->is_free(move_next_)) place(move_next_);
+  }
   if (move_next_ == move_end_) former_ = slot_table();
 }
 

@@ -17,7 +17,8 @@ namespace headrace::ps {
 /// The place is the high bits of mix64(key ^ secret), never the bits that choose the shard: sharing
 /// them costs 12 probes instead of 1.3, and a hash without a secret invites floods. Growing makes a
 /// table of twice the size and moves a few rows with every insert (`advance`), so that no insert
-/// waits for all of them. There is no delete. The row_slab must outlive the index. Single-threaded.
+/// waits for all of them. A delete shifts the slots behind it back, so there are no graves. The
+/// row_slab must outlive the index. Single-threaded.
 class row_index {
  public:
   row_index(const row_slab& rows, std::uint64_t secret);
@@ -26,8 +27,11 @@ class row_index {
   void find(std::span<const std::uint64_t> keys, std::span<row_header*> rows) const;
   row_header* find(std::uint64_t key) const;
 
-  /// Adds `row`, the newest row of the slab. Its key must not be in the index.
+  /// Adds `row`; its key must not be in the index. While growing, the newest row of the slab.
   void insert(std::uint32_t row);
+  /// Takes out a key that is there and gives its row, whose header must still hold the key. Not
+  /// while growing.
+  std::uint32_t erase(std::uint64_t key);
   /// Moves up to `rows` rows of an unfinished growth.
   void advance(std::size_t rows);
   bool growing() const { return former_.slots != nullptr; }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 namespace headrace::ps {
 namespace {
@@ -12,23 +13,35 @@ constexpr std::size_t slab_bytes_max = std::size_t{64} << 20;
 // A 32-bit row number plus one must fit the index's 32 bits.
 constexpr std::uint32_t rows_max = UINT32_MAX - 1;
 
-std::size_t stride_of(std::size_t floats_per_row) {
-  return (sizeof(row_header) + floats_per_row * sizeof(float) + 7) / 8 * 8;
+std::size_t stride_of(std::size_t payload_bytes) {
+  return (sizeof(row_header) + payload_bytes + 7) / 8 * 8;
 }
 
 }  // namespace
 
-row_slab::row_slab(std::size_t floats_per_row)
-    : stride_(stride_of(floats_per_row)),
+row_slab::row_slab(std::size_t payload_bytes)
+    : stride_(stride_of(payload_bytes)),
       shift_(static_cast<unsigned>(std::countr_zero(std::bit_floor(slab_bytes_max / stride_)))),
       mask_((1U << shift_) - 1) {}
 
-std::uint32_t row_slab::make(std::uint64_t key) {
+std::uint32_t row_slab::make(std::uint64_t key, bool reuse) {
+  if (reuse && !free_.empty()) {
+    const std::uint32_t made = free_.back();
+    free_.pop_back();
+    std::memset(static_cast<void*>(at(made)), 0, stride_);
+    at(made)->key = key;
+    return made;
+  }
   CHECK(rows_ < rows_max);
   if (rows_ >> shift_ == slabs_.size()) slabs_.emplace_back(stride_ << shift_);
   const std::uint32_t made = rows_++;
   at(made)->key = key;  // the rest is as the kernel gave it: zero
   return made;
+}
+
+void row_slab::free(std::uint32_t row) {
+  at(row)->flags = row_flag::free_slot;
+  free_.push_back(row);
 }
 
 std::size_t row_slab::bytes() const {

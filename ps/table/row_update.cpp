@@ -1,20 +1,12 @@
 #include "ps/table/row_update.hpp"
 
-#include "kernels/sparse_update/sparse_update.hpp"
+#include "ps/table/row_step.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cstddef>
-#include <span>
 
 namespace headrace::ps {
 namespace {
-
-using schemas::optimizer_kind;
-static_assert(static_cast<int>(kernels::update_rule::add) == static_cast<int>(optimizer_kind::add));
-static_assert(static_cast<int>(kernels::update_rule::sgd) == static_cast<int>(optimizer_kind::sgd));
-static_assert(static_cast<int>(kernels::update_rule::adagrad) ==
-              static_cast<int>(optimizer_kind::adagrad));
 
 // Rows found before they are updated: their headers are still in the first-level cache by then, and
 // the pipeline of prefetches is seldom drained (ps/shard/shard.bench.cpp).
@@ -24,50 +16,80 @@ void touch(row_header& row, std::uint32_t occurrences, lsn at, std::uint64_t sta
   row.lsn = at.value;
   row.last_seen_ms = stamp_ms;
   row.count = occurrences > UINT32_MAX - row.count ? UINT32_MAX : row.count + occurrences;
+  if ((row.flags & row_flag::referenced) != row_flag::referenced)
+    row.flags += row_flag::referenced_once;
 }
 
-/// The step on rows [first, first + rows.size()) of the block.
-void step(const schemas::table_spec& spec,
-          const schemas::row_block& block,
-          std::size_t first,
-          std::span<float* const> rows) {
-  kernels::sparse_update_args args;
-  args.rows = rows;
-  args.dim = spec.dim;
-  if (block.codec == schemas::value_codec::int8) {
-    args.codes = block.int8_codes().subspan(first * spec.dim, rows.size() * spec.dim);
-    args.scales = block.scales.subspan(first, rows.size());
-  } else {
-    args.gradients = block.fp32_values().subspan(first * spec.dim, rows.size() * spec.dim);
+/// The row as if it had just been made.
+void begin_anew(const table& of, row_header& row) {
+  row.count = 0;
+  row.flags &= ~row_flag::removed;
+  row_header* const one = &row;
+  init_payloads(of.spec(), of.shape(), {&one, 1});
+}
+
+/// Rows [begin, begin + size) of the block, all admitted.
+void update_chunk(table& rows,
+                  const schemas::row_block& block,
+                  std::size_t begin,
+                  std::size_t size,
+                  lsn at,
+                  std::uint64_t stamp_ms) {
+  std::array<row_header*, chunk_rows> headers;
+  rows.find_or_make(block.keys.subspan(begin, size), std::span(headers).first(size));
+  const std::uint64_t ttl_ms = rows.spec().expiry.pure() ? rows.spec().expiry.ttl_ms : 0;
+  const auto older = [&](std::size_t i) { return headers[i]->lsn < at.value; };
+  for (std::size_t i = 0; i < size;) {
+    const std::size_t first = i;
+    for (; i < size && older(i); ++i) {
+      row_header& row = *headers[i];
+      if (!is_live(row, stamp_ms, ttl_ms)) begin_anew(rows, row);
+      touch(row, block.counts.empty() ? 1 : block.counts[begin + i], at, stamp_ms);
+      rows.mark_dirty(row);
+    }
+    if (i > first) {
+      step_rows(rows.spec(),
+                rows.shape(),
+                std::span(headers).subspan(first, i - first),
+                block,
+                begin + first);
+    }
+    while (i < size && !older(i)) ++i;
   }
-  args.rule = static_cast<kernels::update_rule>(spec.optimizer.kind);
-  args.rate = spec.optimizer.rate;
-  args.first_rate = spec.optimizer.first_rate;
-  args.first_columns = spec.optimizer.first_order_columns;
-  args.l2 = spec.optimizer.l2;
-  args.clip = spec.optimizer.gradient_clip;
-  kernels::sparse_update(args);
 }
 
 }  // namespace
 
-void update_rows(table& rows, const schemas::row_block& block, lsn at, std::uint64_t stamp_ms) {
-  std::array<row_header*, chunk_rows> headers;
-  std::array<float*, chunk_rows> values;
-  for (std::size_t begin = 0; begin < block.keys.size(); begin += chunk_rows) {
-    const std::size_t size = std::min(chunk_rows, block.keys.size() - begin);
-    rows.find_or_make(block.keys.subspan(begin, size), std::span(headers).first(size));
-    const auto older = [&](std::size_t i) { return headers[i]->lsn < at.value; };
-    for (std::size_t i = 0; i < size;) {
-      const std::size_t first = i;
-      for (; i < size && older(i); ++i) {
-        touch(*headers[i], block.counts.empty() ? 1 : block.counts[begin + i], at, stamp_ms);
-        values[i] = table::floats(headers[i]);
-      }
-      if (i > first)
-        step(rows.spec(), block, begin + first, std::span(values).subspan(first, i - first));
-      while (i < size && !older(i)) ++i;
+void update_rows(table& rows,
+                 const schemas::row_block& block,
+                 const row_admissions& admitted,
+                 lsn at,
+                 std::uint64_t stamp_ms) {
+  const std::size_t n = block.keys.size();
+  for (std::size_t begin = 0; begin < n;) {
+    if (!admitted.all() && !admitted[begin]) {
+      ++begin;
+      continue;
     }
+    std::size_t end = std::min(n, begin + chunk_rows);
+    if (!admitted.all()) {
+      end = begin + 1;
+      while (end < n && end - begin < chunk_rows && admitted[end]) ++end;
+    }
+    update_chunk(rows, block, begin, end - begin, at, stamp_ms);
+    begin = end;
+  }
+}
+
+void remove_rows(table& rows, std::span<const std::uint64_t> keys, lsn at) {
+  for (const std::uint64_t key : keys) {
+    row_header* row = rows.find(key);
+    if (row == nullptr) row = rows.make(key);
+    if (row->lsn >= at.value) continue;
+    row->lsn = at.value;
+    row->count = 0;
+    row->flags |= row_flag::removed;
+    rows.mark_dirty(*row);
   }
 }
 

@@ -1,62 +1,53 @@
 #include "ps/table/table.hpp"
 
 #include "base/check.hpp"
-#include "kernels/init_rows/init_rows.hpp"
 #include "ps/table/row_index.hpp"
 #include "ps/table/row_slab.hpp"
+#include "ps/table/row_step.hpp"
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 namespace headrace::ps {
 namespace {
 
-bool has_accumulators(const schemas::table_spec& spec) {
-  return spec.optimizer.kind == schemas::optimizer_kind::adagrad;
-}
-
-std::size_t floats_of(const schemas::table_spec& spec) {
-  return has_accumulators(spec) ? std::size_t{2} * spec.dim : spec.dim;
-}
+// Slots are 8 bytes and between 5/16 and 5/8 of them are used.
+constexpr std::size_t index_bytes_per_row = 8 * 16 / 5;
+// Rows that an eviction moves of an index that is growing: it may drop none before that is done.
+constexpr std::size_t moved_per_evict = 4'096;
 
 }  // namespace
 
 struct table::state {
   explicit state(schemas::table_spec of)
-      : spec(std::move(of)), slab(floats_of(spec)), index(slab, process_secret()) {}
+      : spec(std::move(of)),
+        shape(spec),
+        slab(shape.payload_bytes),
+        index(slab, process_secret()),
+        rows_max(spec.memory_bytes / (slab.stride() + index_bytes_per_row)) {}
 
   row_header* add(std::uint64_t key) {
-    const std::uint32_t row = slab.make(key);
+    // A growing index moves rows by number: one that is given out again would be moved twice.
+    const std::uint32_t row = slab.make(key, !index.growing());
     index.insert(row);
     return slab.at(row);
   }
-  /// Weights and optimizer state that the rows made last begin with.
-  void fill_made();
+  std::uint32_t next_row(std::uint32_t& at) const {
+    if (at >= slab.rows()) at = 0;
+    return at++;
+  }
 
   schemas::table_spec spec;
+  row_shape shape;
   row_slab slab;
-  row_index index;                       // reads keys in `slab`
-  std::vector<std::uint64_t> made_keys;  // scratch of find_or_make
-  std::vector<float*> made;
+  row_index index;                // reads keys in `slab`
+  std::size_t rows_max;           // 0 = no budget
+  std::vector<row_header*> made;  // scratch of find_or_make
+  std::vector<row_header*> dirty;
+  bool complete = true;
+  std::uint32_t hand = 0;   // of eviction
+  std::uint32_t broom = 0;  // of the sweep
 };
-
-void table::state::fill_made() {
-  const schemas::optimizer_spec& optimizer = spec.optimizer;
-  const std::size_t first = std::min<std::size_t>(optimizer.first_order_columns, spec.dim);
-  kernels::init_rows({.keys = made_keys,
-                      .seed = spec.init.seed,
-                      .scale = spec.init.scale,
-                      .first_order_columns = first,
-                      .dim = spec.dim,
-                      .values = {},
-                      .rows = made});
-  if (!has_accumulators(spec)) return;
-  for (float* row : made) {
-    std::fill_n(row + spec.dim, first, optimizer.first_initial_accumulator);
-    std::fill_n(row + spec.dim + first, spec.dim - first, optimizer.initial_accumulator);
-  }
-}
 
 table::table(const schemas::table_spec& spec) : state_(std::make_unique<state>(spec)) {}
 table::~table() = default;
@@ -64,7 +55,7 @@ table::table(table&&) noexcept = default;
 table& table::operator=(table&&) noexcept = default;
 
 const schemas::table_spec& table::spec() const { return state_->spec; }
-std::size_t table::floats_per_row() const { return floats_of(state_->spec); }
+const row_shape& table::shape() const { return state_->shape; }
 
 void table::find(std::span<const std::uint64_t> keys, std::span<row_header*> rows) const {
   state_->index.find(keys, rows);
@@ -76,30 +67,88 @@ void table::find_or_make(std::span<const std::uint64_t> keys, std::span<row_head
   state_->index.advance(keys.size() / 4);  // so that a growth ends even where nothing is inserted
   state_->index.find(keys, rows);
   state_->made.clear();
-  state_->made_keys.clear();
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (rows[i] != nullptr) continue;
     rows[i] = state_->add(keys[i]);
-    state_->made_keys.push_back(keys[i]);
-    state_->made.push_back(floats(rows[i]));
+    state_->made.push_back(rows[i]);
   }
-  if (!state_->made.empty()) state_->fill_made();
+  if (!state_->made.empty()) init_payloads(state_->spec, state_->shape, state_->made);
 }
 
 row_header* table::make(std::uint64_t key) {
   CHECK(find(key) == nullptr);
+  state_->index.advance(1);
   return state_->add(key);
 }
 
-std::size_t table::rows() const { return state_->slab.rows(); }
+void table::drop(row_header* row) {
+  CHECK((row->flags & (row_flag::dirty | row_flag::writing | row_flag::pinned)) == 0);
+  state_->slab.free(state_->index.erase(row->key));
+}
+
+void table::mark_dirty(row_header& row) {
+  if ((row.flags & row_flag::dirty) != 0) return;
+  row.flags |= row_flag::dirty;
+  state_->dirty.push_back(&row);
+}
+
+std::vector<row_header*> table::take_dirty() { return std::exchange(state_->dirty, {}); }
+std::size_t table::dirty() const { return state_->dirty.size(); }
+
+bool table::complete() const { return state_->complete; }
+void table::set_complete(bool complete) { state_->complete = complete; }
+bool table::growing() const { return state_->index.growing(); }
+
+std::size_t table::evict(lsn settled, std::size_t scan_max) {
+  if (!over_budget()) return 0;
+  if (growing()) {
+    state_->index.advance(moved_per_evict);
+    return 0;
+  }
+  constexpr std::uint32_t kept = row_flag::dirty | row_flag::writing | row_flag::pinned;
+  std::size_t dropped = 0;
+  const std::size_t scan = std::min<std::size_t>(scan_max, 4 * std::size_t{state_->slab.rows()});
+  for (std::size_t i = 0; i < scan && over_budget(); ++i) {
+    row_header* row = state_->slab.at(state_->next_row(state_->hand));
+    if ((row->flags & (row_flag::free_slot | kept)) != 0 || row->lsn > settled.value) continue;
+    if ((row->flags & row_flag::referenced) != 0) {
+      row->flags -= row_flag::referenced_once;
+      continue;
+    }
+    drop(row);
+    ++dropped;
+  }
+  if (dropped > 0) state_->complete = false;
+  return dropped;
+}
+
+void table::sweep(std::size_t scan_max, const std::function<void(row_header&)>& see) {
+  const std::size_t scan = std::min<std::size_t>(scan_max, state_->slab.rows());
+  for (std::size_t i = 0; i < scan; ++i) {
+    const std::uint32_t row = state_->next_row(state_->broom);
+    if (!state_->slab.is_free(row)) see(*state_->slab.at(row));
+  }
+}
+
+bool table::over_budget() const { return state_->rows_max > 0 && rows() > state_->rows_max; }
+
+bool table::far_over_budget() const {
+  return state_->rows_max > 0 && rows() > state_->rows_max + state_->rows_max / 4 + 65'536;
+}
+
+std::size_t table::rows() const { return state_->slab.live(); }
 std::size_t table::bytes() const { return state_->slab.bytes() + state_->index.bytes(); }
 
 void table::visit(const std::function<void(row_header&)>& see) {
-  for (std::uint32_t row = 0; row < state_->slab.rows(); ++row) see(*state_->slab.at(row));
+  for (std::uint32_t row = 0; row < state_->slab.rows(); ++row) {
+    if (!state_->slab.is_free(row)) see(*state_->slab.at(row));
+  }
 }
 
 void table::visit(const std::function<void(const row_header&)>& see) const {
-  for (std::uint32_t row = 0; row < state_->slab.rows(); ++row) see(*state_->slab.at(row));
+  for (std::uint32_t row = 0; row < state_->slab.rows(); ++row) {
+    if (!state_->slab.is_free(row)) see(*state_->slab.at(row));
+  }
 }
 
 }  // namespace headrace::ps

@@ -1,24 +1,26 @@
 #include "ps/table/table_digest.hpp"
 
-#include <cstddef>
+#include "base/check.hpp"
+
 #include <cstring>
-#include <span>
-#include <vector>
 
 namespace headrace::ps {
-void add_rows(const table& rows, table_digest& sum) {
-  const std::uint64_t seed = rows.spec().id.value;
-  const std::size_t float_bytes = rows.floats_per_row() * sizeof(float);
-  const std::size_t weight_bytes = rows.spec().dim * sizeof(float);
-  std::vector<std::byte> bytes(sizeof(row_header::key) + float_bytes + sizeof(row_header::count));
-  rows.visit([&](const row_header& row) {
-    std::memcpy(bytes.data(), &row.key, sizeof(row.key));
-    std::memcpy(bytes.data() + sizeof(row.key), table::floats(&row), float_bytes);
-    std::memcpy(bytes.data() + sizeof(row.key) + float_bytes, &row.count, sizeof(row.count));
-    sum.all += schemas::hash128_of(bytes, seed);
-    sum.weights +=
-        schemas::hash128_of(std::span(bytes).first(sizeof(row.key) + weight_bytes), seed);
-  });
+
+void table_digest::add(table_id table,
+                       const row_shape& shape,
+                       std::uint64_t key,
+                       std::span<const std::byte> payload,
+                       std::uint32_t count,
+                       std::vector<std::byte>& scratch) {
+  CHECK(payload.size() == shape.payload_bytes);
+  scratch.resize(sizeof(key) + payload.size() + sizeof(count));
+  std::memcpy(scratch.data(), &key, sizeof(key));
+  std::memcpy(scratch.data() + sizeof(key), payload.data(), payload.size());
+  std::memcpy(scratch.data() + sizeof(key) + payload.size(), &count, sizeof(count));
+  const std::uint64_t seed = table.value;
+  all += schemas::hash128_of(scratch, seed);
+  weights += schemas::hash128_of(std::span(scratch).first(sizeof(key) + shape.weight_bytes), seed);
+  ++rows;
 }
 
 }  // namespace headrace::ps

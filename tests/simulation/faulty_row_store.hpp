@@ -15,6 +15,12 @@ class faulty_row_store final : public storage::row_store {
   result<storage::shard_position> position(shard_id shard) override {
     return rows_.position(shard);
   }
+  result<void> read(shard_id shard,
+                    table_id table,
+                    std::span<const row_key> keys,
+                    const std::function<void(const storage::stored_row&)>& visit) override {
+    return rows_.read(shard, table, keys, visit);
+  }
   result<void> scan(shard_id shard,
                     const std::function<void(const storage::stored_row&)>& visit) override {
     return rows_.scan(shard, visit);

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace headrace::schemas {
+
+/// How row values travel, and how a table's weights lie at rest. Numbers are frozen.
+///
+/// fp32 [dim] f32; int8 [dim] codes with one fp16 scale a row; fp16 and bf16 [dim] 16-bit values.
+enum class value_codec : std::uint8_t { fp32 = 0, int8 = 1, fp16 = 2, bf16 = 3 };
+/// As job files spell it.
+std::string_view name(value_codec codec);
+
+/// Bytes of one value, scales apart.
+constexpr std::uint32_t value_bytes(value_codec codec) {
+  if (codec == value_codec::fp32) return 4;
+  return codec == value_codec::int8 ? 1 : 2;
+}
+
+}  // namespace headrace::schemas
