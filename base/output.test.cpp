@@ -140,6 +140,27 @@ TEST(Sha256, MatchesTheVectorsOfFips180) {
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST(Sha256, PiecesGiveTheSameAsTheWhole) {
+  sha256_hasher hasher;
+  for (const std::string_view piece : {"a", "", "b", "c"})
+    hasher.update(std::as_bytes(std::span(piece)));
+  EXPECT_EQ(hasher.finish_hex(), sha256_hex("abc"));
+  EXPECT_EQ(hasher.finish_hex(), sha256_hex("")) << "it begins anew";
+}
+
+TEST(Sha256, HmacMatchesTheVectorsOfRfc4231) {
+  const auto hmac = [](const std::string& key, std::string_view text) {
+    return hex_of(hmac_sha256(std::as_bytes(std::span(key)), text));
+  };
+  EXPECT_EQ(hmac(std::string(20, '\x0b'), "Hi There"),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+  EXPECT_EQ(hmac("Jefe", "what do ya want for nothing?"),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_EQ(
+      hmac(std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First"),
+      "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 TEST(Metrics, SerializesCountersGaugesAndHistograms) {
   metrics_registry metrics;
   auto pushes = metrics.counter("headrace_pushes_total", "pushes applied", {{"shard", "3"}});

@@ -1,13 +1,14 @@
 #pragma once
 
+#include "storage/io_pool.hpp"
+#include "storage/row_codec.hpp"
 #include "storage/row_store.hpp"
 
-#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
-#include <string>
 
 namespace headrace::storage {
 
@@ -15,18 +16,20 @@ namespace headrace::storage {
 ///
 /// Keys and values to the byte: docs/storage-format.md. Rows of a shard lie together in (table,
 /// key) order, its position behind them, all in one column family and without a write-ahead log
-/// (the update log is one already). RocksDB flushes memtables in the order they were filled, so a
-/// position, written after its rows, is never durable without them; `commit` flushes and returns
-/// when both are. After a crash there may be rows newer than the position: redo by row LSN allows
-/// for that.
-///
-/// Thread-safe: shards may write, commit and scan at the same time, each from its own thread.
+/// (the update log is one already). Large writes become a sorted file each, durable when `write`
+/// returns; small ones go to a memtable, and RocksDB flushes memtables in the order they were
+/// filled. Either way a position, written after its rows, is never durable without them; `commit`
+/// flushes and returns when both are. After a crash there may be rows newer than the position:
+/// redo by row LSN allows for that.
 class rocks_row_store final : public row_store {
  public:
   struct options {
     std::filesystem::path path;  // created if absent, with its parents
     bool read_only = false;  // takes no lock and changes nothing; sees what was durable when opened
     std::size_t memtable_bytes = std::size_t{64} << 20;
+    std::size_t block_cache_bytes = std::size_t{64} << 20;
+    std::size_t ingest_rows = 4096;  // a write of so many rows becomes a file of its own
+    io_pool* pool = nullptr;         // shares large reads; must outlive the store
   };
   /// Fails: in_use (another process or object has it), corrupt (file named), disk_full, io_error,
   /// not_found (read_only).
@@ -38,24 +41,32 @@ class rocks_row_store final : public row_store {
   result<void> write(shard_id shard, std::span<const stored_row> rows) override;
   result<void> commit(shard_id shard, const shard_position& position) override;
   result<shard_position> position(shard_id shard) override;
+  /// Large reads are cut into pieces, which the pool's threads and the caller read side by side;
+  /// may be called from a task of that pool.
+  result<void> read(shard_id shard,
+                    table_id table,
+                    std::span<const row_key> keys,
+                    const std::function<void(const stored_row&)>& visit) override;
   result<void> scan(shard_id shard, const std::function<void(const stored_row&)>& visit) override;
 
   /// Reads every block of every file. Fails: corrupt, file named.
   result<void> verify();
+  /// All rows and positions as they are now, as a row store of its own in `into`, which must not
+  /// exist and whose parent must. Files are linked, or copied to another file system. Fails: in_use
+  /// (`into` exists, or the store is read_only), disk_full, io_error.
+  result<void> checkpoint(const std::filesystem::path& into);
+  /// Bytes of the files that hold the rows.
+  std::uint64_t bytes() const;
+  /// Rewrites all files at once, instead of bit by bit as writes come in.
+  result<void> compact();
+  /// From now on compactions drop rows of `table` last seen before `last_seen_below_ms`; until one
+  /// comes by, `read` and `scan` may still give them.
+  void set_expiry(table_id table, std::uint64_t last_seen_below_ms);
 
  private:
   struct engine;
   explicit rocks_row_store(std::unique_ptr<engine> built);
   std::unique_ptr<engine> engine_;
 };
-
-/// Key of a row: shard, table, key, big-endian, so that bytes sort as numbers do.
-std::array<std::byte, 16> encode_row_key(shard_id shard, table_id table, row_key key);
-/// Value of a row: lsn, last_seen_ms, count, flags, then the floats; little-endian.
-std::string encode_row(const stored_row& row);
-/// Value of a shard's position.
-std::string encode_position(const shard_position& position);
-/// Fails: corrupt.
-result<shard_position> decode_position(std::span<const std::byte> bytes);
 
 }  // namespace headrace::storage

@@ -12,7 +12,8 @@
 namespace headrace::storage {
 
 /// One whole row as stored: header, weights and optimizer state are one record, never split.
-/// `state` holds the floats behind the header: [dim] weights, then optimizer state.
+/// `payload` is what lies behind the header in DRAM (ps/table/row_shape.hpp), a multiple of 4
+/// bytes. A removed row has none: writing it removes the key.
 struct stored_row {
   table_id table;
   row_key key;
@@ -20,28 +21,35 @@ struct stored_row {
   std::uint64_t last_seen_ms = 0;
   std::uint32_t count = 0;
   std::uint32_t flags = 0;
-  std::span<const float> floats;
+  std::span<const std::byte> payload;  // 4-byte aligned when visited
+  bool removed = false;
 };
 
-/// Checkpoint of one shard as far as this slice goes: positions beside the rows. `flushed` only
-/// advances after the rows were written.
+/// How far a shard's rows go. `flushed` only advances after the rows were written.
 struct shard_position {
   headrace::lsn flushed;
   headrace::epoch epoch{1};
-  std::vector<std::byte> state;  // watermarks and versions as of `flushed`, encoded by ps/
+  std::vector<std::byte> state;  // watermarks, sketches and versions as of `flushed`, from ps/
 };
 
-/// Engines: RocksDB (storage/rocks_row_store.hpp), memory. One writer thread for each shard.
+/// Engines: RocksDB (storage/rocks_row_store.hpp), memory. Thread-safe: any thread may call
+/// anything; calls that write rows of one shard, or commit it, are made one after the other.
 class row_store {
  public:
   virtual ~row_store() = default;
-  /// Writes rows whole; later writes of a key replace earlier ones. May be called many times before
-  /// a commit.
+  /// Writes rows whole, in any order; later writes of a key replace earlier ones. May be called
+  /// many times before a commit. When it returns, `read` and `scan` see the rows.
   virtual result<void> write(shard_id shard, std::span<const stored_row> rows) = 0;
   /// Makes every earlier write of this shard durable, then advances its position.
   virtual result<void> commit(shard_id shard, const shard_position& position) = 0;
   /// The position, or lsn 0 and empty state for a new shard. Fails: corrupt, io_error.
   virtual result<shard_position> position(shard_id shard) = 0;
+  /// Visits those of `keys` (strictly ascending) that have a stored row, in key order. Fails:
+  /// corrupt, io_error.
+  virtual result<void> read(shard_id shard,
+                            table_id table,
+                            std::span<const row_key> keys,
+                            const std::function<void(const stored_row&)>& visit) = 0;
   /// Visits every stored row of the shard in (table, key) order. Fails: corrupt, io_error.
   virtual result<void> scan(shard_id shard,
                             const std::function<void(const stored_row&)>& visit) = 0;

@@ -26,10 +26,10 @@ frame payload_of(std::size_t size) {
   return frame::copy_of(bytes);
 }
 
-void plain_write(benchmark::State& state) {
+void plain_write(benchmark::State& state, std::size_t extra_bytes) {
   const temporary_folder folder;
   const auto path = folder.path() / "file";
-  const auto payload = payload_of(static_cast<std::size_t>(state.range(0)));
+  const auto payload = payload_of(static_cast<std::size_t>(state.range(0)) + extra_bytes);
   const bool reserve = state.range(1) != 0;
   file_handle file;
   std::uint64_t written = segment_bytes;
@@ -47,9 +47,12 @@ void plain_write(benchmark::State& state) {
   }
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(plain_write)
-    ->ArgsProduct({{16 << 10, 256 << 10, 1 << 20}, {0, 1}})
-    ->ArgNames({"bytes", "fallocate"});
+void plain_arguments(benchmark::internal::Benchmark* one) {
+  one->ArgsProduct({{16 << 10, 256 << 10, 1 << 20}, {0, 1}})->ArgNames({"bytes", "fallocate"});
+}
+BENCHMARK_CAPTURE(plain_write, pages, 0)->Apply(plain_arguments);
+// The bytes that `append` writes, one behind the other: what it is measured against.
+BENCHMARK_CAPTURE(plain_write, records, record_header_bytes)->Apply(plain_arguments);
 
 // The same file again and again: what reusing extents and page cache would give.
 void plain_overwrite(benchmark::State& state) {
@@ -134,7 +137,31 @@ void append_fsync(benchmark::State& state) {
   CHECK(log->close().ok());
   state.SetItemsProcessed(state.iterations());
 }
-BENCHMARK(append_fsync)->Arg(1)->Arg(8)->Arg(64)->UseRealTime();
+BENCHMARK(append_fsync)->Arg(1)->Arg(8)->Arg(64)->Arg(128)->UseRealTime();
+
+// As many records as one group holds, written by one call, and fdatasync.
+void plain_fsync(benchmark::State& state) {
+  const temporary_folder folder;
+  const auto path = folder.path() / "file";
+  const auto depth = state.range(0);
+  const auto bytes = static_cast<std::size_t>(depth) * ((16 << 10) + record_header_bytes);
+  const auto payload = payload_of(bytes);
+  file_handle file;
+  std::uint64_t written = segment_bytes;
+  for (auto step : state) {
+    if (written + bytes > segment_bytes) {
+      file = std::move(*open_file(path, O_RDWR | O_CREAT | O_TRUNC));
+      written = 0;
+    }
+    const auto wrote =
+        ::pwrite(file.get(), payload.bytes().data(), bytes, static_cast<::off_t>(written));
+    CHECK(wrote == static_cast<::ssize_t>(bytes));
+    CHECK(::fdatasync(file.get()) == 0);
+    written += bytes;
+  }
+  state.SetItemsProcessed(state.iterations() * depth);
+}
+BENCHMARK(plain_fsync)->Arg(1)->Arg(8)->Arg(64)->UseRealTime();
 
 void read_back(benchmark::State& state) {
   const temporary_folder folder;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr auto committed = append_state::committed;
 constexpr auto refused = append_state::refused;
+constexpr std::uint64_t run_bytes_max = std::uint64_t{4} << 20;
 
 std::uint64_t bytes_of(std::span<const log_record> group) {
   std::uint64_t sum = 0;
@@ -166,13 +167,11 @@ void segment_log::settle(std::vector<queued> group) {
   outcomes.reserve(group.size());
   {
     const std::lock_guard lock(files_mutex_);
-    for (auto& one : group) {
-      if (one.over_limit) {
-        refusal_ = {refused, errc::overloaded, "too much waits for the disk"};
-        outcomes.push_back(refusal_);
-      } else {
-        outcomes.push_back(write(one.group, one.expected));
-      }
+    for (std::span<queued> rest(group); !rest.empty();
+         rest = std::span(group).subspan(outcomes.size())) {
+      const std::size_t length = run_length(rest);
+      if (length > 1 && write_run(rest.first(length), outcomes)) continue;
+      for (queued& one : rest.first(length)) outcomes.push_back(write_queued(one));
     }
     const auto is_committed = [](const append_outcome& outcome) {
       return outcome.state == committed;
@@ -181,6 +180,41 @@ void segment_log::settle(std::vector<queued> group) {
     publish();
   }
   for (std::size_t i = 0; i < group.size(); ++i) group[i].done(outcomes[i]);
+}
+
+append_outcome segment_log::write_queued(const queued& one) {
+  if (!one.over_limit) return write(one.group, one.expected);
+  refusal_ = {refused, errc::overloaded, "too much waits for the disk"};
+  return refusal_;
+}
+
+// How many appends from the front on follow each other and are small enough for one write, which
+// costs half of one write each. Small beside a segment too: it is not cut in two by a new file.
+std::size_t segment_log::run_length(std::span<const queued> rest) const {
+  const std::uint64_t bytes_max = std::min(run_bytes_max, options_.segment_bytes / 16);
+  std::uint64_t bytes = rest[0].bytes;
+  std::size_t length = 1;
+  for (; length < rest.size(); ++length) {
+    const queued& before = rest[length - 1];
+    const queued& next = rest[length];
+    if (before.over_limit || next.over_limit || next.expected != before.group.back().lsn) break;
+    bytes += next.bytes;
+    if (bytes > bytes_max) break;
+  }
+  return length;
+}
+
+// All of `run` in one write, with an outcome for each. False: it was refused as a whole, and each
+// should have an answer of its own.
+bool segment_log::write_run(std::span<const queued> run, std::vector<append_outcome>& outcomes) {
+  std::vector<log_record> records;
+  for (const queued& one : run) {
+    records.insert(records.end(), one.group.begin(), one.group.end());
+  }
+  const append_outcome outcome = write(records, run.front().expected);
+  if (outcome.state == refused) return false;
+  outcomes.insert(outcomes.end(), run.size(), outcome);
+  return true;
 }
 
 result<void> segment_log::read_from(lsn from, const visitor& visit) {

@@ -92,7 +92,9 @@ class segment_log final : public ordered_log {
   void enqueue(std::span<const log_record> group, lsn expected, on_outcome done);
   void commit_groups();
   void settle(std::vector<queued> group);
-  void sync_or_end();
+  append_outcome write_queued(const queued& one);
+  std::size_t run_length(std::span<const queued> rest) const;
+  bool write_run(std::span<const queued> run, std::vector<append_outcome>& outcomes);
   lsn tail() const;
   void publish();
 

@@ -527,7 +527,9 @@ TEST_F(FsyncLog, CommitsAtMostSixtyFourTogetherAndOnlyAfterTheSync) {
 }
 
 TEST_F(FsyncLog, RefusesEverythingBehindAFailedWriteThenAcceptsAgain) {
-  open(options_at(folder_.path()));
+  auto how = options_at(folder_.path());
+  how.segment_bytes = 1 << 20;  // large enough that what is enqueued below is tried as one write
+  open(std::move(how));
   enqueue(2, 100);
   gate_.wait_entered(before_ + 1);
   {
