@@ -118,7 +118,7 @@ class Actors : public ::testing::Test {
   void start_shards(std::uint32_t restarts_max = 5, std::uint64_t flush_interval_ms = 0) {
     supervisor_options options;
     options.shards = shards;
-    options.restarts_max = restarts_max;
+    options.restarts.restarts_max = restarts_max;
     options.flush_interval_ms = flush_interval_ms;
     options.opener = [this](shard_id id) { return node_.opener(id); };
     options.on_failure = [this](const error& why) { failure_ = why; };
@@ -130,6 +130,11 @@ class Actors : public ::testing::Test {
     if (!owner) return;
     section_job job{kind, shard, std::move(section), reply_ticket{}, replies_};
     caf::anon_send(owner, serve_atom_v, std::make_shared<const section_job>(std::move(job)));
+    scheduler().run();
+  }
+  /// Lets restarts come that wait: a failed shard's first five take less than a second.
+  void wait_for_restart() {
+    scheduler().advance_time(std::chrono::seconds(1));
     scheduler().run();
   }
   void stop_shards() {
@@ -167,6 +172,7 @@ TEST_F(Actors, AKilledShardComesBackWithWhatItAcknowledged) {
   serve(schemas::message_kind::push, shard_id{0}, push_of(shard_id{0}, 1));
   caf::anon_send_exit(routes_.find(shard_id{0}), caf::exit_reason::kill);
   scheduler().run();
+  wait_for_restart();
   EXPECT_EQ(node_.opened[0], 2);
   EXPECT_EQ(node_.opened[1], 1) << "a neighbour must not be restarted";
   serve(schemas::message_kind::push, shard_id{0}, push_of(shard_id{0}, 1));
@@ -179,6 +185,7 @@ TEST_F(Actors, AnUnknownOutcomeEndsTheIncarnationAndTheRetrySettlesIt) {
   node_.logs[0]->next(memory_log::fate::unknown_present, errc::io_error);
   serve(schemas::message_kind::push, shard_id{0}, push_of(shard_id{0}, 1));
   EXPECT_TRUE(replies_->sections.empty()) << "an unknown outcome must not be acknowledged";
+  wait_for_restart();
   EXPECT_EQ(node_.opened[0], 2);
   serve(schemas::message_kind::push, shard_id{0}, push_of(shard_id{0}, 1));
   ASSERT_EQ(replies_->sections.size(), 1U);
@@ -214,6 +221,7 @@ TEST_F(Actors, TheSupervisorGivesUpAfterItsLimitAndSaysWhy) {
   for (int i = 0; i < 3; ++i) {
     node_.logs[0]->next(memory_log::fate::unknown_absent, errc::io_error);
     serve(schemas::message_kind::push, shard_id{0}, push_of(shard_id{0}, 1));
+    wait_for_restart();
   }
   ASSERT_TRUE(failure_.has_value());
   EXPECT_EQ(failure_->code, errc::io_error);

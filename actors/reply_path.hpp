@@ -9,11 +9,14 @@
 
 namespace headrace::actors {
 
+class peer_credit;
+
 /// Where the answer to one section goes: the peer, its request, and the section's place in it.
 struct reply_ticket {
   frame peer;
   std::uint64_t request_id = 0;
   std::uint32_t section = 0;
+  std::shared_ptr<peer_credit> credit = nullptr;  // the answer's bytes count there until sent
 };
 
 /// Takes answers back to whoever asked. Any thread may call it; it never blocks. An answer for a
@@ -34,7 +37,7 @@ struct section_job {
   frame section;
   reply_ticket ticket;
   std::shared_ptr<reply_path> path;
-  std::shared_ptr<const void> room = nullptr;  // what it takes of the router's byte budget
+  std::shared_ptr<const void> room = nullptr;  // its request's part of the peer's credit
 
   void answer(frame reply) const { path->reply(ticket, kind, shard, std::move(reply)); }
 };

@@ -23,10 +23,11 @@ result<std::unique_ptr<server_node>> server_node::start(caf::actor_system& syste
   watch.opener = made->options_.opener;
   watch.on_failure = made->options_.on_failure;
   made->supervisor_ = spawn_supervisor(system, std::move(watch), made->routes_);
-  auto opened =
-      router::open(context, made->options_.endpoints, [node = made.get()](section_job job) {
-        node->dispatch(std::move(job));
-      });
+  auto opened = router::open(
+      context,
+      made->options_.endpoints,
+      [node = made.get()](section_job job) { node->dispatch(std::move(job)); },
+      made->options_.transport);
   if (!opened) return opened.error();
   made->router_ = std::move(*opened);
   return made;

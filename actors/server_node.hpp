@@ -24,6 +24,7 @@ class server_node {
  public:
   struct options {
     std::vector<std::string> endpoints;
+    router_options transport;  // credit of peers
     std::uint64_t job_fingerprint = 0;
     schemas::job_schema schema;
     std::uint64_t flush_interval_ms = 60'000;

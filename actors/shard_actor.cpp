@@ -14,8 +14,12 @@ namespace headrace::actors {
 
 shard_actor::shard_actor(caf::actor_config& config,
                          open_shard open,
-                         std::uint64_t flush_interval_ms)
-    : shard_handle::base(config), open_(std::move(open)), flush_interval_ms_(flush_interval_ms) {}
+                         std::uint64_t flush_interval_ms,
+                         std::function<void(const error&)> on_damage)
+    : shard_handle::base(config),
+      open_(std::move(open)),
+      flush_interval_ms_(flush_interval_ms),
+      on_damage_(std::move(on_damage)) {}
 
 shard_actor::behavior_type shard_actor::make_behavior() {
   set_exception_handler([](std::exception_ptr& thrown) { return to_caf(from_exception(thrown)); });
@@ -48,6 +52,7 @@ shard_actor::behavior_type shard_actor::make_behavior() {
 void shard_actor::on_exit() {
   shard_.reset();
   open_ = nullptr;
+  on_damage_ = nullptr;
 }
 
 void shard_actor::serve(const section_job& job) {
@@ -107,6 +112,8 @@ void shard_actor::flush() {
   if (auto flushed = shard_->flush(); !flushed) {
     log_error("shard.flush",
               {{"shard", shard_->state().id().value}, {"error", describe(flushed.error())}});
+    const bool damaged = flushed.error().code != errc::disk_full;
+    if (damaged && on_damage_) on_damage_(flushed.error());
   }
   flush_later();
 }

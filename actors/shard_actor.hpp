@@ -22,7 +22,12 @@ using open_shard =
 /// one, which reads the log again. Flushes and closes on a normal stop.
 class shard_actor : public shard_handle::base {
  public:
-  shard_actor(caf::actor_config& config, open_shard open, std::uint64_t flush_interval_ms);
+  /// `on_damage` is told when the row store cannot be trusted any more (a failed sync): a new shard
+  /// over the same store would not heal it, so the process must end and start again.
+  shard_actor(caf::actor_config& config,
+              open_shard open,
+              std::uint64_t flush_interval_ms,
+              std::function<void(const error&)> on_damage = nullptr);
 
   behavior_type make_behavior() override;
   void on_exit() override;
@@ -38,6 +43,7 @@ class shard_actor : public shard_handle::base {
 
   open_shard open_;
   std::uint64_t flush_interval_ms_;
+  std::function<void(const error&)> on_damage_;
   std::unique_ptr<ps::durable_shard> shard_;
   std::string refusing_;  // as logged last
 };

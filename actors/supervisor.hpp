@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/restart_policy.hpp"
 #include "actors/routing_table.hpp"
 #include "actors/shard_actor.hpp"
 
@@ -10,14 +11,15 @@
 
 namespace headrace::actors {
 
-/// Starts one shard actor for each shard and starts it again when it ends with an error: at most
-/// `restarts_max` times for each shard, then the whole node fails with the last error.
+/// Starts one shard actor for each shard and starts it again when it ends with an error, later and
+/// later and so often as `restarts` allows; then the whole node fails with the last error. Damage
+/// (`corrupt`) is never tried again.
 struct supervisor_options {
   std::uint32_t shards = 4;
-  std::uint32_t restarts_max = 5;
+  restart_limits restarts;
   std::uint64_t flush_interval_ms = 60'000;
   std::function<open_shard(shard_id)> opener;
-  std::function<void(const error&)> on_failure;  // restarts used up; any thread
+  std::function<void(const error&)> on_failure;  // given up; any thread
 };
 
 caf::actor spawn_supervisor(caf::actor_system& system,

@@ -41,16 +41,20 @@ void add_options(CLI::App& verb, rows64_options& options) {
                         options.op,
                         {{"push", rows64_op::push}, {"pull", rows64_op::pull}},
                         "what a request does");
-  add_choice<rows64_transport>(
-      verb,
-      "--transport",
-      options.transport,
-      {{"tcp", rows64_transport::tcp}, {"inproc", rows64_transport::inproc}},
-      "two processes over loopback, or one");
+  add_choice<rows64_transport>(verb,
+                               "--transport",
+                               options.transport,
+                               {{"tcp", rows64_transport::tcp},
+                                {"ipc", rows64_transport::ipc},
+                                {"inproc", rows64_transport::inproc}},
+                               "two processes over loopback or a socket file, or one process");
   add_choice<value_codec>(verb,
                           "--codec",
                           options.codec,
-                          {{"fp32", value_codec::fp32}, {"int8", value_codec::int8}},
+                          {{"fp32", value_codec::fp32},
+                           {"int8", value_codec::int8},
+                           {"fp16", value_codec::fp16},
+                           {"bf16", value_codec::bf16}},
                           "how row values travel");
   add_choice<log_mode>(verb,
                        "--durable",
@@ -72,6 +76,10 @@ void add_options(CLI::App& verb, rows64_options& options) {
   verb.add_option("--seconds", options.seconds, "timed part of each point")
       ->check(CLI::Range(0.05, 60.0));
   verb.add_option("--shards", options.shards, "shards of our server")->check(CLI::Range(1, 64));
+  verb.add_flag("--kill",
+                options.kill,
+                "kill our server behind each load with pushes in flight, start it again over its "
+                "log, and check that nothing is lost or applied twice");
   verb.add_flag("--json", options.json, "one line of JSON on standard output");
 }
 
@@ -87,6 +95,10 @@ void add_bench(CLI::App& app, verb_context& context) {
       verb->add_subcommand("rows64", "Rows a second beside an empty handler and a plain server");
   add_options(*rows64, *options);
   rows64->callback([options, &context] {
+    if (const auto fine = bench::check(*options); !fine) {
+      context.status = report_error(fine.error());
+      return;
+    }
     context.status = bench::run_bench_rows64(
         *options,
         [&context](std::chrono::milliseconds patience) { return context.signals.wait(patience); });

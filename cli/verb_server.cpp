@@ -44,11 +44,12 @@ int serve(const server_flags& flags, verb_context& context) {
 
 void add_server(CLI::App& app, verb_context& context) {
   auto flags = std::make_shared<server_flags>();
-  auto* verb = app.add_subcommand("server", "serve the shards of a job over TCP until Ctrl-C");
+  auto* verb = app.add_subcommand("server", "serve the shards of a job until Ctrl-C");
   flags->add_to(*verb);
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
-  verb->add_option(
-      "--listen", flags->listen, "loopback address (default: server.listen of the job file)");
+  verb->add_option("--listen",
+                   flags->listen,
+                   "tcp://127.0.0.1:PORT or ipc:///PATH (default: server.listen of the job file)");
   verb->callback([flags, &context] { context.status = serve(*flags, context); });
 }
 

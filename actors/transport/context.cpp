@@ -1,5 +1,7 @@
 #include "actors/transport/context.hpp"
 
+#include "actors/transport/ipc_socket.hpp"
+
 #include <zmq.hpp>
 
 #include <string_view>
@@ -17,11 +19,12 @@ void* transport_context::native() const { return &state_->context; }
 
 result<void> check_listen_endpoint(const std::string& endpoint) {
   const std::string_view text = endpoint;
-  if (text.starts_with("inproc://") || text.starts_with("ipc://")) return {};
+  if (text.starts_with("inproc://")) return {};
+  if (is_ipc(text)) return check_ipc_endpoint(endpoint);
   if (!text.starts_with("tcp://")) {
-    return error{
-        errc::bad_config,
-        "listen address '" + endpoint + "': expected tcp://127.0.0.1:PORT, ipc:// or inproc://"};
+    return error{errc::bad_config,
+                 "listen address '" + endpoint +
+                     "': expected tcp://127.0.0.1:PORT, ipc:///PATH or inproc://"};
   }
   const std::string_view rest = text.substr(6);
   if (rest.starts_with("127.")) return {};

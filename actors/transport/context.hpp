@@ -26,7 +26,8 @@ class transport_context {
 };
 
 /// Refuses endpoints that would listen beyond this machine: until peers have keys only loopback,
-/// `ipc://` and `inproc://` are served (promise 7). Fails: bad_config, in one line.
+/// `ipc:///PATH` (a socket file that only its owner may use) and `inproc://` are served (promise
+/// 7). Fails: bad_config, in one line.
 result<void> check_listen_endpoint(const std::string& endpoint);
 
 }  // namespace headrace::actors

@@ -1,58 +1,25 @@
 #include "actors/transport/context.hpp"
 #include "actors/transport/link.hpp"
 #include "actors/transport/router.hpp"
+#include "actors/transport/test_peers.hpp"
 #include "actors/transport/zmq_frame.hpp"
 
 #include <gtest/gtest.h>
 #include <zmq.hpp>
 
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
+#include <algorithm>
+#include <string>
 
 namespace headrace::actors {
 namespace {
 
-using namespace std::chrono_literals;
-
-frame bytes_of(std::size_t size, unsigned char fill) {
-  return frame::copy_of(std::vector<std::byte>(size, std::byte{fill}));
-}
-
-/// Answers as they arrive on the link's thread; a wait is for a condition with a deadline.
-class inbox {
- public:
-  void put(const schemas::envelope& head, frame section) {
-    const std::lock_guard lock(mutex_);
-    got_.emplace_back(head, std::move(section));
-    arrived_.notify_all();
-  }
-  bool wait_for(std::size_t count) {
-    std::unique_lock lock(mutex_);
-    return arrived_.wait_for(lock, 20s, [&] { return got_.size() >= count; });
-  }
-  std::vector<std::pair<schemas::envelope, frame>> got_;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-};
-
-schemas::envelope request(std::uint64_t id, std::size_t sections) {
-  schemas::envelope head;
-  head.kind = schemas::message_kind::push;
-  head.request_id = id;
-  head.sender = "test";
-  for (std::uint32_t i = 0; i < sections; ++i) head.sections.push_back({shard_id{i}});
-  return head;
-}
-
 class Transport : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Transport, CarriesEverySectionThereAndBackWhole) {
+  const socket_path file("whole");
+  const std::string endpoint = GetParam() == std::string("ipc") ? file.endpoint() : GetParam();
   transport_context context;
-  auto server =
-      router::open(context, {GetParam()}, [](section_job job) { job.answer(job.section); });
+  auto server = router::open(context, {endpoint}, echo);
   ASSERT_TRUE(server.ok()) << describe(server.error());
   inbox box;
   auto client = link::open(
@@ -79,7 +46,7 @@ TEST_P(Transport, CarriesEverySectionThereAndBackWhole) {
 
 INSTANTIATE_TEST_SUITE_P(Endpoints,
                          Transport,
-                         ::testing::Values("inproc://transport-test", "tcp://127.0.0.1:*"));
+                         ::testing::Values("inproc://transport-test", "tcp://127.0.0.1:*", "ipc"));
 
 TEST(Router, RefusesAndCountsWhatIsNotAMessage) {
   transport_context context;
@@ -143,10 +110,7 @@ TEST(Router, APeerThatDoesNotReadStopsNobodyElse) {
     deaf.send(to_message(bytes_of(8, 2)), zmq::send_flags::none);
   }
   // Its answers are dropped once its queue is full; until then the next lines prove nothing.
-  const auto give_up = std::chrono::steady_clock::now() + 20s;
-  while ((*server)->count().undeliverable == 0 && std::chrono::steady_clock::now() < give_up) {
-  }
-  ASSERT_GT((*server)->count().undeliverable, 0U);
+  ASSERT_TRUE(eventually([&] { return (*server)->count().undeliverable > 0; }));
   inbox box;
   auto client = link::open(
       context, (*server)->endpoints()[0], [&](const schemas::envelope& head, frame section) {
@@ -157,28 +121,6 @@ TEST(Router, APeerThatDoesNotReadStopsNobodyElse) {
   EXPECT_TRUE(box.wait_for(1));
   (*client)->stop();
   (*server)->stop();  // returns although the deaf peer still does not read
-}
-
-TEST(Router, DropsAndCountsWhatWaitsBeyondItsBound) {
-  transport_context context;
-  std::mutex mutex;
-  std::vector<section_job> kept;  // shards that never get round to it
-  auto server = router::open(context, {"inproc://bounded"}, [&](section_job job) {
-    const std::lock_guard lock(mutex);
-    kept.push_back(std::move(job));
-  });
-  ASSERT_TRUE(server.ok());
-  auto client = link::open(context, "inproc://bounded", [](const schemas::envelope&, frame) {});
-  ASSERT_TRUE(client.ok());
-  const frame big = bytes_of(std::size_t{48} << 20, 1);  // shared, so that only the count grows
-  for (std::uint64_t i = 1; i <= 12; ++i) (*client)->send(request(i, 1), {big});
-  const auto give_up = std::chrono::steady_clock::now() + 20s;
-  while ((*server)->count().messages < 12 && std::chrono::steady_clock::now() < give_up) {
-  }
-  (*server)->stop();
-  EXPECT_EQ(kept.size(), 10U);  // 512 MiB / 48 MiB
-  EXPECT_EQ((*server)->count().overloaded, 2U);
-  kept.clear();
 }
 
 TEST(Router, AnswersToAPeerThatIsGoneAreCounted) {

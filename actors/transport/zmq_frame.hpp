@@ -12,14 +12,16 @@
 /// Between `frame` and `zmq::message_t`, without copies wherever alignment allows.
 namespace headrace::actors {
 
-/// A message that shares the frame's memory and lets go of it when ZeroMQ has sent it.
-inline zmq::message_t to_message(const frame& bytes) {
+/// A message that shares the frame's memory and lets go of it, and of `room`, when ZeroMQ has sent
+/// it (over inproc: when the receiver has let go of it).
+inline zmq::message_t to_message(const frame& bytes, std::shared_ptr<const void> room = nullptr) {
   if (bytes.empty()) return zmq::message_t{};
-  auto* keeper = new std::shared_ptr<const void>(bytes.keeper());
+  using kept = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
+  auto* keeper = new kept(bytes.keeper(), std::move(room));
   return zmq::message_t(
       const_cast<std::byte*>(bytes.bytes().data()),  // ZeroMQ only reads it
       bytes.size(),
-      [](void*, void* hint) { delete static_cast<std::shared_ptr<const void>*>(hint); },
+      [](void*, void* hint) { delete static_cast<kept*>(hint); },
       keeper);
 }
 

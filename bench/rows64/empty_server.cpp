@@ -62,7 +62,10 @@ result<std::unique_ptr<server>> start_empty_server(actors::transport_context& co
                                                    const rows64_options& options) {
   auto answers = std::make_shared<ready_answers>(options.codec);
   auto opened = actors::router::open(
-      context, {listen}, [answers](actors::section_job job) { job.answer(answers->to(job)); });
+      context,
+      {listen},
+      [answers](actors::section_job job) { job.answer(answers->to(job)); },
+      rows64_credit());
   if (!opened) return opened.error();
   return std::unique_ptr<server>(std::make_unique<empty_server>(std::move(*opened)));
 }

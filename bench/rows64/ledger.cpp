@@ -26,6 +26,21 @@ float int8_tolerance(std::span<const float> row) {
   return largest / 127.0F * 0.5F * (1.0F + 0x1.0p-9F);
 }
 
+/// How far `want` may be from the value in the codec: half a step of it.
+float tolerance(float want, std::span<const float> row, schemas::value_codec codec) {
+  switch (codec) {
+    case schemas::value_codec::fp32:
+      return 0.0F;
+    case schemas::value_codec::int8:
+      return int8_tolerance(row);
+    case schemas::value_codec::fp16:
+      return std::fabs(want) * 0x1.0p-11F;
+    case schemas::value_codec::bf16:
+      return std::fabs(want) * 0x1.0p-8F;
+  }
+  return 0.0F;
+}
+
 }  // namespace
 
 schemas::optimizer_spec rows64_optimizer(schemas::optimizer_kind kind) {
@@ -96,15 +111,16 @@ void ledger::redo(const row_batch& batch) {
   kernels::sparse_update_ref(args);
 }
 
-result<void> ledger::check(const row_batch& batch, std::span<const float> rows, bool int8) {
+result<void> ledger::check(const row_batch& batch,
+                           std::span<const float> rows,
+                           schemas::value_codec codec) {
   CHECK(rows.size() == batch.rows() * row_dim);
   for (std::size_t i = 0; i < batch.rows(); ++i) {
     if (!sampled(batch.ranks[i])) continue;
     const std::span<const float> want(rows_.data() + batch.ranks[i] * floats_per_row_, row_dim);
-    const float tolerance = int8 ? int8_tolerance(want) : 0.0F;
     for (std::size_t c = 0; c < row_dim; ++c) {
       const float got = rows[i * row_dim + c];
-      if (std::fabs(got - want[c]) <= tolerance) continue;
+      if (std::fabs(got - want[c]) <= tolerance(want[c], want, codec)) continue;
       return error{errc::corrupt,
                    "row " + std::to_string(batch.keys[i]) + " column " + std::to_string(c) +
                        " holds " + std::to_string(got) + ", pushed were " +

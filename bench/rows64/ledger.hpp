@@ -2,6 +2,7 @@
 
 #include "base/result.hpp"
 #include "bench/rows64/workload.hpp"
+#include "schemas/push.hpp"
 #include "schemas/schema.hpp"
 
 #include <cstdint>
@@ -25,9 +26,13 @@ class ledger {
 
   /// Works out the expected rows; call it once, when nothing more is pushed.
   void close();
-  /// Compares rows read back with what they must hold, each value within `tolerance_of(row)` given
-  /// by the codec (0 = exact). Adds to `checked()`. Fails: corrupt, with the first wrong row.
-  result<void> check(const row_batch& batch, std::span<const float> rows, bool int8);
+  /// Compares rows read back with what they must hold, each value within what the codec may round
+  /// (fp32: exact). Adds to `checked()`. Fails: corrupt, with the first wrong row.
+  result<void> check(const row_batch& batch,
+                     std::span<const float> rows,
+                     schemas::value_codec codec);
+  /// Pushes written down.
+  std::size_t pushes() const { return pushes_.size(); }
   std::uint64_t checked() const { return checked_; }
 
  private:

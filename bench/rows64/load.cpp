@@ -100,8 +100,7 @@ result<void> verify(peer_client& client,
     client.send_pull(batch, codec);
     if (auto answered = client.wait(); !answered) return answered.error();
     client.copy_rows(batch, rows);
-    if (auto same = done.check(batch, rows, codec == schemas::value_codec::int8); !same)
-      return same;
+    if (auto same = done.check(batch, rows, codec); !same) return same;
   }
   return {};
 }

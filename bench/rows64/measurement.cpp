@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace headrace::bench {
@@ -39,6 +40,8 @@ result<running_server> start_here(actors::transport_context& context,
 }
 
 result<running_server> start_process(const rows64_options& options, rows64_peer peer) {
+  std::error_code failed;
+  std::filesystem::create_directories(options.dir, failed);  // of its socket, if it has one
   auto started = child::start(server_arguments(options, peer), {.piped = true});
   if (!started) return started.error();
   running_server made;
@@ -52,16 +55,15 @@ result<running_server> start_process(const rows64_options& options, rows64_peer 
 result<running_server> start_server(actors::transport_context& context,
                                     const rows64_options& options,
                                     rows64_peer peer) {
-  const bool here = options.transport == rows64_transport::inproc && peer != rows64_peer::plain;
+  const bool here = options.transport == rows64_transport::inproc;
   return here ? start_here(context, options, peer) : start_process(options, peer);
 }
 
-/// The plain server knows fp32 and `add` only.
-rows64_options options_for(rows64_peer peer, rows64_options options) {
-  if (peer == rows64_peer::plain) {
-    options.codec = schemas::value_codec::fp32;
-    options.optimizer = schemas::optimizer_kind::add;
-  }
+/// The plain server knows fp32 and `add` only, and no inproc.
+rows64_options options_for_plain(rows64_options options) {
+  options.codec = schemas::value_codec::fp32;
+  options.optimizer = schemas::optimizer_kind::add;
+  options.transport = plain_transport(options);
   return options;
 }
 
@@ -80,35 +82,79 @@ std::uintmax_t log_bytes(const rows64_options& options) {
                    std::min(bytes_max, (0.3 + options.seconds) * bytes_per_second));
 }
 
-/// One point of one peer: start, fill, load, check, stop. `verified` counts rows checked.
-result<measured> measure_peer(const loads& load,
-                              const rows64_options& asked,
-                              rows64_peer peer,
-                              warm_memory& memory,
-                              std::uint64_t& verified) {
-  const rows64_options options = options_for(peer, asked);
+/// Reads every row back and counts those that were checked.
+result<void> verify_all(peer_client& client,
+                        const loads& load,
+                        const rows64_options& options,
+                        ledger& done,
+                        std::uint64_t& verified) {
+  done.close();
+  if (options.op == rows64_op::pull) {
+    if (auto right = verify(client, load.pool, options.codec, done); !right) return right;
+  }
+  if (auto right = verify(client, load.prefill, schemas::value_codec::fp32, done); !right)
+    return right;
+  verified += done.checked();
+  return {};
+}
+
+/// One point of ours or of the empty handler: start, fill, load, kill and start again if asked,
+/// check, stop.
+result<measured> measure_product(const loads& load,
+                                 const rows64_options& options,
+                                 rows64_peer peer,
+                                 warm_memory& memory,
+                                 rows64_points& points) {
   actors::transport_context context;
   auto running = start_server(context, options, peer);
   if (!running) return running.error();
-  auto client = peer == rows64_peer::plain
-                    ? connect_plain(context, running->endpoint)
-                    : connect_product(context, running->endpoint, load.pool, options);
+  const auto client = connect_product(context, running->endpoint, load.pool, options);
   ledger done(load.prefill, load.pool, rows64_optimizer(options.optimizer));
-  const bool keeps_rows = peer != rows64_peer::empty;
-  if (keeps_rows) {
-    if (auto filled = run_prefill(*client, load.prefill); !filled) return filled.error();
-  }
-  if (peer == rows64_peer::headrace) memory.release();
+  if (peer == rows64_peer::empty) return run_load(*client, load.pool, options, done);
+  if (auto filled = run_prefill(*client, load.prefill); !filled) return filled.error();
+  memory.release();
   auto point = run_load(*client, load.pool, options, done);
-  if (!point || !keeps_rows) return point;
-  done.close();
-  if (options.op == rows64_op::pull) {
-    if (auto right = verify(*client, load.pool, options.codec, done); !right) return right.error();
+  if (!point) return point;
+  if (options.kill) {
+    auto survived = kill_in_flight(*client, load.pool, options, done, [&]() -> result<std::string> {
+      running->process->kill();
+      auto again = start_process(options, peer);
+      if (!again) return again.error();
+      running->process.emplace(std::move(*again->process));
+      return again->endpoint;
+    });
+    if (!survived) return survived.error();
+    points.kills.push_back(*survived);
   }
-  if (auto right = verify(*client, load.prefill, schemas::value_codec::fp32, done); !right)
+  if (auto right = verify_all(*client, load, options, done, points.verified_rows); !right)
     return right.error();
-  verified += done.checked();
   return point;
+}
+
+/// One point of the plain server: start, fill, load, check, stop.
+result<measured> measure_plain(const loads& load, const rows64_options& asked) {
+  const rows64_options options = options_for_plain(asked);
+  actors::transport_context context;
+  auto running = start_process(options, rows64_peer::plain);
+  if (!running) return running.error();
+  const auto client = connect_plain(context, running->endpoint);
+  ledger done(load.prefill, load.pool, rows64_optimizer(options.optimizer));
+  if (auto filled = run_prefill(*client, load.prefill); !filled) return filled.error();
+  auto point = run_load(*client, load.pool, options, done);
+  if (!point) return point;
+  std::uint64_t verified = 0;
+  if (auto right = verify_all(*client, load, options, done, verified); !right) return right.error();
+  return point;
+}
+
+/// One point of one peer.
+result<measured> measure_peer(const loads& load,
+                              const rows64_options& options,
+                              rows64_peer peer,
+                              warm_memory& memory,
+                              rows64_points& points) {
+  if (peer == rows64_peer::plain) return measure_plain(load, options);
+  return measure_product(load, options, peer, memory, points);
 }
 
 std::vector<measured>& points_of(rows64_points& points, rows64_peer peer) {
@@ -129,15 +175,13 @@ result<rows64_points> measure_rows64(const rows64_options& options) {
   rows64_points points;
   points.weight = raise_autogroup_weight();
   const loads load{make_pool(options.batch), make_prefill()};
-  std::uint64_t verified_plain = 0;
   warm_memory memory(options.dir, log_bytes(options));
   for (std::uint32_t round = 0; round < options.rounds; ++round) {
     for (std::size_t i = 0; i < peers.size(); ++i) {
       const rows64_peer peer = peers[(i + round) % peers.size()];
-      auto& verified = peer == rows64_peer::headrace ? points.verified_rows : verified_plain;
       rows64_options inside = options;
       inside.dir = options.dir / ("round-" + std::to_string(round + 1));
-      auto point = measure_peer(load, inside, peer, memory, verified);
+      auto point = measure_peer(load, inside, peer, memory, points);
       if (peer == rows64_peer::headrace) memory.keep(inside.dir);
       if (!point) {
         return error{point.error().code,

@@ -28,11 +28,25 @@ std::vector<std::string> flags_of(const rows64_options& options) {
           "--shards",    std::to_string(options.shards)};
 }
 
+std::vector<std::string> with_kill(std::vector<std::string> arguments,
+                                   const rows64_options& options) {
+  if (options.kill) arguments.emplace_back("--kill");
+  return arguments;
+}
+
 }  // namespace
 
 std::string_view name(rows64_op op) { return op == rows64_op::push ? "push" : "pull"; }
 std::string_view name(rows64_transport transport) {
-  return transport == rows64_transport::tcp ? "tcp" : "inproc";
+  switch (transport) {
+    case rows64_transport::tcp:
+      return "tcp";
+    case rows64_transport::ipc:
+      return "ipc";
+    case rows64_transport::inproc:
+      return "inproc";
+  }
+  return "";
 }
 std::string_view name(rows64_peer peer) {
   switch (peer) {
@@ -45,8 +59,34 @@ std::string_view name(rows64_peer peer) {
   }
   return "";
 }
+
+result<void> check(const rows64_options& options) {
+  if (!options.kill) return {};
+  const auto refused = [](const char* why) {
+    return error{errc::bad_config, std::string("--kill ") + why};
+  };
+  if (options.op != rows64_op::push)
+    return refused("needs --op push: a pull leaves nothing behind");
+  if (options.optimizer != schemas::optimizer_kind::add)
+    return refused("needs --optimizer add: its sums are exact");
+  if (options.durable == schemas::log_mode::none)
+    return refused("needs --durable os or fsync: `none` promises nothing to a killed server");
+  if (options.transport == rows64_transport::inproc)
+    return refused("needs --transport tcp or ipc: inproc has no server process of its own");
+  return {};
+}
+
+rows64_transport plain_transport(const rows64_options& options) {
+  return options.transport == rows64_transport::ipc ? rows64_transport::ipc : rows64_transport::tcp;
+}
+
+std::string listen_endpoint(const rows64_options& options, rows64_peer peer) {
+  if (options.transport != rows64_transport::ipc) return "tcp://127.0.0.1:*";
+  return "ipc://" + (std::filesystem::absolute(options.dir) / name(peer)).string() + ".socket";
+}
+
 std::vector<std::string> client_arguments(const rows64_options& options) {
-  std::vector<std::string> arguments = flags_of(options);
+  std::vector<std::string> arguments = with_kill(flags_of(options), options);
   arguments.insert(arguments.begin(), {"bench", "rows64-client"});
   arguments.insert(arguments.end(), {"--command", options.command});
   if (options.json) arguments.emplace_back("--json");
@@ -66,6 +106,7 @@ std::string command_line(const rows64_options& options) {
   for (std::size_t i = 0; i + 1 < flags.size(); i += 2) {
     if (flags[i] != "--dir") line += " " + flags[i] + " " + flags[i + 1];
   }
+  if (options.kill) line += " --kill";
   return options.json ? line + " --json" : line;
 }
 

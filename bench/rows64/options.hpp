@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/result.hpp"
 #include "schemas/push.hpp"
 #include "schemas/schema.hpp"
 
@@ -11,7 +12,7 @@
 namespace headrace::bench {
 
 enum class rows64_op : std::uint8_t { push, pull };
-enum class rows64_transport : std::uint8_t { tcp, inproc };
+enum class rows64_transport : std::uint8_t { tcp, ipc, inproc };
 /// Whose server: ours, our transport with an empty handler, the stand-in for ps-lite.
 enum class rows64_peer : std::uint8_t { headrace, empty, plain };
 
@@ -20,7 +21,7 @@ std::string_view name(rows64_transport transport);
 std::string_view name(rows64_peer peer);
 
 /// What `headrace bench rows64` was asked for. Codec, durability and optimizer are ours only: the
-/// plain server always runs fp32 add or fp32 pull over tcp.
+/// plain server always runs fp32 add or fp32 pull, over ipc or tcp.
 struct rows64_options {
   rows64_op op = rows64_op::push;
   rows64_transport transport = rows64_transport::tcp;
@@ -34,8 +35,16 @@ struct rows64_options {
   std::uint32_t rounds = 5;
   double seconds = 0.7;  // timed part of a point, after 0.3 s of warm-up
   std::uint32_t shards = 1;
+  bool kill = false;  // kill our server behind each load, start it again, check the sums
   bool json = false;
   std::string command;  // as typed, for the result
 };
+
+/// What no run can be made of, in one line: bad_config.
+result<void> check(const rows64_options& options);
+/// The transport that the plain server is reached by: it has no inproc.
+rows64_transport plain_transport(const rows64_options& options);
+/// Where a server process of this peer listens: any port, or a socket file in `dir`.
+std::string listen_endpoint(const rows64_options& options, rows64_peer peer);
 
 }  // namespace headrace::bench

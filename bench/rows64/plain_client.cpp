@@ -30,7 +30,8 @@ class plain_client final : public peer_client {
     sending_.set(zmq::sockopt::linger, 0);
     answers_.set(zmq::sockopt::linger, 0);
     answers_.set(zmq::sockopt::rcvtimeo, patience_ms);
-    answers_.bind("tcp://127.0.0.1:*");
+    const bool ipc = endpoint.rfind("ipc://", 0) == 0;
+    answers_.bind(ipc ? endpoint + ".answers" : "tcp://127.0.0.1:*");
     sending_.connect(endpoint);
     send_head({plain_head::kind::hello, 0, 0}, zmq::send_flags::sndmore);
     sending_.send(zmq::message_t(answers_.get(zmq::sockopt::last_endpoint)), zmq::send_flags::none);

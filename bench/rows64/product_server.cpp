@@ -25,6 +25,12 @@ class no_row_store final : public storage::row_store {
   result<void> write(shard_id, std::span<const storage::stored_row>) override { return {}; }
   result<void> commit(shard_id, const storage::shard_position&) override { return {}; }
   result<storage::shard_position> position(shard_id) override { return storage::shard_position{}; }
+  result<void> read(shard_id,
+                    table_id,
+                    std::span<const row_key>,
+                    const std::function<void(const storage::stored_row&)>&) override {
+    return {};
+  }
   result<void> scan(shard_id, const std::function<void(const storage::stored_row&)>&) override {
     return {};
   }
@@ -52,6 +58,7 @@ class product_server final : public server {
     std::unique_ptr<product_server> made(new product_server(std::move(folder), options));
     actors::server_node::options how;
     how.endpoints = {listen};
+    how.transport = rows64_credit();
     how.schema = schema_of(options);
     how.flush_interval_ms = 0;
     how.opener = [self = made.get()](shard_id id) { return self->opener(id); };

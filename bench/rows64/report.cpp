@@ -65,6 +65,58 @@ void add_rate_spread(json_line& line, std::string_view key, const summary& rates
   line.begin_array(key).add_item(whole(rates.min)).add_item(whole(rates.max)).end();
 }
 
+/// All kills of a run as one.
+struct survivals {
+  std::uint64_t acknowledged = 0;
+  std::uint64_t in_flight = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t applied_twice = 0;
+  double restart_ms = 0;  // median
+};
+
+survivals sum_of(std::span<const survival> kills) {
+  survivals sum;
+  std::vector<double> restarts;
+  for (const auto& each : kills) {
+    sum.acknowledged += each.acknowledged;
+    sum.in_flight += each.in_flight;
+    sum.lost += each.lost;
+    sum.applied_twice += each.applied_twice;
+    restarts.push_back(each.restart_ms);
+  }
+  sum.restart_ms = summarize(std::move(restarts)).median;
+  return sum;
+}
+
+/// What the kills showed, one line; empty without any.
+std::string describe_kills(std::span<const survival> kills) {
+  if (kills.empty()) return {};
+  const survivals sum = sum_of(kills);
+  char text[256];
+  std::snprintf(text,
+                sizeof text,
+                "  killed %zu times: of %llu acknowledged pushes %llu lost, %llu applied twice; "
+                "%llu in flight sent again; serving after %.0f ms\n",
+                kills.size(),
+                static_cast<unsigned long long>(sum.acknowledged),
+                static_cast<unsigned long long>(sum.lost),
+                static_cast<unsigned long long>(sum.applied_twice),
+                static_cast<unsigned long long>(sum.in_flight),
+                sum.restart_ms);
+  return text;
+}
+
+void add_kills(json_line& line, std::span<const survival> kills) {
+  if (kills.empty()) return;
+  const survivals sum = sum_of(kills);
+  line.add("kills", static_cast<std::uint64_t>(kills.size()))
+      .add("acknowledged_pushes", sum.acknowledged)
+      .add("pushes_lost", sum.lost)
+      .add("pushes_applied_twice", sum.applied_twice)
+      .add("pushes_sent_again", sum.in_flight)
+      .add("restart_ms", sum.restart_ms);
+}
+
 /// "3.61 M  [3.50 .. 3.70]".
 std::string millions(const summary& values) {
   char text[64];
@@ -115,11 +167,12 @@ std::string to_json(const rows64_options& options, const rows64_points& points) 
   line.begin_array("rows_per_second_by_round");
   for (const auto& point : points.headrace) line.add_item(whole(point.rows_per_second));
   line.end();
+  add_kills(line, points.kills);
   line.begin_array("ratio_spread").add_item(by_round.min).add_item(by_round.max).end();
   line.add("empty_handler_p50_ms", summarize(points.empty, &measured::p50_ms).median)
       .add("plain_server_p50_ms", summarize(points.plain, &measured::p50_ms).median)
       .add("plain_server_p99_ms", summarize(points.plain, &measured::p99_ms).median)
-      .add("plain_server", "fp32 add or fp32 pull, tcp")
+      .add("plain_server", "fp32 add or fp32 pull, " + std::string(name(plain_transport(options))))
       .add("log_page_cache",
            options.op == rows64_op::push ? "warmed before each of our points" : "left alone")
       .add("rounds", options.rounds)
@@ -164,9 +217,11 @@ std::string to_table(const rows64_options& options, const rows64_points& points)
   return "rows-64, rows/s, " + describe_point(options) + "\n" +
          "  peer                         limit                      ours                       "
          "ratio\n" +
-         row("plain server (fp32, tcp)", plain, ours) +
-         row("our transport, empty handler", empty, ours) + tail + "  median [min .. max] of " +
-         std::to_string(options.rounds) + " rounds; " +
+         row(("plain server (fp32, " + std::string(name(plain_transport(options))) + ")").c_str(),
+             plain,
+             ours) +
+         row("our transport, empty handler", empty, ours) + tail + describe_kills(points.kills) +
+         "  median [min .. max] of " + std::to_string(options.rounds) + " rounds; " +
          std::to_string(std::thread::hardware_concurrency()) + " cores, " + cpu_model() + "; " +
          points.weight + "\n";
 }

@@ -123,11 +123,11 @@ int run_rows64_server(const rows64_options& options, rows64_peer peer) {
   end_with_parent();
   keep_large_blocks();
   actors::transport_context context;
+  const std::string listen = listen_endpoint(options, peer);
   result<std::unique_ptr<server>> started =
-      peer == rows64_peer::plain ? result(start_plain_server())
-      : peer == rows64_peer::empty
-          ? start_empty_server(context, "tcp://127.0.0.1:*", options)
-          : start_product_server(context, "tcp://127.0.0.1:*", options.dir, options);
+      peer == rows64_peer::plain   ? result(start_plain_server(listen))
+      : peer == rows64_peer::empty ? start_empty_server(context, listen, options)
+                                   : start_product_server(context, listen, options.dir, options);
   if (!started) return complain(started.error());
   std::printf("%s\n", (*started)->endpoint().c_str());
   std::fflush(stdout);

@@ -10,10 +10,11 @@
 /// (bench/baselines/README.md).
 namespace headrace::bench {
 
-/// The verb. Runs the measurement in a process group of its own with a raised scheduler weight
-/// where that is permitted, passes signals on, and removes the log files whatever happened. Returns
-/// the exit status: 0, 1 when it failed or a sum was wrong (one line on standard error), 130 after
-/// a signal. `stop` waits as long as it is told and says whether a signal has come.
+/// The verb; `check(options)` came before. Runs the measurement in a process group of its own with
+/// a raised scheduler weight where that is permitted, passes signals on, and removes the log files
+/// whatever happened. Returns the exit status: 0, 1 when it failed or a sum was wrong (one line on
+/// standard error), 130 after a signal. `stop` waits as long as it is told and says whether a
+/// signal has come.
 int run_bench_rows64(const rows64_options& options,
                      const std::function<bool(std::chrono::milliseconds)>& stop);
 

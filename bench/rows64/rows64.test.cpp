@@ -1,9 +1,14 @@
 #include "bench/rows64/arguments.hpp"
+#include "bench/rows64/half_rows.hpp"
+#include "bench/rows64/kill.hpp"
 #include "bench/rows64/ledger.hpp"
 #include "bench/rows64/load.hpp"
 #include "bench/rows64/report.hpp"
 #include "bench/rows64/server.hpp"
+#include "bench/rows64/shard_part.hpp"
 #include "bench/rows64/workload.hpp"
+#include "kernels/runtime/half.hpp"
+#include "schemas/value_codec.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -78,16 +83,28 @@ class Rows64Servers : public testing::TestWithParam<rows64_peer> {
                                   ("headrace-rows64-test-" + std::to_string(::getpid()));
   std::unique_ptr<server> server_;
 
-  std::unique_ptr<peer_client> start(const rows64_options& options) {
+  std::unique_ptr<peer_client> start(rows64_options options) {
+    options.dir = folder_;
     std::filesystem::create_directories(folder_);
     if (GetParam() == rows64_peer::plain) {
-      server_ = start_plain_server();
+      server_ = start_plain_server(listen_endpoint(options, rows64_peer::plain));
       return connect_plain(context_, server_->endpoint());
     }
-    auto started = start_product_server(context_, "inproc://rows64-test", folder_, options);
-    EXPECT_TRUE(started.ok()) << started.error().detail;
-    server_ = std::move(*started);
+    return start_product(options);
+  }
+  std::unique_ptr<product_peer> start_product(const rows64_options& options) {
+    start_server(options, folder_);
     return connect_product(context_, server_->endpoint(), pool_, options);
+  }
+  void start_server(rows64_options options, const std::filesystem::path& folder) {
+    options.dir = folder;
+    std::filesystem::create_directories(folder);
+    const std::string listen = options.transport == rows64_transport::inproc
+                                   ? "inproc://rows64-test"
+                                   : listen_endpoint(options, rows64_peer::headrace);
+    auto started = start_product_server(context_, listen, folder, options);
+    ASSERT_TRUE(started.ok()) << started.error().detail;
+    server_ = std::move(*started);
   }
   void TearDown() override {
     server_.reset();
@@ -110,6 +127,20 @@ TEST_P(Rows64Servers, HoldTheSumOfEverythingPushed) {
   EXPECT_EQ(done.checked(), few_rows);
 }
 
+TEST_P(Rows64Servers, AreReachedByASocketFile) {
+  rows64_options options;
+  options.transport = rows64_transport::ipc;
+  options.seconds = 0.05;
+  options.op = rows64_op::pull;
+  auto client = start(options);
+  EXPECT_EQ(server_->endpoint().rfind("ipc://", 0), 0U);
+  ledger done(prefill_, pool_, rows64_optimizer(optimizer_kind::add));
+  ASSERT_TRUE(run_prefill(*client, prefill_).ok());
+  ASSERT_TRUE(run_load(*client, pool_, options, done).ok());
+  done.close();
+  EXPECT_TRUE(verify(*client, pool_, value_codec::fp32, done).ok());
+}
+
 TEST_P(Rows64Servers, AreCaughtWhenAPushIsMissing) {
   const rows64_options options;
   auto client = start(options);
@@ -127,21 +158,136 @@ INSTANTIATE_TEST_SUITE_P(Peers,
 
 class Rows64Product : public Rows64Servers {};
 
-TEST_P(Rows64Product, LosesNothingInInt8OnTwoShards) {
-  rows64_options options;
-  options.shards = 2;
-  options.codec = value_codec::int8;
-  auto client = start(options);
-  ledger done(prefill_, pool_, rows64_optimizer(optimizer_kind::add));
-  ASSERT_TRUE(run_prefill(*client, prefill_).ok());
-  for (std::size_t i = 0; i < pool_.size(); ++i) {
-    client->send_push(pool_[i], value_codec::int8);
-    ASSERT_TRUE(client->wait().ok());
-    done.pushed(i);
+TEST_P(Rows64Product, LosesNothingInAnyCodecOnTwoShards) {
+  for (const auto codec :
+       {value_codec::fp32, value_codec::int8, value_codec::fp16, value_codec::bf16}) {
+    SCOPED_TRACE(schemas::name(codec));
+    TearDown();
+    rows64_options options;
+    options.shards = 2;
+    options.codec = codec;
+    auto client = start(options);
+    ledger done(prefill_, pool_, rows64_optimizer(optimizer_kind::add));
+    ASSERT_TRUE(run_prefill(*client, prefill_).ok());
+    for (std::size_t i = 0; i < pool_.size(); ++i) {
+      client->send_push(pool_[i], codec);
+      const auto answered = client->wait();
+      ASSERT_TRUE(answered.ok()) << answered.error().detail;
+      done.pushed(i);
+    }
+    done.close();
+    EXPECT_TRUE(verify(*client, prefill_, value_codec::fp32, done).ok());
+    EXPECT_TRUE(verify(*client, pool_, codec, done).ok());
   }
-  done.close();
-  EXPECT_TRUE(verify(*client, prefill_, value_codec::fp32, done).ok());
-  EXPECT_TRUE(verify(*client, pool_, value_codec::int8, done).ok());
+}
+
+/// Pushes, then another server takes the place of the first, which may do what the test says.
+class Rows64Kill : public Rows64Servers {
+ protected:
+  result<survival> kill(const std::function<void()>& restart) {
+    options_.transport = rows64_transport::ipc;
+    client_ = start_product(options_);
+    EXPECT_TRUE(run_prefill(*client_, prefill_).ok());
+    return kill_in_flight(*client_, pool_, options_, done_, [&]() -> result<std::string> {
+      server_.reset();
+      restart();
+      return server_->endpoint();
+    });
+  }
+
+  rows64_options options_;
+  ledger done_{prefill_, pool_, rows64_optimizer(optimizer_kind::add)};
+  std::unique_ptr<product_peer> client_;
+};
+
+TEST_P(Rows64Kill, FindsEveryPushOnceBehindAServerThatReadsItsLog) {
+  options_.shards = 2;
+  const auto survived = kill([&] { start_server(options_, folder_); });
+  ASSERT_TRUE(survived.ok()) << survived.error().detail;
+  EXPECT_EQ(survived->in_flight, options_.depth);
+  EXPECT_EQ(survived->acknowledged, prefill_.size() + 64);
+  EXPECT_EQ(survived->lost, 0U);
+  EXPECT_EQ(survived->applied_twice, 0U);
+  EXPECT_EQ(done_.pushes(), 64 + options_.depth);
+  done_.close();
+  EXPECT_TRUE(verify(*client_, prefill_, value_codec::fp32, done_).ok());
+}
+
+TEST_P(Rows64Kill, CountsWhatAServerLost) {
+  const auto survived = kill([&] { start_server(options_, folder_ / "empty"); });
+  ASSERT_FALSE(survived.ok());
+  EXPECT_EQ(survived.error().code, errc::corrupt);
+  const std::string all = std::to_string(prefill_.size() + 64);
+  EXPECT_THAT(survived.error().detail,
+              testing::HasSubstr(all + " of " + all + " acknowledged pushes lost"));
+}
+
+TEST_P(Rows64Kill, CountsWhatWasAppliedTwice) {
+  const auto survived = kill([&] {
+    start_server(options_, folder_);
+    // As a server would that takes a push for a new one.
+    auto other = connect_product(context_, server_->endpoint(), pool_, options_, "other");
+    other->send_push(pool_[0], value_codec::fp32);
+    ASSERT_TRUE(other->wait().ok());
+  });
+  ASSERT_FALSE(survived.ok());
+  EXPECT_THAT(survived.error().detail, testing::HasSubstr("1 applied twice"));
+}
+
+TEST(Rows64Options, RefuseAKillThatCouldProveNothing) {
+  rows64_options options;
+  options.kill = true;
+  EXPECT_TRUE(check(options).ok());
+  for (const auto& spoil : std::vector<std::function<void(rows64_options&)>>{
+           [](auto& o) { o.op = rows64_op::pull; },
+           [](auto& o) { o.transport = rows64_transport::inproc; },
+           [](auto& o) { o.durable = schemas::log_mode::none; },
+           [](auto& o) { o.optimizer = optimizer_kind::adagrad; }}) {
+    rows64_options spoiled = options;
+    spoil(spoiled);
+    ASSERT_FALSE(check(spoiled).ok());
+    EXPECT_EQ(check(spoiled).error().code, errc::bad_config);
+    spoiled.kill = false;
+    EXPECT_TRUE(check(spoiled).ok());
+  }
+}
+
+TEST(Rows64Parts, BringEveryRowBackToItsPlaceInEveryCodec) {
+  const row_batch batch = make_pool(256, few_rows)[0];
+  for (const auto codec :
+       {value_codec::fp32, value_codec::int8, value_codec::fp16, value_codec::bf16}) {
+    SCOPED_TRACE(schemas::name(codec));
+    std::vector<float> rows(batch.values.size(), -1.0F);
+    for (auto& part : split(batch, 3)) {
+      encode_values(part, codec);
+      const auto pushed = block_of(part, codec);
+      EXPECT_EQ(pushed.values.size(), part.keys.size() * row_dim * schemas::value_bytes(codec));
+      schemas::pulled_block pulled;
+      pulled.dim = row_dim;
+      pulled.codec = codec;
+      pulled.rows = static_cast<std::uint32_t>(part.keys.size());
+      pulled.values = pushed.values;
+      pulled.scales = pushed.scales;
+      copy_block(pulled, part, rows);
+    }
+    EXPECT_EQ(rows, batch.values);
+  }
+}
+
+TEST(Rows64Halves, AreExactForWhatIsPushedAndWithinHalfAStepForTheRest) {
+  for (int i = -256; i <= 256; ++i) {
+    const auto value = static_cast<float>(i);
+    EXPECT_EQ(from_bf16(to_bf16(value)), value);
+    EXPECT_EQ(kernels::half_to_float(to_fp16(value)), value);
+  }
+  EXPECT_EQ(from_bf16(to_bf16(257.0F)), 256.0F) << "a tie goes to the even one";
+  EXPECT_EQ(from_bf16(to_bf16(259.0F)), 260.0F);
+  EXPECT_EQ(kernels::half_to_float(to_fp16(2049.0F)), 2048.0F);
+  EXPECT_EQ(kernels::half_to_float(to_fp16(2051.0F)), 2052.0F);
+  for (float value = 0x1.0p-14F; value < 60'000.0F; value *= 1.01F) {
+    EXPECT_LE(std::fabs(from_bf16(to_bf16(value)) - value), value * 0x1.0p-8F);
+    EXPECT_LE(std::fabs(kernels::half_to_float(to_fp16(value)) - value), value * 0x1.0p-11F);
+  }
 }
 
 TEST_P(Rows64Product, AgreesWithTheReferenceOnAdagradToTheBit) {
@@ -165,6 +311,10 @@ INSTANTIATE_TEST_SUITE_P(Product,
                          Rows64Product,
                          testing::Values(rows64_peer::headrace),
                          [](const auto&) { return std::string("headrace"); });
+INSTANTIATE_TEST_SUITE_P(Product,
+                         Rows64Kill,
+                         testing::Values(rows64_peer::headrace),
+                         [](const auto&) { return std::string("headrace"); });
 
 TEST(Rows64Report, NamesEveryFieldOfTheContract) {
   rows64_points points;
@@ -174,6 +324,9 @@ TEST(Rows64Report, NamesEveryFieldOfTheContract) {
     points.plain.push_back({rate, 1.0, 2.0});
   }
   points.verified_rows = 7;
+  EXPECT_THAT(to_json({}, points), testing::Not(testing::HasSubstr("kills")));
+  points.kills.push_back({100, 8, 0, 0, 250.0});
+  points.kills.push_back({300, 8, 0, 0, 350.0});
   const std::string json = to_json({}, points);
   for (const char* field : {"\"rows_per_second\":4000000",
                             "\"p50_ms\":1",
@@ -181,7 +334,13 @@ TEST(Rows64Report, NamesEveryFieldOfTheContract) {
                             "\"empty_handler_rows_per_second\":8000000",
                             "\"plain_server_rows_per_second\":2000000",
                             "\"ratio_to_plain_server\":2",
-                            "\"verified_rows\":7"}) {
+                            "\"verified_rows\":7",
+                            "\"kills\":2",
+                            "\"acknowledged_pushes\":400",
+                            "\"pushes_lost\":0",
+                            "\"pushes_applied_twice\":0",
+                            "\"pushes_sent_again\":16",
+                            "\"restart_ms\":300"}) {
     EXPECT_THAT(json, testing::HasSubstr(field));
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/transport/context.hpp"
+#include "actors/transport/router.hpp"
 #include "base/result.hpp"
 #include "bench/rows64/options.hpp"
 
@@ -9,6 +10,14 @@
 #include <string>
 
 namespace headrace::bench {
+
+/// The load generator keeps to its depth by itself, and its largest batches at its largest depth
+/// are beyond what a peer is granted by default: it may use the whole router's bound.
+inline actors::router_options rows64_credit() {
+  actors::router_options how;
+  how.peer_bytes_max = how.bytes_max;
+  return how;
+}
 
 /// One server under test, in this process, until it is destroyed.
 class server {
@@ -31,7 +40,8 @@ result<std::unique_ptr<server>> start_empty_server(actors::transport_context& co
                                                    const std::string& listen,
                                                    const rows64_options& options);
 
-/// The stand-in for ps-lite on a port of its own; see plain_server.cpp for what makes it faithful.
-std::unique_ptr<server> start_plain_server();
+/// The stand-in for ps-lite, in a context of its own; see plain_server.cpp for what makes it
+/// faithful.
+std::unique_ptr<server> start_plain_server(const std::string& listen);
 
 }  // namespace headrace::bench

@@ -35,8 +35,8 @@ inline schemas::job_schema one_table(schemas::optimizer_kind kind,
   return schema;
 }
 
-/// A block that owns its arrays. Rows are set all at once, `values` [rows, dim] or `codes` with
-/// `scales`.
+/// A block that owns its arrays. Rows are set all at once: `values` [rows, dim], or `codes` with
+/// `scales`, or `words` in `word_codec` (fp16 or bf16).
 struct block_data {
   table_id table;
   std::uint32_t dim = 1;
@@ -45,16 +45,25 @@ struct block_data {
   std::vector<std::int8_t> codes = {};
   std::vector<std::uint16_t> scales = {};
   std::vector<std::uint32_t> counts = {};
+  std::vector<std::uint16_t> words = {};
+  schemas::value_codec word_codec = schemas::value_codec::bf16;
 
   schemas::row_block view() const {
-    const bool int8 = !codes.empty();
-    return {.table = table,
-            .dim = dim,
-            .codec = int8 ? schemas::value_codec::int8 : schemas::value_codec::fp32,
-            .keys = keys,
-            .counts = counts,
-            .scales = scales,
-            .values = int8 ? std::as_bytes(std::span(codes)) : std::as_bytes(std::span(values))};
+    schemas::row_block block = {.table = table,
+                                .dim = dim,
+                                .codec = schemas::value_codec::fp32,
+                                .keys = keys,
+                                .counts = counts,
+                                .scales = scales,
+                                .values = std::as_bytes(std::span(values))};
+    if (!codes.empty()) {
+      block.codec = schemas::value_codec::int8;
+      block.values = std::as_bytes(std::span(codes));
+    } else if (!words.empty()) {
+      block.codec = word_codec;
+      block.values = std::as_bytes(std::span(words));
+    }
+    return block;
   }
 };
 
