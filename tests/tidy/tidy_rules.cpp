@@ -70,6 +70,7 @@ const std::vector<library> libraries{
     {"zmq", {"actors/transport"}},
     {"boost/", {"actors/http"}},
     {"CLI/", {"cli"}},
+    {"lzma", {"bench"}},
 };
 const words test_libraries{"gtest/", "gmock/", "benchmark/", "fuzzer/"};
 

@@ -2,6 +2,7 @@
 
 #include "base/byte_io.hpp"
 
+#include <array>
 #include <utility>
 
 namespace headrace::worker {
@@ -44,21 +45,26 @@ std::vector<std::byte> score_book::save() const {
 result<void> score_book::load(std::span<const std::byte> bytes) {
   byte_reader in(bytes);
   const bool known = in.number<std::uint64_t>() == book_format;
-  score_book read(in.number<std::uint64_t>());
-  read.through_ = batch_number{in.number<std::uint64_t>()};
-  read.batches_ = in.number<std::uint64_t>();
-  read.missed_ = in.number<std::uint64_t>();
-  for (auto* part : {&read.all_,
-                     &read.second_half_,
-                     &read.frozen_second_half_,
-                     &read.since_freeze_,
-                     &read.frozen_}) {
-    const auto saved = in.block();
-    if (!known || !in.ok()) break;
-    if (auto loaded = part->load(saved); !loaded) return loaded;
-  }
+  const auto half_row = in.number<std::uint64_t>();
+  const auto through = in.number<std::uint64_t>();
+  const auto batches = in.number<std::uint64_t>();
+  const auto missed = in.number<std::uint64_t>();
+  std::array<std::span<const std::byte>, 5> saved;
+  for (auto& part : saved) part = in.block();
   if (!known || !in.at_end())
     return error{errc::corrupt, "saved figures of the run are damaged or of another format"};
+  score_book read(half_row);  // 10 MB of histograms: not before the bytes look like a book
+  read.through_ = batch_number{through};
+  read.batches_ = batches;
+  read.missed_ = missed;
+  const std::array parts{&read.all_,
+                         &read.second_half_,
+                         &read.frozen_second_half_,
+                         &read.since_freeze_,
+                         &read.frozen_};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (auto loaded = parts[i]->load(saved[i]); !loaded) return loaded;
+  }
   *this = std::move(read);
   return {};
 }
