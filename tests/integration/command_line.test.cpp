@@ -108,6 +108,30 @@ TEST(CommandLine, APortInUseIsNamed) {
   EXPECT_EQ(first.process.wait_for(patience), 0) << first.process.errors();
 }
 
+TEST(CommandLine, ASocketFileIsServedAsAPortIsAndReplacedAfterAKill) {
+  const temporary_folder folder;
+  const auto job = generated_job(folder, "socket");
+  const std::string endpoint = "ipc://" + (folder / "socket");
+  {
+    serving killed(job, folder / "one", endpoint);
+    ASSERT_EQ(killed.endpoint, endpoint) << killed.process.errors();
+    expect_one_line(headrace({"server", job, "--state", folder / "two", "--listen", endpoint}),
+                    1,
+                    {endpoint, "stop it", "--set"});
+    killed.process.signal(SIGKILL);
+    EXPECT_NE(killed.process.wait_for(patience), 0);
+  }
+  serving next(job, folder / "one", endpoint);
+  ASSERT_EQ(next.endpoint, endpoint) << next.process.errors();
+  const auto trained =
+      headrace({"worker", job, "--connect", endpoint, "--state", folder / "worker", "--json"});
+  EXPECT_EQ(trained.status, 0) << trained.errors;
+  EXPECT_EQ(json_field(trained.output, "samples"), "4000");
+  next.process.signal(SIGTERM);
+  EXPECT_EQ(next.process.wait_for(patience), 0) << next.process.errors();
+  EXPECT_FALSE(std::filesystem::exists(folder / "socket"));
+}
+
 TEST(CommandLine, AStateFolderInUseOrOfAnotherJobIsRefused) {
   const temporary_folder folder;
   const auto job = generated_job(folder, "mine");

@@ -96,8 +96,10 @@ bool child_process::wait_for_text(const std::string& text, std::chrono::millisec
 std::string child_process::output() const { return read_all(out_path_); }
 std::string child_process::errors() const { return read_all(error_path_); }
 
-finished run_program(std::vector<std::string> arguments, std::chrono::milliseconds deadline) {
-  child_process program(std::move(arguments));
+finished run_program(std::vector<std::string> arguments,
+                     std::chrono::milliseconds deadline,
+                     std::vector<std::string> environment) {
+  child_process program(std::move(arguments), std::move(environment));
   const auto status = program.wait_for(deadline);
   return {status.value_or(-1), program.output(), program.errors()};
 }

@@ -19,6 +19,7 @@ class child_process {
   child_process(const child_process&) = delete;
   child_process& operator=(const child_process&) = delete;
 
+  pid_t pid() const { return pid_; }
   void signal(int number) const;
   /// Exit status (128 + signal when killed), or nothing when it still runs at the deadline.
   std::optional<int> wait_for(std::chrono::milliseconds deadline);
@@ -42,7 +43,9 @@ struct finished {
   std::string output;
   std::string errors;
 };
-finished run_program(std::vector<std::string> arguments, std::chrono::milliseconds deadline);
+finished run_program(std::vector<std::string> arguments,
+                     std::chrono::milliseconds deadline,
+                     std::vector<std::string> environment = {});
 
 /// A new folder, removed with everything in it at the end.
 class temporary_folder {
