@@ -56,20 +56,22 @@ struct memory_node {
     for (auto& disk : disks) disk = std::make_shared<memory_log::contents>();
   }
   open_shard opener(shard_id id) {
-    return [this,
-            id](ps::durable_shard::delivery deliver) -> result<std::unique_ptr<ps::durable_shard>> {
+    return [this, id](
+               ps::durable_shard::delivery deliver,
+               std::unique_ptr<ps::background> io) -> result<std::unique_ptr<ps::durable_shard>> {
       ++opened[id.value];
       if (corrupt) return error{errc::corrupt, "segment 3 is damaged"};
       auto log = std::make_unique<memory_log>(disks[id.value]);
       logs[id.value] = log.get();
-      return ps::durable_shard::open(
-          std::make_unique<ps::shard>(
-              id, counting_schema(), ps::shard_limits{}, headrace::epoch{1}),
-          std::move(log),
-          rows,
-          time,
-          schemas::log_mode::os,
-          std::move(deliver));
+      ps::durable_shard::parts parts;
+      parts.state = std::make_unique<ps::shard>(
+          id, counting_schema(), ps::shard_limits{}, headrace::epoch{1});
+      parts.log = std::move(log);
+      parts.rows = &rows;
+      parts.time = &time;
+      parts.io = std::move(io);
+      parts.deliver = std::move(deliver);
+      return ps::durable_shard::open(std::move(parts));
     };
   }
 };

@@ -39,6 +39,8 @@ using shard_handle = caf::typed_actor<
     caf::reacts_to<serve_atom, section_job_ptr>,
     // The log says what became of the append at this position.
     caf::reacts_to<settle_atom, std::uint64_t, outcome_ptr>,
+    // A work that waited for a disk has ended; what follows.
+    caf::reacts_to<done_atom, done_ptr>,
     // Time to write changed rows whole. A failure is logged and tried again at the next interval.
     caf::reacts_to<flush_atom>>;
 

@@ -11,6 +11,7 @@
 #include <caf/type_id.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 /// What travels between actors of one process. Bulk data goes by shared pointer and never leaves
@@ -18,6 +19,7 @@
 namespace headrace::actors {
 
 using section_job_ptr = std::shared_ptr<const section_job>;
+using done_ptr = std::shared_ptr<const std::function<void()>>;
 using outcome_ptr = std::shared_ptr<const storage::append_outcome>;
 using sample_batch_ptr = std::shared_ptr<const schemas::sample_batch>;
 
@@ -31,6 +33,7 @@ using answer_ptr = std::shared_ptr<const answered_section>;
 }  // namespace headrace::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::section_job_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::done_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::outcome_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::sample_batch_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::answer_ptr)
@@ -38,6 +41,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::answer_ptr)
 CAF_BEGIN_TYPE_ID_BLOCK(headrace, caf::first_custom_type_id)
 CAF_ADD_ATOM(headrace, headrace::actors, serve_atom, "serve")    // router → shard: one section
 CAF_ADD_ATOM(headrace, headrace::actors, settle_atom, "settle")  // log → shard: an append's outcome
+CAF_ADD_ATOM(headrace, headrace::actors, done_atom, "done")      // I/O pool → shard: a work ended
 CAF_ADD_ATOM(headrace, headrace::actors, flush_atom, "flush")    // timer → shard: write rows
 CAF_ADD_ATOM(headrace, headrace::actors, sealed_atom, "sealed")  // ingest → worker: a sealed batch
 CAF_ADD_ATOM(headrace, headrace::actors, more_atom, "more")      // worker → ingest: permits

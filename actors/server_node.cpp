@@ -21,6 +21,7 @@ result<std::unique_ptr<server_node>> server_node::start(caf::actor_system& syste
   watch.shards = made->options_.schema.shards;
   watch.flush_interval_ms = made->options_.flush_interval_ms;
   watch.opener = made->options_.opener;
+  watch.pool = made->options_.pool;
   watch.on_failure = made->options_.on_failure;
   made->supervisor_ = spawn_supervisor(system, std::move(watch), made->routes_);
   auto opened = router::open(

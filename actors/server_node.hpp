@@ -29,6 +29,7 @@ class server_node {
     schemas::job_schema schema;
     std::uint64_t flush_interval_ms = 60'000;
     std::function<open_shard(shard_id)> opener;
+    storage::io_pool* pool = nullptr;  // supervisor_options::pool
     std::function<void(const error&)> on_failure;
   };
   /// Fails: bad_config, in_use.

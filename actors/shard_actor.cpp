@@ -1,6 +1,7 @@
 #include "actors/shard_actor.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/shard_background.hpp"
 #include "base/log.hpp"
 #include "schemas/control.hpp"
 
@@ -15,10 +16,12 @@ namespace headrace::actors {
 shard_actor::shard_actor(caf::actor_config& config,
                          open_shard open,
                          std::uint64_t flush_interval_ms,
+                         storage::io_pool* pool,
                          std::function<void(const error&)> on_damage)
     : shard_handle::base(config),
       open_(std::move(open)),
       flush_interval_ms_(flush_interval_ms),
+      pool_(pool),
       on_damage_(std::move(on_damage)) {}
 
 shard_actor::behavior_type shard_actor::make_behavior() {
@@ -29,12 +32,20 @@ shard_actor::behavior_type shard_actor::make_behavior() {
     }
     quit(std::move(message.reason));
   });
-  auto opened = open_([me = shard_handle(this)](lsn at, storage::append_outcome outcome) {
-    caf::anon_send(me,
-                   settle_atom_v,
-                   at.value,
-                   std::make_shared<const storage::append_outcome>(std::move(outcome)));
-  });
+  std::unique_ptr<ps::background> io;
+  if (pool_ != nullptr) {
+    io = std::make_unique<shard_background>(*pool_, shard_handle(this));
+  } else {
+    io = std::make_unique<ps::in_place>();
+  }
+  auto opened = open_(
+      [me = shard_handle(this)](lsn at, storage::append_outcome outcome) {
+        caf::anon_send(me,
+                       settle_atom_v,
+                       at.value,
+                       std::make_shared<const storage::append_outcome>(std::move(outcome)));
+      },
+      std::move(io));
   if (opened) {
     shard_ = std::move(*opened);
     if (flush_interval_ms_ > 0) flush_later();
@@ -44,6 +55,10 @@ shard_actor::behavior_type shard_actor::make_behavior() {
   return {
       [this](serve_atom, const section_job_ptr& job) { serve(*job); },
       [this](settle_atom, std::uint64_t at, const outcome_ptr& outcome) { settle(at, *outcome); },
+      [this](done_atom, const done_ptr& what_follows) {
+        (*what_follows)();
+        check();
+      },
       [this](flush_atom) { flush(); },
   };
 }
@@ -60,10 +75,10 @@ void shard_actor::serve(const section_job& job) {
   switch (job.kind) {
     case message_kind::push:
       shard_->push(job.section, [job](frame ack) { job.answer(std::move(ack)); });
-      if (shard_->failed()) return fail({errc::io_error, "outcome of an append is unknown"});
-      return note_refusals();
+      return check();
     case message_kind::pull:
-      return job.answer(shard_->pull(job.section));
+      shard_->pull(job.section, [job](frame reply) { job.answer(std::move(reply)); });
+      return check();
     case message_kind::watermarks:
       if (auto request = schemas::decode_watermark_request(job.section)) {
         job.answer(schemas::encode(shard_->state().watermarks(*request)));
@@ -71,20 +86,31 @@ void shard_actor::serve(const section_job& job) {
       return;
     case message_kind::digest:
       if (auto request = schemas::decode_digest_request(job.section)) {
-        job.answer(schemas::encode(shard_->state().digest(request->counts_only)));
+        if (request->counts_only) return job.answer(schemas::encode(shard_->state().counts()));
+        schemas::digest_reply reply;
+        reply.shard = job.shard;
+        if (auto digest = shard_->digest()) {
+          reply = *digest;
+        } else {
+          reply.status = digest.error().code;
+          reply.detail = digest.error().detail;
+        }
+        job.answer(schemas::encode(reply));
       }
       return;
-    case message_kind::flush: {
-      schemas::flush_reply reply;
-      reply.shard = job.shard;
-      if (auto flushed = shard_->flush()) {
-        reply.flushed = *flushed;
-      } else {
-        reply.status = flushed.error().code;
-        reply.detail = flushed.error().detail;
-      }
-      return job.answer(schemas::encode(reply));
-    }
+    case message_kind::flush:
+      shard_->flush_later([job](const result<lsn>& flushed) {
+        schemas::flush_reply reply;
+        reply.shard = job.shard;
+        if (flushed) {
+          reply.flushed = *flushed;
+        } else {
+          reply.status = flushed.error().code;
+          reply.detail = flushed.error().detail;
+        }
+        job.answer(schemas::encode(reply));
+      });
+      return check();
     case message_kind::hello:
       return;  // answered by the server node
   }
@@ -103,18 +129,24 @@ void shard_actor::note_refusals() {
 }
 
 void shard_actor::settle(std::uint64_t at, const storage::append_outcome& outcome) {
-  if (shard_->outcome(lsn{at}, outcome)) return note_refusals();
-  fail({errc::io_error,
-        "outcome of the append at " + std::to_string(at) + " is unknown: " + outcome.detail});
+  static_cast<void>(shard_->outcome(lsn{at}, outcome));  // unknown: `check` sees it
+  check();
+}
+
+void shard_actor::check() {
+  if (const auto& why = shard_->failure()) return fail(*why);
+  note_refusals();
 }
 
 void shard_actor::flush() {
-  if (auto flushed = shard_->flush(); !flushed) {
+  shard_->flush_later([this](const result<lsn>& flushed) {
+    if (flushed) return;
     log_error("shard.flush",
               {{"shard", shard_->state().id().value}, {"error", describe(flushed.error())}});
     const bool damaged = flushed.error().code != errc::disk_full;
     if (damaged && on_damage_) on_damage_(flushed.error());
-  }
+  });
+  check();
   flush_later();
 }
 

@@ -45,7 +45,7 @@ class supervisor : public caf::event_based_actor {
  private:
   void start(shard_id id) {
     auto owner = spawn<shard_actor, caf::monitored>(
-        options_.opener(id), options_.flush_interval_ms, options_.on_failure);
+        options_.opener(id), options_.flush_interval_ms, options_.pool, options_.on_failure);
     routes_.replace(id, owner);
   }
 

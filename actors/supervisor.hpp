@@ -19,6 +19,7 @@ struct supervisor_options {
   restart_limits restarts;
   std::uint64_t flush_interval_ms = 60'000;
   std::function<open_shard(shard_id)> opener;
+  storage::io_pool* pool = nullptr;              // where shards wait for disks; outlives the node
   std::function<void(const error&)> on_failure;  // given up; any thread
 };
 

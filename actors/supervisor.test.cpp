@@ -94,7 +94,7 @@ class Supervisor : public ::testing::Test {
     options.shards = 1;
     options.restarts = limits;
     options.opener = [this, failure](shard_id) -> open_shard {
-      return [this, failure](const auto&) {
+      return [this, failure](const auto&, const auto&) {
         opened_ms_.push_back(now_ms_);
         return error{failure, "it does not open"};
       };

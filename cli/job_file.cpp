@@ -4,12 +4,11 @@
 #include "base/config.hpp"
 #include "base/parse_number.hpp"
 #include "cli/source_section.hpp"
+#include "cli/table_section.hpp"
 #include "schemas/wire.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -23,8 +22,6 @@ namespace {
 constexpr std::uint64_t ms = 1'000'000;  // nanoseconds
 constexpr std::uint64_t second = 1'000 * ms;
 constexpr std::uint64_t day = 86'400 * second;
-constexpr number_range rate_range{0.0, 1000.0};
-constexpr number_range accumulator_range{0.0, 1e6};
 
 using worker::model_arch;
 
@@ -36,73 +33,6 @@ void read_model(config_reader& config, worker::model_spec& model) {
   const bool has_latent = model.arch == model_arch::fm;
   const auto dim = config.whole("model.dim", has_latent ? 8 : 0, {has_latent ? 1 : 0, 1023});
   model.dim = has_latent ? static_cast<std::uint32_t>(dim) : 0;  // lr and count have no use for it
-}
-
-schemas::optimizer_kind read_optimizer_kind(config_reader& config,
-                                            const std::string& key,
-                                            model_arch arch) {
-  using schemas::optimizer_kind;
-  if (arch == model_arch::count)
-    return config.choice<optimizer_kind>(key, "add", {{"add", optimizer_kind::add}});
-  return config.choice<optimizer_kind>(
-      key, "adagrad", {{"adagrad", optimizer_kind::adagrad}, {"sgd", optimizer_kind::sgd}});
-}
-
-float read_float(config_reader& config,
-                 const std::string& key,
-                 float fallback,
-                 number_range accepted) {
-  // The shortest digits of the float, so that 0.05F is resolved as 0.05.
-  std::array<char, 32> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), fallback).ptr;
-  const auto shortest =
-      parse_number<double>({digits.data(), static_cast<std::size_t>(end - digits.data())});
-  return static_cast<float>(config.number(key, shortest.value_or(0.0), accepted));
-}
-
-schemas::table_spec read_table(config_reader& config, const std::string& name, model_arch arch) {
-  const std::string section = "tables." + name + ".optimizer.";
-  schemas::table_spec table;
-  table.name = name;
-  auto& optimizer = table.optimizer;
-  optimizer.kind = read_optimizer_kind(config, section + "kind", arch);
-  optimizer.rate = read_float(config, section + "lr", optimizer.rate, rate_range);
-  optimizer.initial_accumulator = read_float(
-      config, section + "initial_accumulator", optimizer.initial_accumulator, accumulator_range);
-  optimizer.first_rate = optimizer.rate;
-  optimizer.first_initial_accumulator = optimizer.initial_accumulator;
-  optimizer.l2 = read_float(config, section + "l2", 0.0F, {0.0, 10.0});
-  optimizer.gradient_clip = read_float(config, section + "clip", 0.0F, {0.0, 1e6});
-  return table;
-}
-
-schemas::table_spec read_embedding(config_reader& config, const worker::model_spec& model) {
-  constexpr float latent_scale = 0.01F;  // latent vectors of 0 would never learn
-  schemas::table_spec table = read_table(config, "embedding", model.arch);
-  table.id = model.embedding;
-  table.dim = 1 + model.dim;
-  auto& optimizer = table.optimizer;
-  const std::string section = "tables.embedding.optimizer.";
-  optimizer.first_rate = read_float(config, section + "first_lr", optimizer.rate, rate_range);
-  optimizer.first_initial_accumulator = read_float(config,
-                                                   section + "first_initial_accumulator",
-                                                   optimizer.initial_accumulator,
-                                                   accumulator_range);
-  optimizer.first_order_columns = model.arch == model_arch::count ? 0 : 1;
-  const float scale = model.arch == model_arch::fm ? latent_scale : 0.0F;
-  table.init.scale = read_float(config, "tables.embedding.init.scale", scale, {0.0, 100.0});
-  table.init.seed =
-      static_cast<std::uint64_t>(config.whole("tables.embedding.init.seed", 1, {0, INT64_MAX}));
-  if (model.arch == model_arch::count) table.init.scale = 0.0F;  // a count starts at 0
-  return table;
-}
-
-void read_schema(config_reader& config, job& made) {
-  made.schema.shards = static_cast<std::uint32_t>(config.whole("shards.count", 4, {1, 1024}));
-  schemas::table_spec embedding = read_embedding(config, made.model);
-  schemas::table_spec bias = read_table(config, "bias", made.model.arch);
-  bias.id = made.model.bias;
-  made.schema.tables = {std::move(embedding), std::move(bias)};
 }
 
 void read_train(config_reader& config, model_arch arch, train_spec& train) {
@@ -153,6 +83,14 @@ void read_durability(config_reader& config, durability_spec& durability) {
       config.duration_ns(
           "durability.flush_interval", durability.flush_interval_ms * ms, {10 * ms, day}) /
       ms;
+  durability.keep_log = config.choice<log_retention>(
+      "durability.keep_log",
+      "needed",
+      {{"needed", log_retention::needed}, {"all", log_retention::all}});
+  durability.tail_rows_max = static_cast<std::uint64_t>(config.whole(
+      "durability.tail_rows", static_cast<std::int64_t>(durability.tail_rows_max), {1, INT64_MAX}));
+  durability.tail_bytes_max =
+      config.bytes("durability.tail_bytes", durability.tail_bytes_max, {1 << 20, INT64_MAX});
 }
 
 void read_server(config_reader& config, std::string& listen) {
@@ -196,7 +134,7 @@ result<job> parse_job(const std::string& text,
     config->refuse("job.name", "accepted is 1 … 64 letters, digits, _ - and .");
   read_source(*config, made);
   read_model(*config, made.model);
-  read_schema(*config, made);
+  read_tables(*config, made.model, made.schema);
   read_train(*config, made.model.arch, made.train);
   check_batch_fits(*config, made);
   read_durability(*config, made.durability);

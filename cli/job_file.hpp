@@ -26,10 +26,17 @@ struct train_spec {
   double freeze_at = 0.5;  // share of the stream after which the frozen twin is copied
 };
 
+/// What becomes of log records that rows hold: dropped when nobody needs them, or kept for replay
+/// and audit.
+enum class log_retention : std::uint8_t { needed, all };
+
 /// `[durability]`.
 struct durability_spec {
   schemas::log_mode log = schemas::log_mode::fsync;
   std::uint64_t flush_interval_ms = 60'000;
+  log_retention keep_log = log_retention::needed;
+  std::uint64_t tail_rows_max = 2'000'000;  // of each shard, not yet written back
+  std::uint64_t tail_bytes_max = std::uint64_t{128} << 20;
 };
 
 /// A job as its TOML file says it, checked: every value in range, every name resolved.

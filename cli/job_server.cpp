@@ -29,15 +29,15 @@ storage::job_identity identity(const job& job) {
 
 namespace {
 
+constexpr unsigned io_threads = 4;  // that wait for disks, all shards together
+
 // Opens one shard over its row store and log; runs on the shard actor's thread, once for each
-// incarnation.
+// incarnation. `parts` has everything but state and log.
 result<std::unique_ptr<ps::durable_shard>> open_shard(const job& job,
                                                       const storage::job_folder& folder,
-                                                      storage::row_store& rows,
-                                                      const clock& time,
                                                       shard_id id,
-                                                      ps::durable_shard::delivery deliver) {
-  const auto position = rows.position(id);
+                                                      ps::durable_shard::parts parts) {
+  const auto position = parts.rows->position(id);
   if (!position) return position.error();
   storage::segment_log::options how;
   how.folder = folder.shard_log(id);
@@ -45,14 +45,13 @@ result<std::unique_ptr<ps::durable_shard>> open_shard(const job& job,
   how.continue_after = position->flushed;
   auto log = storage::segment_log::open(std::move(how));
   if (!log) return log.error();
-  ps::shard_limits limits;
-  return ps::durable_shard::open(
-      std::make_unique<ps::shard>(id, job.schema, limits, position->epoch),
-      std::move(*log),
-      rows,
-      time,
-      job.durability.log,
-      std::move(deliver));
+  parts.state = std::make_unique<ps::shard>(id, job.schema, ps::shard_limits{}, position->epoch);
+  parts.log = std::move(*log);
+  parts.how.mode = job.durability.log;
+  parts.how.truncate = job.durability.keep_log == log_retention::needed;
+  parts.how.tail_rows_max = job.durability.tail_rows_max;
+  parts.how.tail_bytes_max = job.durability.tail_bytes_max;
+  return ps::durable_shard::open(std::move(parts));
 }
 
 // Smallest and largest watermark over the shards, for each (source, lane) that moved.
@@ -93,7 +92,11 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
   // The job as it runs now, for `inspect`; what must not change between runs is in the fingerprint.
   if (auto kept = storage::replace_file(made->folder_->root() / "job.toml", job.text); !kept)
     return kept.error();
-  auto rows = storage::rocks_row_store::open(made->folder_->rows());
+  made->pool_ = std::make_unique<storage::io_pool>(io_threads);
+  storage::rocks_row_store::options store;
+  store.path = made->folder_->rows();
+  store.pool = made->pool_.get();
+  auto rows = storage::rocks_row_store::open(std::move(store));
   if (!rows) return rows.error();
   made->rows_ = std::move(*rows);
   made->failure_ = std::make_shared<failure_slot>();
@@ -104,11 +107,16 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
   how.schema = job.schema;
   how.flush_interval_ms = job.durability.flush_interval_ms;
   how.opener = [server = made.get()](shard_id id) -> actors::open_shard {
-    return [server, id](ps::durable_shard::delivery deliver) {
-      return open_shard(
-          server->job_, *server->folder_, *server->rows_, *server->time_, id, std::move(deliver));
+    return [server, id](ps::durable_shard::delivery deliver, std::unique_ptr<ps::background> io) {
+      ps::durable_shard::parts parts;
+      parts.rows = server->rows_.get();
+      parts.time = server->time_;
+      parts.io = std::move(io);
+      parts.deliver = std::move(deliver);
+      return open_shard(server->job_, *server->folder_, id, std::move(parts));
     };
   };
+  how.pool = made->pool_.get();
   how.on_failure = [slot = made->failure_](const error& why) {
     const std::lock_guard lock(slot->mutex);
     if (!slot->what) slot->what = why;

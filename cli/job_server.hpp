@@ -5,8 +5,9 @@
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "cli/job_file.hpp"
+#include "storage/io_pool.hpp"
 #include "storage/job_folder.hpp"
-#include "storage/row_store.hpp"
+#include "storage/rocks_row_store.hpp"
 
 #include <caf/fwd.hpp>
 
@@ -48,7 +49,8 @@ class job_server {
   job job_;
   const clock* time_ = nullptr;
   std::unique_ptr<storage::job_folder> folder_;
-  std::unique_ptr<storage::row_store> rows_;
+  std::unique_ptr<storage::rocks_row_store> rows_;
+  std::unique_ptr<storage::io_pool> pool_;  // its last tasks use `rows_`
   std::shared_ptr<failure_slot> failure_;
   std::unique_ptr<actors::server_node> node_;
   std::uint64_t checkpoint_ns_ = 0;

@@ -72,7 +72,8 @@ struct expiry_spec {
   std::uint64_t ttl_ms = 0;           // 0 = never
   std::uint64_t min_rows = 0;         // of this table on one shard: fewer never expire
   std::uint64_t rows_per_second = 0;  // at most; 0 = no limit
-  bool pure() const { return min_rows == 0 && rows_per_second == 0; }
+  /// The ttl where a row's absence follows from the row and the stamp alone; else 0.
+  std::uint64_t idle_ms() const { return min_rows == 0 && rows_per_second == 0 ? ttl_ms : 0; }
   friend bool operator==(const expiry_spec&, const expiry_spec&) = default;
 };
 

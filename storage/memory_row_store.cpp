@@ -83,15 +83,18 @@ result<void> memory_row_store::read(shard_id shard,
   return {};
 }
 
-result<void> memory_row_store::scan(shard_id shard,
-                                    const std::function<void(const stored_row&)>& visit) {
+result<void> memory_row_store::scan_from(shard_id shard,
+                                         row_place from,
+                                         std::size_t rows_max,
+                                         const std::function<void(const stored_row&)>& visit) {
   shard_rows seen;
   {
     const std::lock_guard lock(mutex_);
     seen = shards_[shard];
   }
   seen.settle();
-  for (const auto& one : seen.committed) visit(view(one));
+  auto at = seen.committed.lower_bound({from.table, from.key});
+  for (; at != seen.committed.end() && rows_max > 0; ++at, --rows_max) visit(view(*at));
   return {};
 }
 

@@ -20,7 +20,10 @@ class memory_row_store final : public row_store {
                     table_id table,
                     std::span<const row_key> keys,
                     const std::function<void(const stored_row&)>& visit) override;
-  result<void> scan(shard_id shard, const std::function<void(const stored_row&)>& visit) override;
+  result<void> scan_from(shard_id shard,
+                         row_place from,
+                         std::size_t rows_max,
+                         const std::function<void(const stored_row&)>& visit) override;
 
   /// The process is killed: what was not committed is gone, or stays in the store when
   /// `rows_survive` (both may happen, to removals too; the position never moves). Positions and

@@ -47,7 +47,8 @@ void compact_sorted_runs(rocksdb::Options& options) {
   options.level0_slowdown_writes_trigger = level0_files_max;
   options.level0_stop_writes_trigger = 2 * level0_files_max;
   options.compaction_readahead_size = std::size_t{2} << 20;
-  options.max_background_jobs = 3;  // one flush, one large merge, and a small one beside it
+  options.max_background_jobs =
+      3;  // one large merge, a small one beside it, a flush that never comes
   options.compression = rocksdb::kNoCompression;  // floats that are rewritten each minute
   if (!supports(rocksdb::kZSTD)) return;
   options.bottommost_compression = rocksdb::kZSTD;
@@ -64,10 +65,6 @@ rocksdb::Options rocks_options(const rocks_tuning& how) {
   options.info_log = std::make_shared<no_info_log>();
   options.max_open_files =
       how.read_only ? -1 : 512;  // all at once: a compaction elsewhere can't remove them under us
-  options.write_buffer_size = how.memtable_bytes;
-  options.max_write_buffer_number = 4;
-  options.memtable_whole_key_filtering = true;  // most keys looked up are not in it
-  options.memtable_prefix_bloom_size_ratio = 0.02;
   compact_sorted_runs(options);
   options.bytes_per_sync = std::size_t{4} << 20;  // begin to write back before the sync at the end
   options.compaction_filter_factory = how.expiry;

@@ -9,7 +9,6 @@ namespace headrace::storage {
 
 struct rocks_tuning {
   bool read_only = false;
-  std::size_t memtable_bytes = 0;
   std::size_t block_cache_bytes = 0;
   std::shared_ptr<rocksdb::CompactionFilterFactory> expiry;
   std::shared_ptr<rocksdb::EventListener> listener;

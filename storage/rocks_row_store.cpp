@@ -12,7 +12,6 @@
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
-#include <shared_mutex>
 #include <utility>
 #include <vector>
 
@@ -20,7 +19,6 @@ namespace headrace::storage {
 namespace {
 
 constexpr std::size_t wal_files_max = 8;
-constexpr std::size_t batch_bytes = std::size_t{1} << 20;
 
 constexpr std::size_t window_keys = 4096;  // looked up before any is visited: each holds a block
 constexpr std::size_t split_keys = 256;    // a smaller read is not shared
@@ -59,7 +57,6 @@ struct rocks_row_store::engine {
   std::shared_ptr<row_expiry> expiry = std::make_shared<row_expiry>();
   std::shared_ptr<level0_gate> gate = std::make_shared<level0_gate>();
   std::unique_ptr<rocksdb::DB> db;
-  std::shared_mutex memtables;  // shared: to write to them; alone: while a file is taken over
   std::unique_ptr<row_ingest> ingest;
 
   result<void> check(const rocksdb::Status& status, std::string_view what) const {
@@ -90,51 +87,20 @@ struct rocks_row_store::engine {
     rocksdb::WriteBatch batch;
     if (const auto status = batch.Delete(slice_of(nothing)); !status.ok())
       return check(status, "tidy");
-    if (auto deleted = put(batch); !deleted) return deleted;
+    rocksdb::WriteOptions options;
+    options.disableWAL = true;
+    if (const auto status = db->Write(options, &batch); !status.ok()) return check(status, "tidy");
     return check(db->Flush(rocksdb::FlushOptions()), "tidy");
   }
 
   // A full disk stops RocksDB for good unless it is told that there is space again; then one more
-  // try.
+  // try. After any other error nobody knows what the disk holds: the caller must start anew.
   template <class Work>
   result<void> with_resume(Work work, std::string_view what) {
     rocksdb::Status status = work();
-    if (!status.ok() && !status.IsCorruption() && db->Resume().ok()) status = work();
+    if (!status.ok() && check(status, what).error().code == errc::disk_full && db->Resume().ok())
+      status = work();
     return check(status, what);
-  }
-
-  // The caller holds `memtables`.
-  result<void> put(const rocksdb::WriteBatch& batch) {
-    rocksdb::WriteOptions options;
-    options.disableWAL = true;
-    return with_resume(
-        [&] {
-          rocksdb::WriteBatch copy(batch.Data());
-          return db->Write(options, &copy);
-        },
-        "write rows to");
-  }
-
-  result<void> flush() {
-    return with_resume([&] { return flush_memtables(*db); }, "make durable the rows in");
-  }
-
-  result<void> write_to_memtable(shard_id shard, std::span<const stored_row> rows) {
-    const std::shared_lock hold(memtables);
-    rocksdb::WriteBatch batch;
-    std::vector<std::byte> value;
-    for (const auto& row : rows) {
-      const auto key = encode_row_key(shard, row.table, row.key);
-      if (!row.removed) encode_row(row, value);
-      const auto status =
-          row.removed ? batch.Delete(slice_of(key)) : batch.Put(slice_of(key), slice_of(value));
-      if (!status.ok()) return check(status, "gather rows for");
-      if (batch.GetDataSize() < batch_bytes) continue;
-      if (auto done = put(batch); !done) return done;
-      batch.Clear();
-    }
-    if (batch.Count() == 0) return {};
-    return put(batch);
   }
 
   // One window of a read.
@@ -170,7 +136,6 @@ result<std::unique_ptr<rocks_row_store>> rocks_row_store::open(std::filesystem::
 result<std::unique_ptr<rocks_row_store>> rocks_row_store::open(options how) {
   auto built = std::make_unique<engine>();
   const rocksdb::Options tuned = rocks_options({.read_only = how.read_only,
-                                                .memtable_bytes = how.memtable_bytes,
                                                 .block_cache_bytes = how.block_cache_bytes,
                                                 .expiry = built->expiry,
                                                 .listener = built->gate});
@@ -190,8 +155,7 @@ result<std::unique_ptr<rocks_row_store>> rocks_row_store::open(options how) {
   built->how = std::move(how);
   if (!built->how.read_only) {
     if (auto tidied = built->tidy(); !tidied) return tidied.error();
-    auto ingest =
-        row_ingest::open(*db, tuned, built->how.path / "incoming", built->gate, built->memtables);
+    auto ingest = row_ingest::open(*db, tuned, built->how.path / "incoming", built->gate);
     if (!ingest) return ingest.error();
     built->ingest = std::move(*ingest);
   }
@@ -204,27 +168,21 @@ rocks_row_store::~rocks_row_store() = default;
 result<void> rocks_row_store::write(shard_id shard, std::span<const stored_row> rows) {
   if (auto may = engine_->may_write(); !may) return may;
   if (rows.empty()) return {};
-  if (rows.size() < engine_->how.ingest_rows) return engine_->write_to_memtable(shard, rows);
   return engine_->with_resume([&] { return engine_->ingest->write(shard, rows); }, "write rows to");
 }
 
 result<void> rocks_row_store::commit(shard_id shard, const shard_position& position) {
   if (auto may = engine_->may_write(); !may) return may;
-  rocksdb::WriteBatch batch;
-  const auto status = batch.Put(slice_of(encode_row_key(shard, position_table, row_key{0})),
-                                encode_position(position));
-  if (!status.ok()) return engine_->check(status, "gather rows for");
-  {
-    const std::shared_lock hold(engine_->memtables);
-    if (auto put = engine_->put(batch); !put) return put;
-  }
-  return engine_->flush();
+  return engine_->with_resume([&] { return engine_->ingest->write(shard, position); },
+                              "write a position to");
 }
 
 result<shard_position> rocks_row_store::position(shard_id shard) {
   std::string value;
   const auto key = encode_row_key(shard, position_table, row_key{0});
-  const auto status = engine_->db->Get(rocks_read_options(), slice_of(key), &value);
+  rocksdb::ReadOptions reading = rocks_read_options();
+  reading.fill_cache = false;  // asked for once
+  const auto status = engine_->db->Get(reading, slice_of(key), &value);
   const auto& path = engine_->how.path;
   if (status.IsNotFound()) return shard_position{};
   if (!status.ok()) return rocks_error(status, path, "read the position of a shard from");
@@ -249,16 +207,18 @@ result<void> rocks_row_store::read(shard_id shard,
   return {};
 }
 
-result<void> rocks_row_store::scan(shard_id shard,
-                                   const std::function<void(const stored_row&)>& visit) {
-  const auto begin = encode_row_key(shard, table_id{0}, row_key{0});
+result<void> rocks_row_store::scan_from(shard_id shard,
+                                        row_place from,
+                                        std::size_t rows_max,
+                                        const std::function<void(const stored_row&)>& visit) {
+  const auto begin = encode_row_key(shard, from.table, from.key);
   const auto end = encode_row_key(shard, position_table, row_key{0});
   const rocksdb::Slice bound = slice_of(end);
   rocksdb::ReadOptions how = rocks_scan_options();
   how.iterate_upper_bound = &bound;
   const std::unique_ptr<rocksdb::Iterator> at(engine_->db->NewIterator(how));
   row_decoder decoder;
-  for (at->Seek(slice_of(begin)); at->Valid(); at->Next()) {
+  for (at->Seek(slice_of(begin)); rows_max > 0 && at->Valid(); at->Next(), --rows_max) {
     if (!decoder.decode(bytes_of(at->key()), bytes_of(at->value()))) return engine_->foreign_row();
     visit(decoder.row());
   }
@@ -275,7 +235,6 @@ result<void> rocks_row_store::checkpoint(const std::filesystem::path& into) {
   if (std::filesystem::exists(into, absent)) {
     return error{errc::in_use, "'" + into.string() + "' exists; a checkpoint needs a new folder"};
   }
-  if (auto flushed = engine_->flush(); !flushed) return flushed;
   rocksdb::Checkpoint* made = nullptr;
   const auto status = rocksdb::Checkpoint::Create(engine_->db.get(), &made);
   const std::unique_ptr<rocksdb::Checkpoint> maker(made);

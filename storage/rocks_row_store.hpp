@@ -16,20 +16,16 @@ namespace headrace::storage {
 ///
 /// Keys and values to the byte: docs/storage-format.md. Rows of a shard lie together in (table,
 /// key) order, its position behind them, all in one column family and without a write-ahead log
-/// (the update log is one already). Large writes become a sorted file each, durable when `write`
-/// returns; small ones go to a memtable, and RocksDB flushes memtables in the order they were
-/// filled. Either way a position, written after its rows, is never durable without them; `commit`
-/// flushes and returns when both are. After a crash there may be rows newer than the position:
-/// redo by row LSN allows for that.
+/// (the update log is one already). Each write becomes a sorted file, durable when it returns, and
+/// so does each position: one is never durable without the rows written before it. After a crash
+/// there may be rows newer than the position: redo by row LSN allows for that.
 class rocks_row_store final : public row_store {
  public:
   struct options {
     std::filesystem::path path;  // created if absent, with its parents
     bool read_only = false;  // takes no lock and changes nothing; sees what was durable when opened
-    std::size_t memtable_bytes = std::size_t{64} << 20;
     std::size_t block_cache_bytes = std::size_t{64} << 20;
-    std::size_t ingest_rows = 4096;  // a write of so many rows becomes a file of its own
-    io_pool* pool = nullptr;         // shares large reads; must outlive the store
+    io_pool* pool = nullptr;  // shares large reads; must outlive the store
   };
   /// Fails: in_use (another process or object has it), corrupt (file named), disk_full, io_error,
   /// not_found (read_only).
@@ -47,7 +43,10 @@ class rocks_row_store final : public row_store {
                     table_id table,
                     std::span<const row_key> keys,
                     const std::function<void(const stored_row&)>& visit) override;
-  result<void> scan(shard_id shard, const std::function<void(const stored_row&)>& visit) override;
+  result<void> scan_from(shard_id shard,
+                         row_place from,
+                         std::size_t rows_max,
+                         const std::function<void(const stored_row&)>& visit) override;
 
   /// Reads every block of every file. Fails: corrupt, file named.
   result<void> verify();

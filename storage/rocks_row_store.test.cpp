@@ -71,7 +71,7 @@ TEST(RocksRowStore, ReadsBackWhatWasCommittedByAnotherLife) {
 TEST(RocksRowStore, KeepsTheLastOfAMemtableAFileAndAMemtable) {
   temporary_folder folder;
   auto store = open_rocks(folder.path());
-  std::vector<owned_row> file = many_rows(ingest_rows, 2);
+  std::vector<owned_row> file = many_rows(rows_of_a_file, 2);
   const auto expect = [&](const owned_row& newest) {
     EXPECT_EQ(read(*store, shard_id{1}, 0, {5}), std::vector{newest});
     EXPECT_EQ(scan(*store, shard_id{1})[5], newest);
@@ -202,7 +202,7 @@ TEST(RocksRowStore, LeavesNothingOfAKilledWriteBehind) {
   write_file(left, "half a file");
   auto store = open_rocks(folder.path());
   EXPECT_FALSE(fs::exists(left));
-  ASSERT_TRUE(write(*store, shard_id{1}, many_rows(ingest_rows, 1)).ok());
+  ASSERT_TRUE(write(*store, shard_id{1}, many_rows(rows_of_a_file, 1)).ok());
   EXPECT_TRUE(fs::is_empty(left.parent_path()));
 }
 

@@ -6,7 +6,6 @@
 #include "storage/row_codec.hpp"
 
 #include <rocksdb/snapshot.h>
-#include <rocksdb/sst_file_writer.h>
 
 #include <algorithm>
 #include <string>
@@ -55,8 +54,7 @@ void prefetch_ahead(std::span<const stored_row> rows,
 result<std::unique_ptr<row_ingest>> row_ingest::open(rocksdb::DB& db,
                                                      const rocksdb::Options& options,
                                                      std::filesystem::path folder,
-                                                     std::shared_ptr<level0_gate> gate,
-                                                     std::shared_mutex& memtables) {
+                                                     std::shared_ptr<level0_gate> gate) {
   std::error_code failure;
   std::filesystem::remove_all(folder, failure);  // files that a killed process was writing
   if (failure) return file_error("empty", folder, failure.value());
@@ -64,41 +62,12 @@ result<std::unique_ptr<row_ingest>> row_ingest::open(rocksdb::DB& db,
   rocksdb::Options as_in_level_0 = options;
   as_in_level_0.bottommost_compression = rocksdb::kDisableCompressionOption;  // it would be used
   return std::unique_ptr<row_ingest>(
-      new row_ingest(db, std::move(as_in_level_0), std::move(folder), std::move(gate), memtables));
-}
-
-rocksdb::Status row_ingest::build(const std::filesystem::path& file,
-                                  shard_id shard,
-                                  std::span<const stored_row> rows) const {
-  constexpr bool invalidate_page_cache = false;  // compactions read it soon
-  rocksdb::SstFileWriter writer(
-      rocksdb::EnvOptions(options_), options_, nullptr, invalidate_page_cache);
-  rocksdb::Status status = writer.Open(file.string());
-  const std::vector<place> places = sorted_places(rows);
-  std::vector<std::byte> value;
-  for (std::size_t i = 0; i < places.size() && status.ok(); ++i) {
-    prefetch_ahead(rows, places, i);
-    const place& at = places[i];
-    const bool replaced =
-        i + 1 < places.size() && places[i + 1].table == at.table && places[i + 1].key == at.key;
-    if (replaced) continue;
-    const stored_row& row = rows[at.index];
-    const auto key = encode_row_key(shard, row.table, row.key);
-    if (row.removed) {
-      status = writer.Delete(slice_of(key));
-    } else {
-      encode_row(row, value);
-      status = writer.Put(slice_of(key), slice_of(value));
-    }
-  }
-  if (status.ok()) status = writer.Finish();  // syncs
-  return status;
+      new row_ingest(db, std::move(as_in_level_0), std::move(folder), std::move(gate)));
 }
 
 rocksdb::Status row_ingest::take_over(const std::filesystem::path& file) {
   gate_->wait(db_, level0_files_max, std::chrono::seconds(5));
-  const std::lock_guard alone(memtables_);
-  if (const auto flushed = flush_memtables(db_); !flushed.ok()) return flushed;
+  const std::lock_guard alone(one_file_);
   rocksdb::IngestExternalFileOptions how;
   how.move_files = true;
   how.write_global_seqno = false;  // the manifest has it; the file stays as it was written
@@ -107,19 +76,50 @@ rocksdb::Status row_ingest::take_over(const std::filesystem::path& file) {
   return db_.IngestExternalFile({file.string()}, how);
 }
 
-rocksdb::Status row_ingest::write(shard_id shard, std::span<const stored_row> rows) {
+rocksdb::Status row_ingest::write(
+    const std::function<rocksdb::Status(rocksdb::SstFileWriter&)>& fill) {
   const auto file = folder_ / (std::to_string(files_.fetch_add(1)) + ".sst");
-  rocksdb::Status status = build(file, shard, rows);
+  constexpr bool invalidate_page_cache = false;  // compactions read it soon
+  rocksdb::SstFileWriter writer(
+      rocksdb::EnvOptions(options_), options_, nullptr, invalidate_page_cache);
+  rocksdb::Status status = writer.Open(file.string());
+  if (status.ok()) status = fill(writer);
+  if (status.ok()) status = writer.Finish();  // syncs
   if (status.ok()) status = take_over(file);
   std::error_code gone;
   std::filesystem::remove(file, gone);  // RocksDB removes it only when it was taken over
   return status;
 }
 
-rocksdb::Status flush_memtables(rocksdb::DB& db) {
-  rocksdb::FlushOptions how;
-  how.allow_write_stall = true;  // else it waits for merges
-  return db.Flush(how);
+rocksdb::Status row_ingest::write(shard_id shard, std::span<const stored_row> rows) {
+  return write([&](rocksdb::SstFileWriter& to) {
+    const std::vector<place> places = sorted_places(rows);
+    std::vector<std::byte> value;
+    rocksdb::Status status;
+    for (std::size_t i = 0; i < places.size() && status.ok(); ++i) {
+      prefetch_ahead(rows, places, i);
+      const place& at = places[i];
+      const bool replaced =
+          i + 1 < places.size() && places[i + 1].table == at.table && places[i + 1].key == at.key;
+      if (replaced) continue;
+      const stored_row& row = rows[at.index];
+      const auto key = encode_row_key(shard, row.table, row.key);
+      if (row.removed) {
+        status = to.Delete(slice_of(key));
+      } else {
+        encode_row(row, value);
+        status = to.Put(slice_of(key), slice_of(value));
+      }
+    }
+    return status;
+  });
+}
+
+rocksdb::Status row_ingest::write(shard_id shard, const shard_position& position) {
+  return write([&](rocksdb::SstFileWriter& to) {
+    return to.Put(slice_of(encode_row_key(shard, position_table, row_key{0})),
+                  encode_position(position));
+  });
 }
 
 }  // namespace headrace::storage

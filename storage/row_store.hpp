@@ -3,6 +3,7 @@
 #include "base/ids.hpp"
 #include "base/result.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -23,6 +24,12 @@ struct stored_row {
   std::uint32_t flags = 0;
   std::span<const std::byte> payload;  // 4-byte aligned when visited
   bool removed = false;
+};
+
+/// A row's place in the order of a shard's rows.
+struct row_place {
+  table_id table;
+  row_key key;
 };
 
 /// How far a shard's rows go. `flushed` only advances after the rows were written.
@@ -50,9 +57,16 @@ class row_store {
                             table_id table,
                             std::span<const row_key> keys,
                             const std::function<void(const stored_row&)>& visit) = 0;
-  /// Visits every stored row of the shard in (table, key) order. Fails: corrupt, io_error.
-  virtual result<void> scan(shard_id shard,
-                            const std::function<void(const stored_row&)>& visit) = 0;
+  /// Visits up to `rows_max` stored rows of the shard from `from` on, in (table, key) order. Fails:
+  /// corrupt, io_error.
+  virtual result<void> scan_from(shard_id shard,
+                                 row_place from,
+                                 std::size_t rows_max,
+                                 const std::function<void(const stored_row&)>& visit) = 0;
+  /// Every stored row of the shard.
+  result<void> scan(shard_id shard, const std::function<void(const stored_row&)>& visit) {
+    return scan_from(shard, {}, SIZE_MAX, visit);
+  }
 };
 
 }  // namespace headrace::storage

@@ -116,8 +116,8 @@ TEST_P(RowStore, HidesARemovedRowUntilItIsWrittenAgain) {
   EXPECT_EQ(read(*store_, shard_id{1}, 1, {1}), std::vector{row_of(1, 1, 3)});
 }
 
-// Batches on both sides of `ingest_rows` over few keys, so that one key goes through memtables and
-// files in every order; what a visit sees is compared with a map.
+// Small and large batches over few keys, so that one key goes through many files; what a visit sees
+// is compared with a map.
 TEST_P(RowStore, AnswersAsAMapWouldThroughLives) {
   const std::uint64_t seed = seed_of_run();
   random_stream draw(seed);
@@ -158,8 +158,7 @@ TEST_P(RowStore, AnswersAsAMapWouldThroughLives) {
 }
 
 // Small and large writes and commits of eight shards at the same time: each must find its own rows
-// as if it were alone. Files that RocksDB takes over while a memtable of another shard is on its
-// way to one end this within a tenth of a second (storage/row_ingest.hpp).
+// as if it were alone (storage/row_ingest.hpp says what went wrong here).
 TEST_P(RowStore, TakesShardsFromTheirOwnThreads) {
   const std::uint64_t seed = seed_of_run();
   const auto run = [this, seed](std::uint32_t shard) {

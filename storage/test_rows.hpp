@@ -108,16 +108,14 @@ inline std::vector<owned_row> read(row_store& store,
   return seen;
 }
 
-// Small enough that the tests write both ways.
-inline constexpr std::size_t ingest_rows = 100;
+// Rows of a larger write.
+inline constexpr std::size_t rows_of_a_file = 100;
 
 inline std::unique_ptr<rocks_row_store> open_rocks(const std::filesystem::path& path,
                                                    bool read_only = false) {
   rocks_row_store::options how;
   how.path = path;
   how.read_only = read_only;
-  how.memtable_bytes = 256 << 10;  // several files in a test
-  how.ingest_rows = ingest_rows;
   auto opened = rocks_row_store::open(std::move(how));
   EXPECT_TRUE(opened.ok()) << (opened.ok() ? "" : describe(opened.error()));
   CHECK(opened.ok());

@@ -31,7 +31,10 @@ class no_row_store final : public storage::row_store {
                     const std::function<void(const storage::stored_row&)>&) override {
     return {};
   }
-  result<void> scan(shard_id, const std::function<void(const storage::stored_row&)>&) override {
+  result<void> scan_from(shard_id,
+                         storage::row_place,
+                         std::size_t,
+                         const std::function<void(const storage::stored_row&)>&) override {
     return {};
   }
 };
@@ -85,20 +88,25 @@ class product_server final : public server {
         system_(std::make_unique<caf::actor_system>(config_)) {}
 
   actors::open_shard opener(shard_id id) {
-    return [this,
-            id](ps::durable_shard::delivery deliver) -> result<std::unique_ptr<ps::durable_shard>> {
+    return [this, id](
+               ps::durable_shard::delivery deliver,
+               std::unique_ptr<ps::background> io) -> result<std::unique_ptr<ps::durable_shard>> {
       storage::segment_log::options how;
       how.folder = folder_ / ("shard-" + std::to_string(id.value));
       how.mode = mode_;
       auto log = storage::segment_log::open(how);
       if (!log) return log.error();
-      return ps::durable_shard::open(
-          std::make_unique<ps::shard>(id, schema_, ps::shard_limits{}, epoch{1}),
-          std::move(*log),
-          rows_,
-          time_,
-          mode_,
-          std::move(deliver));
+      ps::durable_shard::parts parts;
+      parts.state = std::make_unique<ps::shard>(id, schema_, ps::shard_limits{}, epoch{1});
+      parts.log = std::move(*log);
+      parts.rows = &rows_;
+      parts.time = &time_;
+      parts.io = std::move(io);
+      parts.deliver = std::move(deliver);
+      parts.how.mode = mode_;
+      parts.how.tail_rows_max = UINT64_MAX;  // nothing is written back
+      parts.how.tail_bytes_max = UINT64_MAX;
+      return ps::durable_shard::open(std::move(parts));
     };
   }
 

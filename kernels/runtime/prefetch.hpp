@@ -15,12 +15,12 @@ constexpr std::size_t prefetch_lines_max = 16;
 
 /// Asks for the lines of [start, start + bytes).
 inline void prefetch_row(const void* start, std::size_t bytes) {
-  constexpr std::uintptr_t line = 64;
-  const auto address = reinterpret_cast<std::uintptr_t>(start);
-  const std::uintptr_t first = address & ~(line - 1);
-  const std::uintptr_t end = std::min(address + bytes, first + prefetch_lines_max * line);
-  for (std::uintptr_t at = first; at < end; at += line) {
-    __builtin_prefetch(reinterpret_cast<const void*>(at));
+  constexpr std::size_t line = 64;
+  const auto* from = static_cast<const std::byte*>(start);
+  const std::size_t into = reinterpret_cast<std::uintptr_t>(start) % line;  // of its first line
+  const std::size_t end = std::min(into + bytes, prefetch_lines_max * line);
+  for (std::size_t at = 0; at < end; at += line) {
+    __builtin_prefetch(from + at - (at == 0 ? 0 : into));
   }
 }
 

@@ -12,16 +12,22 @@ namespace {
 
 constexpr std::uint32_t retry_log_ms = 1'000;  // a full disk does not empty faster
 constexpr std::size_t duplicates_max = 1'024;
+constexpr std::size_t queue_max = 1'024;         // pushes that wait for rows; fetches under way
+constexpr std::size_t rows_per_slice = 4'096;    // copied at a time: about half a millisecond
+constexpr std::size_t rows_per_batch = 65'536;   // a sorted file of some tens of megabytes
+constexpr std::size_t rows_per_piece = 16'384;   // taken from the store at a time
+constexpr std::size_t scan_rows = 8'192;         // looked at when room is made
+constexpr std::size_t scan_rows_max = 1U << 20;  // the same when there is none left
 
 std::string text(lsn at) { return std::to_string(at.value); }
 
 /// Rows and log must end at the same record; anything else is damage that no redo heals.
-result<void> check_ends(const shard& state, lsn flushed, const storage::ordered_log::extent& log) {
+result<void> check_ends(const shard& state, lsn position, const storage::ordered_log::extent& log) {
   const std::string name = "update log of shard " + std::to_string(state.id().value);
   if (state.applied() < log.last) {
     return error{errc::corrupt,
                  name + " begins at " + text(log.first) + " but rows are flushed only through " +
-                     text(flushed) + "; restore the state folder from a copy"};
+                     text(position) + "; restore the state folder from a copy"};
   }
   if (const lsn newest = std::max(state.applied(), state.newest_row()); newest > log.last) {
     return error{errc::corrupt,
@@ -41,34 +47,85 @@ struct rendezvous {
 
 }  // namespace
 
-result<std::unique_ptr<durable_shard>> durable_shard::open(
-    std::unique_ptr<shard> state,
-    std::unique_ptr<storage::ordered_log> log,
-    storage::row_store& rows,
-    const clock& time,
-    schemas::log_mode mode,
-    delivery deliver) {
-  const auto flushed = state->load(rows);
-  if (!flushed) return flushed.error();
-  result<void> redone;
-  const auto read = log->read_from(lsn{flushed->value + 1}, [&](const storage::log_record& record) {
-    redone = state->redo(record);
-    return redone.ok();
-  });
-  if (!redone) return redone.error();
-  if (!read) return read.error();
-  if (auto good = check_ends(*state, *flushed, log->last()); !good) return good.error();
-  std::unique_ptr<durable_shard> made(new durable_shard);
-  made->state_ = std::move(state);
-  made->log_ = std::move(log);
-  made->rows_ = &rows;
-  made->time_ = &time;
-  made->mode_ = mode;
-  made->deliver_ = std::move(deliver);
+// ---- from disk to service ----
+
+durable_shard::durable_shard(parts from) : parts_(std::move(from)), state_(parts_.state.get()) {}
+
+result<std::unique_ptr<durable_shard>> durable_shard::open(parts from) {
+  std::unique_ptr<durable_shard> made(new durable_shard(std::move(from)));
+  if (auto good = made->recover(); !good) return good.error();
+  if (made->state_->has_cold_rows()) made->take_rest({});
   return made;
 }
 
-durable_shard::~durable_shard() = default;
+// What was given to others must end before a later incarnation writes the same rows.
+durable_shard::~durable_shard() { parts_.io->finish(); }
+
+result<void> durable_shard::recover() {
+  const auto position = state_->load_position(*parts_.rows);
+  if (!position) return position.error();
+  result<void> redone;
+  const auto read =
+      parts_.log->read_from(lsn{position->value + 1}, [&](const storage::log_record& record) {
+        redone = redo(record);
+        return redone.ok();
+      });
+  if (!redone) return redone.error();
+  if (!read) return read.error();
+  return check_ends(*state_, *position, parts_.log->last());
+}
+
+result<void> durable_shard::redo(const storage::log_record& record) {
+  working_set rows;
+  if (state_->has_cold_rows()) {
+    auto needed = state_->open_set(record);
+    if (!needed) return needed.error();
+    rows = std::move(*needed);
+    fetched_rows found;
+    for (const working_set::part& part : rows.parts) {
+      auto read = parts_.rows->read(
+          state_->id(), part.table, part.missing, [&](const auto& row) { found.add(row); });
+      if (!read) return read;
+    }
+    if (rows.open) {
+      if (auto filled = state_->fill_set(rows, found); !filled) return filled;
+    }
+  }
+  auto done = state_->redo(record);
+  state_->close_set(rows);
+  if (!done || !state_->over_budget()) return done;
+  state_->tidy(scan_rows);
+  // What was redone is dirty: written early, it may be dropped, too. The position stays behind it.
+  if (state_->far_over_budget()) return state_->write_rows(*parts_.rows);
+  return done;
+}
+
+// Rows come into DRAM piece by piece while the shard serves; those it needs sooner it fetches.
+void durable_shard::take_rest(storage::row_place from) {
+  struct piece {
+    fetched_rows rows;
+    result<void> read;
+  };
+  auto found = std::make_shared<piece>();
+  parts_.io->run(
+      [found, from, store = parts_.rows, id = state_->id()] {
+        found->read =
+            store->scan_from(id, from, rows_per_piece, [&](const storage::stored_row& row) {
+              found->rows.add(row);
+            });
+      },
+      [this, found] {
+        if (failed()) return;
+        if (!found->read) return fail(found->read.error());
+        if (auto taken = state_->take_resident(found->rows.rows()); !taken)
+          return fail(taken.error());
+        if (found->rows.rows().size() < rows_per_piece) return state_->all_taken();
+        const storage::stored_row& last = found->rows.rows().back();
+        take_rest({last.table, row_key{last.key.value + 1}});
+      });
+}
+
+// ---- pushes and pulls ----
 
 schemas::push_ack durable_shard::refusal(errc code, std::string detail) const {
   schemas::push_ack ack;
@@ -77,56 +134,138 @@ schemas::push_ack durable_shard::refusal(errc code, std::string detail) const {
   ack.detail = std::move(detail);
   ack.version = state_->version();
   ack.epoch = state_->epoch();
-  ack.mode = mode_;
+  ack.mode = parts_.how.mode;
   return ack;
 }
 
+void durable_shard::fail(error why) {
+  if (!failure_) failure_ = std::move(why);
+}
+
+void durable_shard::fetch(const request_ptr& what, std::function<void()> then) {
+  struct found_rows {
+    fetched_rows rows;
+    result<void> read;
+  };
+  what->fetching = true;
+  ++fetches_;
+  auto found = std::make_shared<found_rows>();
+  parts_.io->run(
+      [what, found, store = parts_.rows, id = state_->id()] {
+        for (const working_set::part& part : what->rows.parts) {
+          if (!found->read || part.missing.empty()) continue;
+          found->read =
+              store->read(id, part.table, part.missing, [&](const storage::stored_row& row) {
+                found->rows.add(row);
+              });
+        }
+      },
+      [this, what, found, then = std::move(then)] {
+        --fetches_;
+        what->fetching = false;
+        if (failed()) return;
+        if (!found->read) return fail(found->read.error());
+        if (auto filled = state_->fill_set(what->rows, found->rows); !filled)
+          return fail(filled.error());
+        then();
+      });
+}
+
 void durable_shard::push(const frame& section, answer reply) {
-  if (failed_) {
+  if (failed()) {
     const std::string name = "shard " + std::to_string(state_->id().value);
     return reply(schemas::encode(refusal(errc::unavailable, name + " is being opened again")));
   }
-  const auto decoded = schemas::decode_push(section);
+  auto decoded = schemas::decode_push(section);
   if (!decoded) {
     return reply(schemas::encode(refusal(decoded.error().code, decoded.error().detail)));
   }
-  auto decision = state_->decide(*decoded, time_->now_ms());
-  if (decision.record) return append(*decision.record, std::move(reply));
-  decision.ack.mode = mode_;
-  if (decision.wait_for <= state_->applied()) return reply(schemas::encode(decision.ack));
-  if (duplicates_.size() == duplicates_max) {
-    return reply(
-        schemas::encode(refusal(errc::overloaded, "too many repeated pushes wait for the log")));
+  if (queue_.size() >= queue_max) {
+    return reply(schemas::encode(refusal(
+        errc::overloaded, std::to_string(queue_.size()) + " pushes wait for rows; send again")));
   }
-  duplicates_.push_back({decision.wait_for, std::move(decision.ack), std::move(reply)});
+  auto what = std::make_shared<request>();
+  what->push = std::move(*decoded);
+  what->reply = std::move(reply);
+  if (state_->may_miss() && state_->fits_tables(what->push)) {
+    what->rows = state_->open_set(std::span<const schemas::row_block>(what->push.blocks));
+  }
+  queue_.push_back(what);
+  if (what->rows.missing() > 0) return fetch(what, [this] { pump(); });
+  pump();
 }
 
-void durable_shard::append(const storage::log_record& record, answer reply) {
+/// The tail or the tables are so full that rows must be written back before more is taken.
+bool durable_shard::must_wait() {
+  if (state_->far_over_budget()) state_->tidy(scan_rows_max);
+  if (!is_full()) return false;
+  // A disk that was full is tried again as often as workers are told to come back.
+  if (!write_back_failure_ || parts_.time->now_ms() >= failed_ms_ + retry_log_ms) begin_cycle();
+  return cycle_.has_value();
+}
+
+void durable_shard::pump() {
+  if (std::exchange(pumping_, true)) return;
+  while (!failed() && !queue_.empty() && !queue_.front()->fetching) {
+    if (must_wait()) break;
+    const request_ptr first = std::move(queue_.front());
+    queue_.pop_front();
+    if (write_back_failure_ && is_full()) {
+      auto ack = refusal(errc::overloaded,
+                         "rows cannot be written back (" + write_back_failure_->detail +
+                             "); accepted again when they can");
+      ack.retry_after_ms = retry_log_ms;
+      state_->close_set(first->rows);
+      first->reply(schemas::encode(ack));
+      continue;
+    }
+    decide(*first);
+    if (!cycle_ && tail_is_half_full()) begin_cycle();
+  }
+  pumping_ = false;
+}
+
+void durable_shard::decide(request& what) {
+  auto decision = state_->decide(what.push, parts_.time->now_ms());
+  if (decision.record) return append(*decision.record, what);
+  state_->close_set(what.rows);
+  decision.ack.mode = parts_.how.mode;
+  if (decision.wait_for <= state_->applied()) return what.reply(schemas::encode(decision.ack));
+  if (duplicates_.size() == duplicates_max) {
+    return what.reply(
+        schemas::encode(refusal(errc::overloaded, "too many repeated pushes wait for the log")));
+  }
+  duplicates_.push_back({decision.wait_for, std::move(decision.ack), std::move(what.reply)});
+}
+
+void durable_shard::append(const storage::log_record& record, request& what) {
   const lsn at = record.lsn;
-  appended_.push_back({.at = at, .reply = std::move(reply)});
+  appended_.push_back({.at = at, .reply = std::move(what.reply), .rows = std::move(what.rows)});
   auto meeting = std::make_shared<rendezvous>();
-  log_->append(std::span(&record, 1),
-               lsn{at.value - 1},
-               [meeting, at, deliver = deliver_](const storage::append_outcome& outcome) {
-                 if (std::this_thread::get_id() == meeting->caller && !meeting->returned) {
-                   meeting->here = outcome;
-                 } else {
-                   deliver(at, outcome);
-                 }
-               });
+  parts_.log->append(
+      std::span(&record, 1),
+      lsn{at.value - 1},
+      [meeting, at, deliver = parts_.deliver](const storage::append_outcome& outcome) {
+        if (std::this_thread::get_id() == meeting->caller && !meeting->returned) {
+          meeting->here = outcome;
+        } else {
+          deliver(at, outcome);
+        }
+      });
   meeting->returned = true;
   if (!meeting->here) return;
   if (appended_.size() > 1)
-    return deliver_(at, *meeting->here);           // outcomes before it are on their way
-  static_cast<void>(outcome(at, *meeting->here));  // unknown: `failed` says so
+    return parts_.deliver(at, *meeting->here);     // outcomes before it are on their way
+  static_cast<void>(outcome(at, *meeting->here));  // unknown: `failure` says so
 }
 
 bool durable_shard::outcome(lsn at, const storage::append_outcome& outcome) {
-  if (failed_) return false;
+  if (failed()) return false;
   CHECK(!appended_.empty());
   CHECK(appended_.front().at == at);
   if (outcome.state == storage::append_state::unknown) {
-    failed_ = true;
+    fail({errc::io_error,
+          "outcome of the append at " + text(at) + " is unknown: " + outcome.detail});
     return false;
   }
   if (appended_.front().rolled_back) {
@@ -147,7 +286,8 @@ bool durable_shard::outcome(lsn at, const storage::append_outcome& outcome) {
 void durable_shard::settle(waiting done) {
   refusing_.clear();
   auto ack = state_->commit(done.at);
-  ack.mode = mode_;
+  state_->close_set(done.rows);
+  ack.mode = parts_.how.mode;
   const auto later =
       std::stable_partition(duplicates_.begin(), duplicates_.end(), [&](const duplicate& one) {
         return one.wait_for <= done.at;
@@ -161,6 +301,13 @@ void durable_shard::settle(waiting done) {
     one.ack.slowest_clock = ack.slowest_clock;
     one.reply(schemas::encode(one.ack));
   }
+  tidy();
+}
+
+void durable_shard::tidy() {
+  if (!state_->over_budget()) return;
+  state_->tidy(scan_rows);
+  if (state_->over_budget()) begin_cycle();  // what is in the way is dirty
 }
 
 void durable_shard::refuse_from(lsn at, const storage::append_outcome& outcome) {
@@ -176,6 +323,7 @@ void durable_shard::refuse_from(lsn at, const storage::append_outcome& outcome) 
   std::vector<answer> refused;
   for (waiting& one : appended_) {
     one.rolled_back = true;
+    state_->close_set(one.rows);
     if (one.reply) refused.push_back(std::exchange(one.reply, nullptr));
   }
   appended_.pop_front();
@@ -185,25 +333,168 @@ void durable_shard::refuse_from(lsn at, const storage::append_outcome& outcome) 
   for (const answer& reply : refused) reply(bytes);
 }
 
-frame durable_shard::pull(const frame& section) const {
-  const auto decoded = schemas::decode_pull(section);
-  if (decoded) return state_->pull(*decoded);
+frame durable_shard::refused_pull(const error& why) const {
   schemas::pull_reply reply;
   reply.shard = state_->id();
-  reply.status = decoded.error().code;
-  reply.detail = decoded.error().detail;
+  reply.status = why.code;
+  reply.detail = why.detail;
   reply.epoch = state_->epoch();
   return schemas::encode(reply);
 }
 
-result<lsn> durable_shard::flush() { return state_->flush(*rows_); }
+void durable_shard::pull(const frame& section, answer reply) {
+  auto decoded = schemas::decode_pull(section);
+  if (!decoded) return reply(refused_pull(decoded.error()));
+  if (!state_->has_cold_rows() || !state_->fits_tables(*decoded))
+    return reply(state_->pull(*decoded));
+  if (failed() || fetches_ >= queue_max) {
+    return reply(refused_pull(
+        {failed() ? errc::unavailable : errc::overloaded,
+         "shard " + std::to_string(state_->id().value) + " cannot read more rows now; ask again"}));
+  }
+  auto what = std::make_shared<request>();
+  what->pull = std::move(*decoded);
+  what->reply = std::move(reply);
+  what->rows = state_->open_set(std::span<const schemas::pull_block>(what->pull.blocks));
+  if (what->rows.missing() == 0) return answer_pull(*what);
+  fetch(what, [this, what] { answer_pull(*what); });
+}
+
+void durable_shard::answer_pull(request& what) {
+  frame reply = state_->pull(what.pull);
+  state_->close_set(what.rows);
+  tidy();
+  what.reply(std::move(reply));
+}
+
+// ---- rows to the store ----
+
+bool durable_shard::is_full() const {
+  return state_->tail_rows() >= parts_.how.tail_rows_max ||
+         state_->tail_bytes() >= parts_.how.tail_bytes_max ||
+         (state_->far_over_budget() && state_->dirty() > 0);
+}
+
+bool durable_shard::tail_is_half_full() const {
+  return state_->tail_rows() >= parts_.how.tail_rows_max / 2 ||
+         state_->tail_bytes() >= parts_.how.tail_bytes_max / 2;
+}
+
+void durable_shard::flush_later(flushed done) {
+  if (done) next_.push_back(std::move(done));
+  begin_cycle();
+}
+
+void durable_shard::begin_cycle() {
+  if (cycle_) return;
+  if (state_->flushed() == state_->applied()) {
+    const auto through = state_->applied();
+    for (const flushed& each : std::exchange(next_, {})) each(through);
+    return;
+  }
+  cycle_.emplace(cycle{++cycles_, state_->begin_write_back(), nullptr, std::exchange(next_, {})});
+  step(cycle_->number);
+}
+
+void durable_shard::step(std::uint64_t number) {
+  if (!cycle_ || cycle_->number != number) return;
+  shard::write_back& rest = cycle_->rest;
+  if (!cycle_->batch) cycle_->batch = std::make_shared<row_batch>();
+  if (cycle_->batch->rows() >= rows_per_batch || rest.rows.empty()) {
+    return cycle_->batch->empty() ? commit_cycle() : write_batch();
+  }
+  rest.rows.copy(rows_per_slice, *cycle_->batch);
+  // Others come between two slices.
+  parts_.io->run([] {}, [this, number] { step(number); });
+}
+
+void durable_shard::write_batch() {
+  auto written = std::make_shared<result<void>>();
+  cycle_->batch->seal(state_->newest());
+  parts_.io->run(
+      [written, batch = cycle_->batch, store = parts_.rows, id = state_->id()] {
+        *written = batch->write(id, *store);
+      },
+      [this, written, number = cycle_->number] {
+        if (!cycle_ || cycle_->number != number) return;
+        if (!*written) return end_cycle(written->error());
+        cycle_->batch->landed();
+        state_->tidy(scan_rows);
+        step(number);
+      });
+}
+
+void durable_shard::commit_cycle() {
+  auto done = std::make_shared<result<void>>();
+  parts_.io->run(
+      [done, store = parts_.rows, id = state_->id(), position = cycle_->rest.position] {
+        *done = store->commit(id, position);
+      },
+      [this, done, number = cycle_->number] {
+        if (!cycle_ || cycle_->number != number) return;
+        if (!*done) return end_cycle(done->error());
+        const lsn through = cycle_->rest.through;
+        state_->written_back(through);
+        truncate(through);
+        end_cycle(through);
+      });
+}
+
+void durable_shard::truncate(lsn through) {
+  const lsn keep = std::min(lsn{through.value + 1}, keep_from_);
+  if (!parts_.how.truncate || keep <= lsn{1}) return;
+  auto done = std::make_shared<result<void>>();
+  parts_.io->run([done, keep, log = parts_.log.get()] { *done = log->truncate_before(keep); },
+                 [this, done] {
+                   if (!*done) write_back_failure_ = done->error();
+                 });
+}
+
+void durable_shard::end_cycle(result<lsn> how) {
+  if (!how) {
+    state_->lost(*cycle_->batch);
+    cycle_->rest.rows.give_up();
+    write_back_failure_ = how.error();
+    failed_ms_ = parts_.time->now_ms();
+  } else {
+    write_back_failure_.reset();
+  }
+  const std::vector<flushed> done = std::move(cycle_->done);
+  cycle_.reset();
+  for (const flushed& each : done) each(how);
+  if (!next_.empty() && how) begin_cycle();
+  for (const flushed& each : std::exchange(next_, {})) {
+    if (!how) each(how);
+  }
+  pump();
+}
+
+result<lsn> durable_shard::flush() {
+  parts_.io->finish();
+  std::vector<flushed> heard = std::exchange(next_, {});
+  if (cycle_) {
+    if (cycle_->batch) state_->lost(*cycle_->batch);
+    cycle_->rest.rows.give_up();
+    heard.insert(heard.end(), cycle_->done.begin(), cycle_->done.end());
+    cycle_.reset();
+  }
+  const auto flushed_through = state_->flush(*parts_.rows);
+  if (flushed_through) {
+    write_back_failure_.reset();
+    truncate(*flushed_through);
+  } else {
+    write_back_failure_ = flushed_through.error();
+  }
+  for (const flushed& each : heard) each(flushed_through);
+  return flushed_through;
+}
 
 result<void> durable_shard::close() {
-  auto closed = log_->close();
-  const auto flushed =
-      state_->flush(*rows_);  // records still in flight are redone at the next start
+  parts_.io->finish();  // a truncation may be under way
+  auto closed = parts_.log->close();
+  const auto done = flush();  // records still in flight are redone at the next start
   if (!closed) return closed;
-  if (!flushed) return flushed.error();
+  if (!done) return done.error();
   return {};
 }
 

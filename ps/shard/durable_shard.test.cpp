@@ -61,13 +61,13 @@ struct harness {
     auto schema = one_table(schemas::optimizer_kind::add, 1);
     schema.tables[0].init.scale = 0.0F;
     auto state = std::make_unique<shard>(shard_id{0}, schema, shard_limits{}, headrace::epoch{1});
-    auto opened = durable_shard::open(
-        std::move(state),
-        std::move(engine),
-        rows,
-        time,
-        schemas::log_mode::os,
-        [this](lsn of, auto outcome) { mailbox.emplace_back(of, std::move(outcome)); });
+    durable_shard::parts parts;
+    parts.state = std::move(state);
+    parts.log = std::move(engine);
+    parts.rows = &rows;
+    parts.time = &time;
+    parts.deliver = [this](lsn of, auto outcome) { mailbox.emplace_back(of, std::move(outcome)); };
+    auto opened = durable_shard::open(std::move(parts));
     if (!opened) return opened.error();
     at = std::move(*opened);
     return {};
@@ -83,6 +83,11 @@ struct harness {
     at->push(section(batch, value), [this, batch](const frame& ack) {
       acks[batch].push_back(*schemas::decode_push_ack(ack));
     });
+  }
+  frame pull(const frame& section) {
+    frame answer;
+    at->pull(section, [&](frame reply) { answer = std::move(reply); });
+    return answer;
   }
   /// Brings what the log said to the shard. False: the shard is to be opened again.
   bool settle() {
@@ -245,7 +250,7 @@ TEST(DurableShard, PullsGoOnAndPushesAreRefusedWhileTheDiskIsFull) {
     schemas::pull_section section;
     const std::vector<std::uint64_t> keys = {1};
     section.blocks.push_back({table_id{0}, schemas::value_codec::fp32, keys});
-    const auto reply = schemas::decode_pull_reply(on.at->pull(schemas::encode(section)));
+    const auto reply = schemas::decode_pull_reply(on.pull(schemas::encode(section)));
     EXPECT_EQ(reply->blocks.at(0).fp32_values()[0] - on.sum(), 0.0F);
   }
   on.push(2);
@@ -321,7 +326,7 @@ TEST(DurableShard, MalformedBytesAreAnsweredAndChangeNothing) {
   on.at->push(bytes, [&](const frame& answer) { ack = *schemas::decode_push_ack(answer); });
   ASSERT_TRUE(ack.has_value());
   EXPECT_EQ(ack->status, errc::malformed);
-  EXPECT_EQ(schemas::decode_pull_reply(on.at->pull(bytes))->status, errc::malformed);
+  EXPECT_EQ(schemas::decode_pull_reply(on.pull(bytes))->status, errc::malformed);
   EXPECT_TRUE(on.disk->records.empty());
 }
 

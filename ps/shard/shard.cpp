@@ -3,11 +3,11 @@
 #include "base/check.hpp"
 #include "kernels/runtime/float_mode.hpp"
 #include "ps/shard/position_state.hpp"
-#include "ps/shard/write_back.hpp"
 #include "ps/table/row_gather.hpp"
 #include "ps/table/row_step.hpp"
 #include "ps/table/row_update.hpp"
 #include "ps/table/table_digest.hpp"
+#include "storage/record_codec.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -198,6 +198,8 @@ void shard::apply(const schemas::push_section& section, lsn at, std::uint64_t st
     ++version_;
     newest_row_ = std::max(newest_row_, at);
   }
+  for (const schemas::row_block& block : section.blocks) tail_rows_ += block.keys.size();
+  tail_bytes_ += section.bytes.size() + storage::record_header_bytes;
   rule_.commit(at);
   applied_ = at;
   stamp_ms_ = std::max(stamp_ms_, stamp_ms);
@@ -346,32 +348,68 @@ schemas::watermark_reply shard::watermarks(const schemas::watermark_request& req
   return reply;
 }
 
-schemas::digest_reply shard::digest(bool counts_only) const {
-  table_digest sum;
-  schemas::digest_reply reply;
+void shard::add_rows(const table& rows, table_digest& sum) const {
   std::vector<std::byte> scratch;
-  for (const table& rows : tables_) {
-    const table_id id = rows.spec().id;
-    if (!counts_only) {
-      rows.visit([&](const row_header& row) {
-        if (!is_live(row, stamp_ms_, rows.spec().expiry.ttl_ms)) return;
-        sum.add(id,
-                rows.shape(),
-                row.key,
-                {payload(&row), rows.shape().payload_bytes},
-                row.count,
-                scratch);
-      });
-    }
-    reply.rows += rows.rows();
-    reply.bytes += rows.bytes();
-  }
+  rows.visit([&](const row_header& row) {
+    if (!is_live(row, stamp_ms_, rows.spec().expiry.idle_ms())) return;
+    const std::span<const std::byte> bytes{payload(&row), rows.shape().payload_bytes};
+    sum.add(rows.spec().id, rows.shape(), row.key, bytes, row.count, scratch);
+  });
+}
+
+schemas::digest_reply shard::reply_of(const table_digest& sum) const {
+  schemas::digest_reply reply;
+  for (const table& rows : tables_) reply.bytes += rows.bytes();
   reply.shard = id_;
   reply.low = sum.all.low;
   reply.high = sum.all.high;
   reply.weights_low = sum.weights.low;
   reply.weights_high = sum.weights.high;
+  reply.rows = sum.rows;
   reply.lsn = applied_;
+  return reply;
+}
+
+schemas::digest_reply shard::digest() const {
+  CHECK(!has_cold_rows());
+  table_digest sum;
+  for (const table& rows : tables_) add_rows(rows, sum);
+  return reply_of(sum);
+}
+
+result<schemas::digest_reply> shard::digest(storage::row_store& store) const {
+  if (!has_cold_rows()) return digest();
+  table_digest sum;
+  for (const table& rows : tables_) add_rows(rows, sum);
+  // What lies in DRAM, tombstones too, is newer than what is stored.
+  std::vector<std::byte> scratch;
+  result<void> good;
+  const auto scanned = store.scan(id_, [&](const storage::stored_row& row) {
+    if (!good || row.table == tail_mark_table) return;
+    if (row.table.value >= tables_.size() ||
+        row.payload.size() != tables_[row.table.value].shape().payload_bytes) {
+      good = error{errc::corrupt,
+                   "stored row " + std::to_string(row.key.value) + " of table " +
+                       std::to_string(row.table.value) + " does not fit the job's tables"};
+      return;
+    }
+    const table& of = tables_[row.table.value];
+    if (of.complete() || of.find(row.key.value) != nullptr) return;
+    const row_header header{
+        row.key.value, row.lsn.value, row.last_seen_ms, row.count, row.flags & row_flag::stored};
+    if (!is_live(header, stamp_ms_, of.spec().expiry.idle_ms())) return;
+    sum.add(row.table, of.shape(), row.key.value, row.payload, row.count, scratch);
+  });
+  if (!scanned) return scanned.error();
+  if (!good) return good.error();
+  return reply_of(sum);
+}
+
+schemas::digest_reply shard::counts() const {
+  table_digest none;
+  auto reply = reply_of(none);
+  for (const table& rows : tables_) reply.rows += rows.rows();
+  reply.rows += static_cast<std::uint64_t>(std::max<std::int64_t>(0, cold_rows_));
   return reply;
 }
 
@@ -383,7 +421,7 @@ void shard::visit(
   const row_shape& shape = rows.shape();
   std::vector<float> values(shape.dim + shape.state_floats);
   rows.visit([&](const row_header& row) {
-    if (!is_live(row, stamp_ms_, rows.spec().expiry.ttl_ms)) return;
+    if (!is_live(row, stamp_ms_, rows.spec().expiry.idle_ms())) return;
     const row_header* const one = &row;
     widen_weights(shape, {&one, 1}, std::span(values).first(shape.dim));
     std::memcpy(values.data() + shape.dim,
@@ -395,36 +433,76 @@ void shard::visit(
 
 // ---- write-back and load ----
 
-result<lsn> shard::flush(storage::row_store& store) {
-  if (flushed_ == applied_) return applied_;
-  dirty_rows changed(tables_);
-  while (!changed.empty()) {
+shard::write_back shard::begin_write_back() {
+  write_back begun;
+  begun.through = applied_;
+  begun.rows = dirty_rows(tables_);
+  const position_state state{.version = version_,
+                             .stamp_ms = stamp_ms_,
+                             .rows = counts().rows,
+                             .watermarks = rule_.save()};
+  begun.position = {.flushed = applied_, .epoch = epoch_, .state = encode_position_state(state)};
+  tail_rows_behind_ = tail_rows_;
+  tail_bytes_behind_ = tail_bytes_;
+  return begun;
+}
+
+void shard::written_back(lsn through) {
+  flushed_ = std::max(flushed_, through);
+  tail_rows_ -= std::exchange(tail_rows_behind_, 0);
+  tail_bytes_ -= std::exchange(tail_bytes_behind_, 0);
+}
+
+result<void> shard::write_rows(storage::row_store& store) {
+  return write_all(dirty_rows(tables_), store);
+}
+
+result<void> shard::write_all(dirty_rows rows, storage::row_store& store) {
+  while (!rows.empty()) {
     row_batch batch;
-    changed.copy(rows_per_write, batch);
+    rows.copy(rows_per_write, batch);
+    batch.seal(newest());
     if (auto written = batch.write(id_, store); !written) {
       batch.lost(tables_);
-      changed.give_up();
-      return written.error();
+      rows.give_up();
+      return written;
     }
     batch.landed();
   }
-  position_state state{
-      .version = version_, .stamp_ms = stamp_ms_, .rows = 0, .watermarks = rule_.save()};
-  for (const table& each : tables_) state.rows += each.rows();
-  const auto committed = store.commit(
-      id_, {.flushed = applied_, .epoch = epoch_, .state = encode_position_state(state)});
-  if (!committed) return committed.error();
-  flushed_ = applied_;
+  return {};
+}
+
+result<lsn> shard::flush(storage::row_store& store) {
+  if (flushed_ == applied_) return applied_;
+  write_back all = begin_write_back();
+  if (auto written = write_all(std::move(all.rows), store); !written) return written.error();
+  if (auto committed = store.commit(id_, all.position); !committed) return committed.error();
+  written_back(all.through);
   return applied_;
 }
 
 result<lsn> shard::load(storage::row_store& store) {
   CHECK(applied_ == lsn{});
-  const auto position = store.position(id_);
-  if (!position) return position.error();
   const auto newest = read_rows(tables_, id_, schema_.shards, store);
   if (!newest) return newest.error();
   newest_row_ = *newest;
+  return take_position(store);
+}
+
+result<lsn> shard::load_position(storage::row_store& store) {
+  CHECK(applied_ == lsn{});
+  const auto mark = read_tail_mark(id_, store);
+  if (!mark) return mark.error();
+  if (!*mark) return load(store);
+  newest_row_ = **mark;
+  for (table& each : tables_) each.set_complete(false);
+  taking_ = true;
+  return take_position(store);
+}
+
+result<lsn> shard::take_position(storage::row_store& store) {
+  const auto position = store.position(id_);
+  if (!position) return position.error();
   if (position->flushed == lsn{}) return lsn{};
   const auto state = decode_position_state(position->state, id_);
   if (!state) return state.error();
@@ -432,7 +510,159 @@ result<lsn> shard::load(storage::row_store& store) {
   version_ = state->version;
   stamp_ms_ = state->stamp_ms;
   applied_ = flushed_ = position->flushed;
+  if (taking_) cold_rows_ = static_cast<std::int64_t>(state->rows);
   return applied_;
+}
+
+// ---- rows that lie in the store ----
+
+bool shard::has_cold_rows() const {
+  return std::any_of(
+      tables_.begin(), tables_.end(), [](const table& each) { return !each.complete(); });
+}
+
+template <class Block>
+working_set shard::open_set_of(std::span<const Block> blocks) {
+  working_set set;
+  std::vector<row_header*> rows;
+  for (const Block& block : blocks) {
+    table& of = tables_[block.table.value];
+    if (of.complete() && of.spec().memory_bytes == 0) continue;
+    working_set::part& part = set.parts.emplace_back();
+    part.table = block.table;
+    rows.resize(block.keys.size());
+    of.find(block.keys, rows);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (rows[i] != nullptr) {
+        rows[i]->flags += row_flag::pinned_once;
+        part.pinned.push_back(rows[i]);
+      } else if (!of.complete()) {
+        part.missing.emplace_back(block.keys[i]);
+      }
+    }
+    seen_.hits += part.pinned.size();
+  }
+  if (set.parts.empty()) return set;
+  set.open = true;
+  set.begun = applied_;
+  begun_.insert(applied_);
+  return set;
+}
+
+working_set shard::open_set(std::span<const schemas::row_block> blocks) {
+  return open_set_of(blocks);
+}
+working_set shard::open_set(std::span<const schemas::pull_block> blocks) {
+  return open_set_of(blocks);
+}
+
+result<void> shard::fill_set(working_set& set, const fetched_rows& found) {
+  CHECK(set.open);
+  for (const storage::stored_row& row : found.rows()) {
+    if (auto taken = take(row); !taken) return taken;
+  }
+  for (working_set::part& part : set.parts) {
+    for (const row_key key : part.missing) {
+      row_header* row = tables_[part.table.value].find(key.value);
+      if (row == nullptr) {
+        ++seen_.absent;
+        continue;
+      }
+      row->flags += row_flag::pinned_once;
+      part.pinned.push_back(row);
+    }
+    part.missing.clear();
+  }
+  seen_.fetched += found.rows().size();
+  return {};
+}
+
+void shard::close_set(working_set& set) {
+  if (!std::exchange(set.open, false)) return;
+  for (working_set::part& part : set.parts) {
+    for (row_header* row : part.pinned) row->flags -= row_flag::pinned_once;
+  }
+  begun_.erase(begun_.find(set.begun));
+  set.parts.clear();
+}
+
+result<working_set> shard::open_set(const storage::log_record& record) {
+  if (record.kind != storage::record_kind::push) return working_set{};
+  const auto section = schemas::decode_push(record.payload);
+  if (!section || !fits_tables(*section)) return working_set{};  // redo says what is wrong
+  return open_set(std::span<const schemas::row_block>(section->blocks));
+}
+
+bool shard::fits_tables(const schemas::pull_section& section) const {
+  return std::all_of(section.blocks.begin(), section.blocks.end(), [&](const auto& block) {
+    return gate_.check_block(block).ok();
+  });
+}
+
+result<void> shard::take(const storage::stored_row& row) {
+  if (row.table == tail_mark_table) return {};
+  if (row.table.value < tables_.size()) {
+    const table& to = tables_[row.table.value];
+    if (to.complete() || to.find(row.key.value) != nullptr) return {};
+  }
+  if (auto taken = take_stored_row(tables_, id_, schema_.shards, row); !taken) return taken;
+  --cold_rows_;
+  return {};
+}
+
+result<void> shard::take_resident(std::span<const storage::stored_row> rows) {
+  for (const storage::stored_row& row : rows) {
+    const bool budgeted =
+        row.table.value < tables_.size() && tables_[row.table.value].spec().memory_bytes > 0;
+    if (budgeted) continue;
+    if (auto taken = take(row); !taken) return taken;
+  }
+  return {};
+}
+
+void shard::all_taken() {
+  taking_ = false;
+  for (table& each : tables_) {
+    if (each.spec().memory_bytes == 0) each.set_complete(true);
+  }
+}
+
+void shard::tidy(std::size_t scan_max) {
+  constexpr std::uint32_t held = row_flag::dirty | row_flag::writing | row_flag::pinned;
+  for (table& each : tables_) {
+    const std::size_t evicted = each.evict(settled(), scan_max);
+    seen_.evicted += evicted;
+    cold_rows_ += static_cast<std::int64_t>(evicted);
+    const std::uint64_t ttl_ms = each.spec().expiry.idle_ms();
+    // What was read for a working set, or is being taken, could bring back what is dropped here.
+    if (!idle() || taking_ || each.growing()) continue;
+    if (ttl_ms == 0 && !removals_) continue;
+    each.sweep(scan_max, [&](row_header& row) {
+      if ((row.flags & held) == 0 && !is_live(row, stamp_ms_, ttl_ms)) each.drop(&row);
+    });
+  }
+}
+
+bool shard::may_miss() const {
+  return std::any_of(tables_.begin(), tables_.end(), [](const table& each) {
+    return !each.complete() || each.spec().memory_bytes > 0;
+  });
+}
+
+std::size_t shard::dirty() const {
+  std::size_t sum = 0;
+  for (const table& each : tables_) sum += each.dirty();
+  return sum;
+}
+
+bool shard::over_budget() const {
+  return std::any_of(
+      tables_.begin(), tables_.end(), [](const table& each) { return each.over_budget(); });
+}
+
+bool shard::far_over_budget() const {
+  return std::any_of(
+      tables_.begin(), tables_.end(), [](const table& each) { return each.far_over_budget(); });
 }
 
 }  // namespace headrace::ps

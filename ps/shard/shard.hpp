@@ -5,7 +5,10 @@
 #include "ps/shard/gate.hpp"
 #include "ps/shard/limits.hpp"
 #include "ps/shard/push_rule.hpp"
+#include "ps/shard/working_set.hpp"
+#include "ps/shard/write_back.hpp"
 #include "ps/table/table.hpp"
+#include "ps/table/table_digest.hpp"
 #include "schemas/control.hpp"
 #include "schemas/pull.hpp"
 #include "schemas/push.hpp"
@@ -13,11 +16,13 @@
 #include "storage/ordered_log.hpp"
 #include "storage/row_store.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -40,11 +45,14 @@ class shard {
   shard_id id() const { return id_; }
   headrace::epoch epoch() const { return epoch_; }
   lsn applied() const { return applied_; }            // last record applied
+  lsn flushed() const { return flushed_; }            // rows in the store hold everything through
   std::uint64_t version() const { return version_; }  // pushes applied
   lsn next_lsn() const;                               // position the next accepted push will get
   /// Newest record that any loaded or updated row carries: above `applied` only between `load` and
   /// the redo of what was flushed behind the position.
   lsn newest_row() const { return newest_row_; }
+  /// Newest record that any row may carry.
+  lsn newest() const { return std::max(applied_, newest_row_); }
 
   /// What became of a push before it reached the log.
   struct decision {
@@ -75,18 +83,88 @@ class shard {
   frame pull(const schemas::pull_section& section) const;
 
   schemas::watermark_reply watermarks(const schemas::watermark_request& request) const;
-  /// Order-free; covers key, weights, optimizer state and count, not LSN. `counts_only`: rows and
-  /// memory, at once.
-  schemas::digest_reply digest(bool counts_only = false) const;
+  /// Order-free; covers key, weights, optimizer state and count of every live row, not LSN. Rows
+  /// that lie in `store` only are read from there; without it every row must lie in DRAM. Fails:
+  /// corrupt, io_error.
+  result<schemas::digest_reply> digest(storage::row_store& store) const;
+  schemas::digest_reply digest() const;
+  /// Rows and memory, at once; `rows` counts stored rows as far as they are known.
+  schemas::digest_reply counts() const;
 
-  /// Writes rows changed since the last flush, whole, then commits the position: the state as of
-  /// `applied`, whatever is in flight. After a failure the position is where it was and the next
-  /// flush writes those rows again.
+  // ---- rows in the store ----
+
+  /// What a write-back has to do: the rows to copy, and the position that holds behind them.
+  struct write_back {
+    lsn through;
+    dirty_rows rows;
+    storage::shard_position position;
+  };
+  /// Everything changed up to now, as of `applied`, whatever is in flight. Rows that change while
+  /// the write-back goes on may be copied as they are then: newer than the position, which redo by
+  /// row LSN allows for.
+  write_back begin_write_back();
+  /// The position is durable: the log is not needed through it.
+  void written_back(lsn through);
+  /// A batch of a write-back that failed, or ended otherwise: its rows are dirty again.
+  void lost(row_batch& batch) { batch.lost(tables_); }
+  /// Begins, writes and ends a write-back at once. After a failure the position is where it was and
+  /// the next flush writes those rows again.
   result<lsn> flush(storage::row_store& store);
+  /// Writes what is dirty and leaves the position where it is.
+  result<void> write_rows(storage::row_store& store);
+
   /// Loads rows and position; the caller then redoes the log from position + 1. Only on a new
   /// shard. Fails: corrupt (a row of no table, of another width or of another shard, a position
   /// that cannot be read), io_error.
   result<lsn> load(storage::row_store& store);
+  /// As `load`, but leaves rows where they are, to be fetched when they are needed: the shard is
+  /// ready at once. A store without a tail mark is loaded whole.
+  result<lsn> load_position(storage::row_store& store);
+
+  /// Some rows may lie in the store only.
+  bool has_cold_rows() const;
+  /// Some table may come to leave rows to the store only.
+  bool may_miss() const;
+  /// Pins the rows of these blocks that lie in DRAM and names those to fetch. Not open where every
+  /// row is here to stay.
+  working_set open_set(std::span<const schemas::row_block> blocks);
+  working_set open_set(std::span<const schemas::pull_block> blocks);
+  /// Of a record about to be redone. Fails: corrupt.
+  result<working_set> open_set(const storage::log_record& record);
+  /// Whether the blocks name tables of the job with keys in order: what `open_set` relies on.
+  bool fits_tables(const schemas::push_section& section) const {
+    return gate_.check_blocks(section).ok();
+  }
+  bool fits_tables(const schemas::pull_section& section) const;
+  /// Takes what was found in the store of the missing rows, in (table, key) order, into DRAM. What
+  /// came there meanwhile stays. Fails: corrupt.
+  result<void> fill_set(working_set& set, const fetched_rows& found);
+  void close_set(working_set& set);
+
+  /// Takes stored rows that are not in DRAM, of tables without a memory budget: the way back from
+  /// `load_position`, piece by piece. Fails: corrupt.
+  result<void> take_resident(std::span<const storage::stored_row> rows);
+  /// Every stored row of tables without a memory budget was taken.
+  void all_taken();
+
+  /// Drops rows that nobody needs: cold ones of tables over their budget, tombstones and expired
+  /// ones that the store knows about. Looks at `scan_max` rows of each table at most.
+  void tidy(std::size_t scan_max);
+  bool over_budget() const;
+  /// Rows that the store does not have as they are, or not written since.
+  std::size_t dirty() const;
+  bool far_over_budget() const;
+  /// Rows and bytes of records applied since the last write-back began to count.
+  std::uint64_t tail_rows() const { return tail_rows_; }
+  std::uint64_t tail_bytes() const { return tail_bytes_; }
+
+  struct residency {
+    std::uint64_t hits = 0;     // rows of working sets that lay in DRAM
+    std::uint64_t fetched = 0;  // came from the store
+    std::uint64_t absent = 0;   // were looked for in the store and not there
+    std::uint64_t evicted = 0;
+  };
+  const residency& seen() const { return seen_; }
 
   /// Visits every live row of a table: (key, count, [dim] weights and then optimizer state). Order
   /// is not defined.
@@ -117,6 +195,16 @@ class shard {
   void apply(const schemas::push_section& section, lsn at, std::uint64_t stamp_ms);
   result<void> check_record(const storage::log_record& record) const;
   frame refuse_pull(const error& why) const;
+  result<lsn> take_position(storage::row_store& store);
+  result<void> take(const storage::stored_row& row);
+  result<void> write_all(dirty_rows rows, storage::row_store& store);
+  template <class Block>
+  working_set open_set_of(std::span<const Block> blocks);
+  void add_rows(const table& rows, table_digest& sum) const;
+  schemas::digest_reply reply_of(const table_digest& sum) const;
+  /// Last record whose rows no open working set can be surprised by.
+  lsn settled() const { return begun_.empty() ? applied_ : *begun_.begin(); }
+  bool idle() const { return begun_.empty() && in_flight_.empty(); }
   result<std::vector<schemas::pulled_block_layout>> lay_out(
       const schemas::pull_section& section) const;
 
@@ -133,6 +221,15 @@ class shard {
   lsn newest_row_;
   std::uint64_t version_ = 0;
   std::uint64_t stamp_ms_ = 0;
+  std::multiset<lsn> begun_;     // of the open working sets
+  bool taking_ = false;          // between load_position and all_taken
+  bool removals_ = false;        // some row was removed in this life
+  std::int64_t cold_rows_ = 0;   // stored and not in DRAM, as far as known
+  std::uint64_t tail_rows_ = 0;  // since `flushed_`
+  std::uint64_t tail_bytes_ = 0;
+  std::uint64_t tail_rows_behind_ = 0;  // of the write-back under way
+  std::uint64_t tail_bytes_behind_ = 0;
+  residency seen_;
 };
 
 }  // namespace headrace::ps

@@ -6,7 +6,26 @@
 
 namespace headrace::ps {
 
+namespace {
+
+storage::stored_row tail_mark(lsn at) {
+  return {.table = tail_mark_table, .key = row_key{0}, .lsn = at, .payload = {}};
+}
+
+}  // namespace
+
 // ---- rows to the store ----
+
+result<std::optional<lsn>> read_tail_mark(shard_id shard, storage::row_store& store) {
+  std::optional<lsn> mark;
+  const row_key key{0};
+  const auto read =
+      store.read(shard, tail_mark_table, std::span(&key, 1), [&](const storage::stored_row& row) {
+        mark = row.lsn;
+      });
+  if (!read) return read.error();
+  return mark;
+}
 
 void row_batch::add(const table& from, row_header& row) {
   row.flags = (row.flags & ~row_flag::dirty) | row_flag::writing;
@@ -29,11 +48,12 @@ void row_batch::add(const table& from, row_header& row) {
 
 result<void> row_batch::write(shard_id shard, storage::row_store& store) {
   std::vector<storage::stored_row> rows;
-  rows.reserve(rows_.size());
+  rows.reserve(rows_.size() + 1);
   for (const copied& one : rows_) {
     rows.push_back(one.row);
     rows.back().payload = std::span(bytes_).subspan(one.offset, one.size);
   }
+  rows.push_back(tail_mark(applied_));
   return store.write(shard, rows);
 }
 
@@ -113,7 +133,7 @@ result<lsn> read_rows(std::span<table> tables,
   lsn newest;
   result<void> taken;
   const auto scanned = store.scan(shard, [&](const storage::stored_row& row) {
-    if (taken) taken = take_stored_row(tables, shard, shards, row);
+    if (taken && row.table != tail_mark_table) taken = take_stored_row(tables, shard, shards, row);
     newest = std::max(newest, row.lsn);
   });
   if (!scanned) return scanned.error();

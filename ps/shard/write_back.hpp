@@ -8,12 +8,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 /// Between a shard's tables and the row store: rows are written and read whole. Positions are the
 /// shard's business.
 namespace headrace::ps {
+
+/// Table of a row that every batch carries: its lsn is the newest that any stored row of the shard
+/// has. A log that ends before it has lost records, whatever the position says.
+inline constexpr table_id tail_mark_table{0xFFFFFFFE};
+
+/// The newest record that a stored row carries; none in a folder written before there was a mark,
+/// or without rows. Fails: corrupt, io_error.
+result<std::optional<lsn>> read_tail_mark(shard_id shard, storage::row_store& store);
 
 /// Rows of one shard on their way to the store: copies, so that the shard goes on changing the rows
 /// meanwhile. A row in a batch stays in its table until the batch has `landed` or is `lost`.
@@ -26,7 +35,9 @@ class row_batch {
   std::size_t rows() const { return rows_.size(); }
   bool empty() const { return rows_.empty(); }
 
-  /// Writes everything. Fails as row_store::write.
+  /// Says how far the shard was when the last row was added.
+  void seal(lsn applied) { applied_ = applied; }
+  /// Writes everything, the tail mark with it. Fails as row_store::write.
   result<void> write(shard_id shard, storage::row_store& store);
   /// The store has the rows: those not changed since are clean.
   void landed();
@@ -42,6 +53,7 @@ class row_batch {
   };
   std::vector<copied> rows_;
   std::vector<std::byte> bytes_;
+  lsn applied_;
 };
 
 /// The rows that one write-back has to copy, taken from the tables' dirty lists at its beginning.

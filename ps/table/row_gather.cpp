@@ -37,7 +37,7 @@ void look_up(const table& rows,
              std::uint64_t stamp_ms,
              std::span<std::byte> absent,
              chunk& to) {
-  const std::uint64_t ttl_ms = rows.spec().expiry.ttl_ms;
+  const std::uint64_t ttl_ms = rows.spec().expiry.idle_ms();
   rows.find(keys, std::span(to.headers).first(keys.size()));
   to.absent_keys.clear();
   for (std::size_t i = 0; i < keys.size(); ++i) {
@@ -78,7 +78,7 @@ void gather_rows(const table& rows,
                  std::uint64_t stamp_ms,
                  const schemas::pulled_block_memory& to) {
   const schemas::table_spec& spec = rows.spec();
-  const std::size_t row_bytes = spec.dim * schemas::value_bytes(codec);
+  const std::size_t row_bytes = std::size_t{spec.dim} * schemas::value_bytes(codec);
   const bool scaled = codec == schemas::value_codec::int8;
   CHECK(to.values.size() == keys.size() * row_bytes);
   CHECK(to.absent.size() >= (keys.size() + 7) / 8);

@@ -29,7 +29,7 @@ std::string generated_job(const temporary_folder& folder,
                     "[job]\nname = \"" + name +
                         "\"\n[source]\nuri = \"generate:planted\"\nrows = 4000\n" + more +
                         "[model]\narch = \"count\"\n[train]\nbatch_max = 16\npush = \"fp32\"\n"
-                        "[shards]\ncount = 2\n[durability]\nlog = \"os\"\n");
+                        "[shards]\ncount = 2\n[durability]\nlog = \"os\"\nkeep_log = \"all\"\n");
 }
 
 finished headrace(std::vector<std::string> arguments) {
@@ -259,7 +259,7 @@ TEST(CommandLine, BadRowsAreCountedByReasonAndFatalOnlyAboveTheLimit) {
                  "[job]\nname = \"rows\"\n[source]\nuri = \"file://" + (folder / "rows.csv") +
                      "\"\nlabel = \"clicked > 0\"\n[features.user]\nkind = \"id\"\n"
                      "[features.item]\nkind = \"id\"\n[model]\narch = \"fm\"\ndim = 4\n"
-                     "[durability]\nlog = \"os\"\n");
+                     "[durability]\nlog = \"os\"\nkeep_log = \"all\"\n");
   const auto good = headrace({"run", job, "--state", folder / "good", "--json"});
   ASSERT_EQ(good.status, 0) << good.errors;
   EXPECT_EQ(json_field(good.output, "samples"), "50");

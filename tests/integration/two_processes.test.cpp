@@ -20,7 +20,7 @@ std::string fm_job(const temporary_folder& folder) {
   std::ofstream(path)
       << "[job]\nname = \"pair\"\n[source]\nuri = \"generate:planted\"\nrows = 20000\n"
          "[model]\narch = \"fm\"\ndim = 4\n[train]\nbatch_max = 16\nin_flight = 1\n"
-         "[shards]\ncount = 4\n[durability]\nlog = \"os\"\n";
+         "[shards]\ncount = 4\n[durability]\nlog = \"os\"\nkeep_log = \"all\"\n";
   return path;
 }
 

@@ -21,9 +21,11 @@ class faulty_row_store final : public storage::row_store {
                     const std::function<void(const storage::stored_row&)>& visit) override {
     return rows_.read(shard, table, keys, visit);
   }
-  result<void> scan(shard_id shard,
-                    const std::function<void(const storage::stored_row&)>& visit) override {
-    return rows_.scan(shard, visit);
+  result<void> scan_from(shard_id shard,
+                         storage::row_place from,
+                         std::size_t rows_max,
+                         const std::function<void(const storage::stored_row&)>& visit) override {
+    return rows_.scan_from(shard, from, rows_max, visit);
   }
 
   /// After so many further rows the next write stops; a commit counts as one row.

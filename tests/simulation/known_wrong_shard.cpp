@@ -160,10 +160,10 @@ void known_wrong_shard::roll_back() {
   }
 }
 
-frame known_wrong_shard::pull(const frame& bytes) const {
+void known_wrong_shard::pull(const frame& bytes, answer reply) {
   const auto section = schemas::decode_pull(bytes);
   CHECK(section.ok());
-  return state_->pull(*section);
+  reply(state_->pull(*section));
 }
 
 schemas::watermark_reply known_wrong_shard::watermarks(

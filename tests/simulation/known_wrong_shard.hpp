@@ -16,7 +16,7 @@ class known_wrong_shard final : public shard_under_test {
   static result<std::unique_ptr<shard_under_test>> open(variant kind, parts from);
 
   void push(const frame& section, answer reply) override;
-  frame pull(const frame& section) const override;
+  void pull(const frame& section, answer reply) override;
   schemas::watermark_reply watermarks(const schemas::watermark_request& request) const override;
   bool outcome(lsn at, const storage::append_outcome& outcome) override;
   bool failed() const override { return failed_; }

@@ -15,7 +15,9 @@ class product_shard final : public shard_under_test {
   void push(const frame& section, answer reply) override {
     shard_->push(section, std::move(reply));
   }
-  frame pull(const frame& section) const override { return shard_->pull(section); }
+  void pull(const frame& section, answer reply) override {
+    shard_->pull(section, std::move(reply));
+  }
   schemas::watermark_reply watermarks(const schemas::watermark_request& request) const override {
     return shard_->state().watermarks(request);
   }
@@ -62,12 +64,14 @@ std::unique_ptr<ps::shard> new_state(shard_id id, const schemas::job_schema& sch
 
 result<std::unique_ptr<shard_under_test>> shard_under_test::open(variant kind, parts from) {
   if (kind != variant::product) return known_wrong_shard::open(kind, std::move(from));
-  auto opened = ps::durable_shard::open(new_state(from.id, from.schema),
-                                        std::move(from.log),
-                                        *from.rows,
-                                        *from.time,
-                                        schemas::log_mode::fsync,
-                                        std::move(from.deliver));
+  ps::durable_shard::parts parts;
+  parts.state = new_state(from.id, from.schema);
+  parts.log = std::move(from.log);
+  parts.rows = from.rows;
+  parts.time = from.time;
+  parts.deliver = std::move(from.deliver);
+  parts.how.mode = schemas::log_mode::fsync;
+  auto opened = ps::durable_shard::open(std::move(parts));
   if (!opened) return opened.error();
   return std::unique_ptr<shard_under_test>(new product_shard(std::move(*opened)));
 }

@@ -52,7 +52,7 @@ class shard_under_test {
 
   virtual ~shard_under_test() = default;
   virtual void push(const frame& section, answer reply) = 0;
-  virtual frame pull(const frame& section) const = 0;
+  virtual void pull(const frame& section, answer reply) = 0;
   virtual schemas::watermark_reply watermarks(const schemas::watermark_request& request) const = 0;
   /// False: drop this incarnation and open another.
   virtual bool outcome(lsn at, const storage::append_outcome& outcome) = 0;

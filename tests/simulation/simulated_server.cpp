@@ -233,10 +233,14 @@ void simulated_server::read() {
   schemas::pull_section section;
   section.shard = shard_id{s};
   section.blocks.push_back({sums, schemas::value_codec::fp32, keys});
-  const auto reply = schemas::decode_pull_reply(one.live->pull(schemas::encode(section)));
-  CHECK(reply.ok());
-  stage_.fail(one.judge.absorb(*one.disk));
-  stage_.fail(one.judge.check_pull(section, *reply));
+  one.live->pull(schemas::encode(section),
+                 [this, s, section, keys = std::move(keys)](const frame& bytes) mutable {
+                   section.blocks[0].keys = keys;
+                   const auto reply = schemas::decode_pull_reply(bytes);
+                   CHECK(reply.ok());
+                   stage_.fail(shards_[s].judge.absorb(*shards_[s].disk));
+                   stage_.fail(shards_[s].judge.check_pull(section, *reply));
+                 });
 }
 
 // ---- the end ----

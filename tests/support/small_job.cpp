@@ -29,7 +29,7 @@ std::string small_job::write(const temporary_folder& folder) const {
                       << dim
                       << "[train]\nbatch_max = 8\nbatch_wait = \"60s\"\nin_flight = 2\n"
                          "push = \"fp32\"\n"
-                      << "[shards]\ncount = 4\n[durability]\nlog = \"" << log
+                      << "[shards]\ncount = 4\n[durability]\nkeep_log = \"all\"\nlog = \"" << log
                       << "\"\nflush_interval = \"" << flush_interval << "\"\n"
                       << more;
   return path;

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "base/ids.hpp"
+#include "ps/table/row_header.hpp"
+#include "storage/row_store.hpp"
+
+#include <cstddef>
+#include <deque>
+#include <span>
+#include <vector>
+
+namespace headrace::ps {
+
+/// Rows that one push or pull needs in DRAM from when it is looked at until it is answered: those
+/// that lie there are pinned, the others are to be fetched. Opened, filled and closed by its shard
+/// only (shard.hpp).
+struct working_set {
+  struct part {
+    table_id table;
+    std::vector<row_header*> pinned;
+    std::vector<row_key> missing;  // strictly ascending
+  };
+  std::vector<part> parts;
+  lsn begun;          // last record applied when it was opened
+  bool open = false;  // false: nothing to hold, nothing to close
+
+  std::size_t missing() const {
+    std::size_t sum = 0;
+    for (const part& one : parts) sum += one.missing.size();
+    return sum;
+  }
+};
+
+/// Stored rows with memory of their own, in the order they were added.
+class fetched_rows {
+ public:
+  void add(const storage::stored_row& row) {
+    payloads_.emplace_back(row.payload.begin(), row.payload.end());
+    rows_.push_back(row);
+    rows_.back().payload = payloads_.back();
+  }
+  std::span<const storage::stored_row> rows() const { return rows_; }
+
+ private:
+  std::deque<std::vector<std::byte>> payloads_;
+  std::vector<storage::stored_row> rows_;
+};
+
+}  // namespace headrace::ps
