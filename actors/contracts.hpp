@@ -41,6 +41,10 @@ using shard_handle = caf::typed_actor<
     caf::reacts_to<settle_atom, std::uint64_t, outcome_ptr>,
     // A work that waited for a disk has ended; what follows.
     caf::reacts_to<done_atom, done_ptr>,
+    // Time for rows to expire.
+    caf::reacts_to<tick_atom>,
+    // Something of this process to do with the shard, between two messages.
+    caf::reacts_to<visit_atom, visit_ptr>,
     // Time to write changed rows whole. A failure is logged and tried again at the next interval.
     caf::reacts_to<flush_atom>>;
 

@@ -1,5 +1,6 @@
 #include "actors/control_client.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -9,6 +10,7 @@ namespace headrace::actors {
 namespace {
 
 constexpr std::chrono::milliseconds resend_interval{300};
+constexpr std::uint32_t shards_max = 1'024;  // that a peer is believed to have
 
 }  // namespace
 
@@ -144,6 +146,35 @@ result<std::vector<schemas::flush_reply>> control_client::flush(
       deadline,
       [](shard_id id) { return schemas::encode(schemas::flush_request{id}); },
       schemas::decode_flush_reply);
+}
+
+result<std::vector<schemas::status_reply>> control_client::status(
+    std::chrono::milliseconds deadline) {
+  std::vector<schemas::status_reply> replies;
+  std::uint32_t shards = 1;
+  for (std::uint32_t i = 0; i < shards; ++i) {
+    auto bytes = ask(schemas::message_kind::status,
+                     shard_id{i},
+                     schemas::encode(schemas::status_request{shard_id{i}}),
+                     deadline);
+    if (!bytes) return bytes.error();
+    auto reply = schemas::decode_status_reply(*bytes);
+    if (!reply) return reply.error();
+    if (reply->status != errc::ok) return error{reply->status, reply->detail};
+    if (i == 0) shards = std::min(reply->shards, shards_max);
+    replies.push_back(std::move(*reply));
+  }
+  return replies;
+}
+
+result<schemas::checkpoint_reply> control_client::checkpoint(std::uint64_t token,
+                                                             std::chrono::milliseconds deadline) {
+  const auto bytes = ask(schemas::message_kind::checkpoint,
+                         shard_id{0},
+                         schemas::encode(schemas::checkpoint_request{token}),
+                         deadline);
+  if (!bytes) return bytes.error();
+  return schemas::decode_checkpoint_reply(*bytes);
 }
 
 }  // namespace headrace::actors

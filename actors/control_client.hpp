@@ -37,6 +37,11 @@ class control_client {
                                                     std::chrono::milliseconds deadline);
   result<std::vector<schemas::flush_reply>> flush(std::uint32_t shards,
                                                   std::chrono::milliseconds deadline);
+  /// One reply for each shard of the job: the first one says how many there are.
+  result<std::vector<schemas::status_reply>> status(std::chrono::milliseconds deadline);
+  /// Begins a checkpoint, or asks how far it is: the same `token` is the same checkpoint.
+  result<schemas::checkpoint_reply> checkpoint(std::uint64_t token,
+                                               std::chrono::milliseconds deadline);
   /// One section to one shard, its answer as bytes.
   result<frame> ask(schemas::message_kind kind,
                     shard_id shard,

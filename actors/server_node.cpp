@@ -9,6 +9,30 @@
 #include <utility>
 
 namespace headrace::actors {
+namespace {
+
+schemas::status_reply status_of(ps::durable_shard& at, schemas::status_reply reply) {
+  const ps::shard& state = at.state();
+  const auto counts = state.counts();
+  reply.rows = counts.rows;
+  reply.bytes = counts.bytes;
+  reply.lsn = state.applied();
+  reply.flushed = state.flushed();
+  reply.version = state.version();
+  reply.tail_rows = state.tail_rows();
+  reply.tail_bytes = state.tail_bytes();
+  reply.log_first = at.log().last().first;
+  reply.hits = state.seen().hits;
+  reply.fetched = state.seen().fetched;
+  reply.absent = state.seen().absent;
+  reply.evicted = state.seen().evicted;
+  reply.trouble = at.refusing();
+  if (const auto& why = at.write_back_failure(); reply.trouble.empty() && why)
+    reply.trouble = "rows are not written back: " + why->detail;
+  return reply;
+}
+
+}  // namespace
 
 server_node::server_node(caf::actor_system& system, options how)
     : system_(system), options_(std::move(how)), routes_(options_.schema.shards) {}
@@ -48,9 +72,47 @@ void server_node::stop() {
 
 void server_node::dispatch(section_job job) {
   if (job.kind == schemas::message_kind::hello) return greet(job);
+  if (job.kind == schemas::message_kind::status) return tell_status(std::move(job));
+  if (job.kind == schemas::message_kind::checkpoint) return take_checkpoint(job);
   const shard_handle owner = routes_.find(job.shard);
   if (!owner) return;  // restarting, or no such shard: the worker's deadline asks again
   caf::anon_send(owner, serve_atom_v, std::make_shared<const section_job>(std::move(job)));
+}
+
+bool server_node::visit(shard_id shard, std::function<void(ps::durable_shard&)> what) {
+  const shard_handle owner = routes_.find(shard);
+  if (!owner) return false;
+  caf::anon_send(owner,
+                 visit_atom_v,
+                 std::make_shared<const std::function<void(ps::durable_shard&)>>(std::move(what)));
+  return true;
+}
+
+void server_node::tell_status(section_job job) {
+  if (!schemas::decode_status_request(job.section)) return;
+  schemas::status_reply about;
+  about.shard = job.shard;
+  about.shards = options_.schema.shards;
+  about.mode = options_.mode;
+  if (options_.checkpoint_ms) about.checkpoint_ms = options_.checkpoint_ms();
+  const shard_id shard = job.shard;
+  visit(shard, [job = std::move(job), about = std::move(about)](ps::durable_shard& at) {
+    job.answer(schemas::encode(status_of(at, about)));
+  });
+}
+
+void server_node::take_checkpoint(const section_job& job) {
+  const auto request = schemas::decode_checkpoint_request(job.section);
+  if (!request) return;
+  schemas::checkpoint_reply reply;
+  if (options_.checkpoint) {
+    reply = options_.checkpoint(*request);
+  } else {
+    reply.status = errc::bad_config;
+    reply.detail = "the job has no [checkpoint] section: say where to with checkpoint.to";
+    reply.done = true;
+  }
+  job.answer(schemas::encode(reply));
 }
 
 void server_node::greet(const section_job& job) {

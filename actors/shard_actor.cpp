@@ -12,6 +12,11 @@
 #include <utility>
 
 namespace headrace::actors {
+namespace {
+
+constexpr std::chrono::milliseconds tick_interval{500};
+
+}  // namespace
 
 shard_actor::shard_actor(caf::actor_config& config,
                          open_shard open,
@@ -49,6 +54,7 @@ shard_actor::behavior_type shard_actor::make_behavior() {
   if (opened) {
     shard_ = std::move(*opened);
     if (flush_interval_ms_ > 0) flush_later();
+    delayed_send(this, tick_interval, tick_atom_v);
   } else {
     fail(opened.error());
   }
@@ -60,6 +66,15 @@ shard_actor::behavior_type shard_actor::make_behavior() {
         check();
       },
       [this](flush_atom) { flush(); },
+      [this](visit_atom, const visit_ptr& visit) {
+        (*visit)(*shard_);
+        check();
+      },
+      [this](tick_atom) {
+        shard_->tick();
+        check();
+        delayed_send(this, tick_interval, tick_atom_v);
+      },
   };
 }
 
@@ -112,6 +127,8 @@ void shard_actor::serve(const section_job& job) {
       });
       return check();
     case message_kind::hello:
+    case message_kind::status:
+    case message_kind::checkpoint:
       return;  // answered by the server node
   }
 }

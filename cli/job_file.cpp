@@ -93,6 +93,18 @@ void read_durability(config_reader& config, durability_spec& durability) {
       config.bytes("durability.tail_bytes", durability.tail_bytes_max, {1 << 20, INT64_MAX});
 }
 
+void read_limits(config_reader& config, ps::shard_limits& limits) {
+  constexpr whole_range any{0, 1'000'000'000'000};
+  const auto whole = [&](const char* key) {
+    return static_cast<std::uint64_t>(config.whole(key, 0, any));
+  };
+  limits.quota.rows_per_second = whole("limits.rows_per_second");
+  limits.quota.new_rows_per_second = whole("limits.new_rows_per_second");
+  limits.quota.bytes_per_second = config.bytes("limits.bytes_per_second", 0, {0, INT64_MAX});
+  limits.quarantine.refusals_max = static_cast<std::uint32_t>(
+      config.whole("limits.explosions", limits.quarantine.refusals_max, {0, 64}));
+}
+
 void read_server(config_reader& config, std::string& listen) {
   listen = config.text("server.listen", listen);
   if (const auto checked = actors::check_listen_endpoint(listen); !checked) {
@@ -138,6 +150,8 @@ result<job> parse_job(const std::string& text,
   read_train(*config, made.model.arch, made.train);
   check_batch_fits(*config, made);
   read_durability(*config, made.durability);
+  read_checkpoint(*config, made.checkpoint);
+  read_limits(*config, made.limits);
   read_server(*config, made.listen);
   auto resolved = config->finish();
   if (!resolved) return resolved.error();

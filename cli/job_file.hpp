@@ -1,6 +1,8 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "cli/checkpoint_section.hpp"
+#include "ps/shard/limits.hpp"
 #include "schemas/push.hpp"
 #include "schemas/schema.hpp"
 #include "worker/ingest/source_spec.hpp"
@@ -49,6 +51,8 @@ struct job {
   schemas::job_schema schema;
   train_spec train;
   durability_spec durability;
+  checkpoint_spec checkpoint;
+  ps::shard_limits limits;
   std::string listen = "tcp://127.0.0.1:7411";  // `[server] listen`
   std::string text;  // the resolved configuration as TOML: what --print-config shows
 };

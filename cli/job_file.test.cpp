@@ -325,7 +325,7 @@ TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
     const auto equals = line.find(" = ");
     if (line.starts_with("[") || equals == std::string::npos) continue;
     std::string key = line.substr(0, equals);
-    for (const std::string part : {"optimizer", "init"}) {
+    for (const std::string part : {"optimizer", "init", "admit", "expire"}) {
       if (section.ends_with("." + part)) key = part + "." + key;
     }
     EXPECT_THAT(page, HasSubstr("| `" + key + "` |")) << section;

@@ -1,11 +1,12 @@
 #include "cli/job_inspection.hpp"
 
+#include "cli/state_manifest.hpp"
+#include "ps/recovery/cut_tables.hpp"
 #include "schemas/hash.hpp"
 #include "storage/file_io.hpp"
 #include "storage/rocks_row_store.hpp"
 #include "storage/segment_log.hpp"
 
-#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -15,8 +16,17 @@ namespace {
 /// Follows the chains of one shard's log: one for each (source, lane).
 class chain_audit {
  public:
+  using chain_name = std::pair<std::string, schemas::lane>;
+  /// `from_the_middle`: the log no longer begins at 1, and where its chains began is not known.
+  explicit chain_audit(bool from_the_middle) : from_the_middle_(from_the_middle) {}
+
   void see(const schemas::push_section& section) {
-    batch_number& end = ends_[{schemas::to_string(section.source), section.lane}];
+    const chain_name name{schemas::to_string(section.source), section.lane};
+    if (from_the_middle_ && !ends_.contains(name)) {
+      ends_[name] = section.batch;
+      return;
+    }
+    batch_number& end = ends_[name];
     if (section.batch <= end) {
       ++duplicates_;
     } else {
@@ -26,14 +36,15 @@ class chain_audit {
   }
   std::uint64_t gaps() const { return gaps_; }
   std::uint64_t duplicates() const { return duplicates_; }
-  using chain_name = std::pair<std::string, schemas::lane>;
-  const std::map<chain_name, batch_number>& ends() const { return ends_; }
 
  private:
   std::map<chain_name, batch_number> ends_;
+  bool from_the_middle_;
   std::uint64_t gaps_ = 0;
   std::uint64_t duplicates_ = 0;
 };
+
+std::string text(lsn at) { return std::to_string(at.value); }
 
 bool is_section(storage::record_kind kind) {
   using storage::record_kind;
@@ -121,53 +132,74 @@ result<std::optional<std::uint64_t>> job_inspection::sealed_batches() const {
   return std::optional((*log)->last().last.value);
 }
 
+// Counts the shard's records and follows their chains.
+result<job_inspection::audited> job_inspection::audit(shard_id shard, digest_report& report) const {
+  const auto log = open_log(folder_->shard_log(shard));
+  if (!log) return log.error();
+  audited seen;
+  const std::string name = "log of shard " + std::to_string(shard.value);
+  if (const lsn first = (*log)->last().first; first > lsn{1})
+    seen.why_not_replayed = name + " begins at record " + std::to_string(first.value);
+  chain_audit chains(!seen.why_not_replayed.empty());
+  result<void> decoded;
+  const auto read = (*log)->read_from(lsn{1}, [&](const storage::log_record& record) {
+    ++report.records;
+    seen.through = record.lsn;
+    if (record.kind == storage::record_kind::install) {
+      seen.why_not_replayed =
+          name + " goes on from rows that were installed at record " + text(record.lsn);
+    }
+    if (!is_section(record.kind)) return true;
+    if (record.kind == storage::record_kind::voided) ++report.voids;
+    const auto section = schemas::decode_push(record.payload);
+    if (section) {
+      chains.see(*section);
+    } else {
+      decoded = section.error();
+    }
+    return decoded.ok();
+  });
+  if (!read) return read.error();
+  if (!decoded) return decoded.error();
+  report.gaps += chains.gaps();
+  report.duplicates += chains.duplicates();
+  return seen;
+}
+
 result<job_inspection::digest_report> job_inspection::digest() const {
   digest_report report;
   schemas::hash128 tables;
   schemas::hash128 replayed;
   schemas::hash128 weights;
-  std::map<chain_audit::chain_name, std::vector<batch_number>> ends;
+  std::vector<std::vector<std::byte>> watermarks;
   for (std::uint32_t s = 0; s < job_.schema.shards; ++s) {
     const shard_id shard{s};
-    chain_audit audit;
-    lsn audited;
-    result<void> decoded;
-    auto read = read_log(shard, lsn{1}, [&](const storage::log_record& record) {
-      ++report.records;
-      audited = record.lsn;
-      if (!is_section(record.kind)) return true;
-      if (record.kind == storage::record_kind::voided) ++report.voids;
-      const auto section = schemas::decode_push(record.payload);
-      if (section) {
-        audit.see(*section);
-      } else {
-        decoded = section.error();
-      }
-      return decoded.ok();
-    });
-    if (!read) return read.error();
-    if (!decoded) return decoded.error();
-    report.gaps += audit.gaps();
-    report.duplicates += audit.duplicates();
-    for (const auto& [chain, end] : audit.ends()) ends[chain].push_back(end);
-
-    const auto live = live_tables(shard, audited);
+    const auto seen = audit(shard, report);
+    if (!seen) return seen.error();
+    const auto log = open_log(folder_->shard_log(shard));
+    if (!log) return log.error();
+    const auto live = ps::cut_tables::open(shard, job_.schema, *rows_, **log, seen->through);
     if (!live) return live.error();
-    const auto of_live = (*live)->digest();
-    tables += {of_live.low, of_live.high};
-    weights += {of_live.weights_low, of_live.weights_high};
-    report.rows += of_live.rows;
-    const auto again = replayed_tables(shard, audited);
+    const auto of_live = live->digest();
+    if (!of_live) return of_live.error();
+    tables += {of_live->low, of_live->high};
+    weights += {of_live->weights_low, of_live->weights_high};
+    report.rows += of_live->rows;
+    const auto state = live->position();
+    if (!state) return state.error();
+    watermarks.push_back(state->watermarks);
+    if (!seen->why_not_replayed.empty()) report.why_not_replayed = seen->why_not_replayed;
+    if (!report.why_not_replayed.empty()) continue;
+    const auto again = replayed_tables(shard, seen->through);
     if (!again) return again.error();
     const auto of_replay = (*again)->digest();
     replayed += {of_replay.low, of_replay.high};
   }
-  for (const auto& [chain, shards] : ends) {
-    const bool everywhere = shards.size() == job_.schema.shards;
-    if (everywhere) report.batches += std::min_element(shards.begin(), shards.end())->value;
-  }
+  const auto marks = watermarks_of(watermarks);
+  if (!marks) return marks.error();
+  for (const auto& mark : *marks) report.batches += mark.batch_min.value;
   report.tables = schemas::to_string(tables);
-  report.replayed = schemas::to_string(replayed);
+  if (report.why_not_replayed.empty()) report.replayed = schemas::to_string(replayed);
   report.weights = schemas::to_string(weights);
   const auto sealed = sealed_batches();
   if (!sealed) return sealed.error();

@@ -33,14 +33,17 @@ class job_inspection {
   static constexpr lsn all{UINT64_MAX};
   /// The shard as a server would have it after a start: rows, then the log behind them.
   result<std::unique_ptr<ps::shard>> live_tables(shard_id shard, lsn through = all) const;
-  /// The shard from its log alone. Fails: not_found when the log no longer begins at 1.
+  /// The shard from its log alone. Fails: not_found when the log no longer begins at 1, or was gone
+  /// on from rows that were installed.
   result<std::unique_ptr<ps::shard>> replayed_tables(shard_id shard, lsn through = all) const;
 
   struct digest_report {
     std::string
         tables;  // key, weights, optimizer state, count of every row of every shard, order-free
-    std::string replayed;  // the same after replaying every log from its beginning
-    std::string weights;   // key and weights only, of the live tables
+    /// The same after replaying every log from its beginning; nothing where that is not possible.
+    std::optional<std::string> replayed;
+    std::string why_not_replayed;
+    std::string weights;  // key and weights only, of the live tables
     std::uint64_t rows = 0;
     std::uint64_t records = 0;  // in the update logs
     std::uint64_t batches =
@@ -58,6 +61,12 @@ class job_inspection {
   job_inspection() = default;
   result<std::unique_ptr<storage::ordered_log>> open_log(const std::filesystem::path& folder) const;
   result<void> redo(shard_id shard, lsn from, lsn through, ps::shard& into) const;
+  /// How far a log was audited, and why it alone does not make the tables.
+  struct audited {
+    lsn through;
+    std::string why_not_replayed;
+  };
+  result<audited> audit(shard_id shard, digest_report& report) const;
   result<std::optional<std::uint64_t>> sealed_batches() const;
 
   job job_;

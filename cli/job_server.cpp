@@ -1,9 +1,8 @@
 #include "cli/job_server.hpp"
 
 #include "base/log.hpp"
+#include "cli/state_manifest.hpp"
 #include "ps/shard/durable_shard.hpp"
-#include "ps/shard/position_state.hpp"
-#include "ps/shard/push_rule.hpp"
 #include "storage/checkpoint_manifest.hpp"
 #include "storage/file_io.hpp"
 #include "storage/rocks_row_store.hpp"
@@ -11,7 +10,6 @@
 
 #include <caf/actor_system.hpp>
 
-#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -45,33 +43,13 @@ result<std::unique_ptr<ps::durable_shard>> open_shard(const job& job,
   how.continue_after = position->flushed;
   auto log = storage::segment_log::open(std::move(how));
   if (!log) return log.error();
-  parts.state = std::make_unique<ps::shard>(id, job.schema, ps::shard_limits{}, position->epoch);
+  parts.state = std::make_unique<ps::shard>(id, job.schema, job.limits, position->epoch);
   parts.log = std::move(*log);
   parts.how.mode = job.durability.log;
   parts.how.truncate = job.durability.keep_log == log_retention::needed;
   parts.how.tail_rows_max = job.durability.tail_rows_max;
   parts.how.tail_bytes_max = job.durability.tail_bytes_max;
   return ps::durable_shard::open(std::move(parts));
-}
-
-// Smallest and largest watermark over the shards, for each (source, lane) that moved.
-result<void> add_watermarks(std::span<const std::byte> saved,
-                            storage::checkpoint_manifest& manifest) {
-  ps::push_rule rule;
-  if (auto loaded = rule.load(saved); !loaded) return loaded;
-  rule.visit([&](const schemas::source_id& source, schemas::lane lane, batch_number batch) {
-    if (batch == batch_number{}) return;
-    const std::string name = schemas::to_string(source);
-    const std::string lane_name = lane == schemas::lane::rows ? "rows" : "dense";
-    for (auto& mark : manifest.watermarks) {
-      if (mark.source != name || mark.lane != lane_name) continue;
-      mark.batch_min = std::min(mark.batch_min, batch);
-      mark.batch_max = std::max(mark.batch_max, batch);
-      return;
-    }
-    manifest.watermarks.push_back({name, lane_name, batch, batch});
-  });
-  return {};
 }
 
 }  // namespace
@@ -100,6 +78,18 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
   if (!rows) return rows.error();
   made->rows_ = std::move(*rows);
   made->failure_ = std::make_shared<failure_slot>();
+  made->holds_ = std::make_unique<log_holds>(job.schema.shards);
+  if (!job.checkpoint.to.empty()) {
+    cut_parts of;
+    of.rows = made->rows_.get();
+    of.folder = made->folder_.get();
+    of.described = &made->job_;
+    of.holds = made->holds_.get();
+    of.time = made->time_;
+    auto opened = checkpointer::open(std::move(of), job.checkpoint);
+    if (!opened) return opened.error();
+    made->checkpoints_ = std::move(*opened);
+  }
 
   actors::server_node::options how;
   how.endpoints = std::move(endpoints);
@@ -113,10 +103,17 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
       parts.time = server->time_;
       parts.io = std::move(io);
       parts.deliver = std::move(deliver);
-      return open_shard(server->job_, *server->folder_, id, std::move(parts));
+      auto opened = open_shard(server->job_, *server->folder_, id, std::move(parts));
+      if (opened) (*opened)->keep_log_from(server->holds_->keep_from(id));
+      return opened;
     };
   };
   how.pool = made->pool_.get();
+  how.mode = job.durability.log;
+  if (checkpointer* taker = made->checkpoints_.get()) {
+    how.checkpoint = [taker](const auto& request) { return taker->ask(request); };
+    how.checkpoint_ms = [taker] { return taker->newest_ms(); };
+  }
   how.on_failure = [slot = made->failure_](const error& why) {
     const std::lock_guard lock(slot->mutex);
     if (!slot->what) slot->what = why;
@@ -124,6 +121,7 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
   auto node = actors::server_node::start(system, context, std::move(how));
   if (!node) return node.error();
   made->node_ = std::move(*node);
+  if (made->checkpoints_) made->checkpoints_->begin(*made->node_);
   return made;
 }
 
@@ -148,6 +146,7 @@ void job_server::tick() {
 
 result<void> job_server::stop() {
   if (std::exchange(stopped_, true) || !node_) return {};
+  if (checkpoints_) checkpoints_->stop();
   node_->stop();
   if (const auto failed = failure())
     return *failed;  // a shard could not write its rows; its log has them
@@ -155,30 +154,9 @@ result<void> job_server::stop() {
 }
 
 result<void> job_server::write_checkpoint() {
-  storage::checkpoint_manifest manifest;
-  manifest.job = job_.name;
-  manifest.fingerprint = folder_->job().fingerprint;
-  manifest.schema_version = job_.schema.version;
-  manifest.written_ms = time_->now_ms();
-  for (std::uint32_t s = 0; s < job_.schema.shards; ++s) {
-    const auto position = rows_->position(shard_id{s});
-    if (!position) return position.error();
-    if (position->flushed == lsn{}) {
-      storage::checkpoint_manifest::shard empty;
-      empty.id = shard_id{s};
-      manifest.shards.push_back(empty);
-      continue;
-    }
-    const auto state = ps::decode_position_state(position->state, shard_id{s});
-    if (!state) return state.error();
-    manifest.shards.push_back({.id = shard_id{s},
-                               .flushed = position->flushed,
-                               .epoch = position->epoch,
-                               .version = state->version,
-                               .rows = state->rows});
-    if (auto added = add_watermarks(state->watermarks, manifest); !added) return added;
-  }
-  return storage::write_manifest(folder_->checkpoint(), manifest);
+  const auto manifest = describe_rows(folder_->job(), job_.schema, *rows_, time_->now_ms());
+  if (!manifest) return manifest.error();
+  return storage::write_manifest(folder_->checkpoint(), *manifest);
 }
 
 }  // namespace headrace::cli

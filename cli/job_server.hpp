@@ -4,7 +4,9 @@
 #include "actors/transport/context.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "cli/checkpointer.hpp"
 #include "cli/job_file.hpp"
+#include "cli/log_holds.hpp"
 #include "storage/io_pool.hpp"
 #include "storage/job_folder.hpp"
 #include "storage/rocks_row_store.hpp"
@@ -52,6 +54,8 @@ class job_server {
   std::unique_ptr<storage::rocks_row_store> rows_;
   std::unique_ptr<storage::io_pool> pool_;  // its last tasks use `rows_`
   std::shared_ptr<failure_slot> failure_;
+  std::unique_ptr<log_holds> holds_;
+  std::unique_ptr<checkpointer> checkpoints_;  // asked by the node, which ends before it
   std::unique_ptr<actors::server_node> node_;
   std::uint64_t checkpoint_ns_ = 0;
   bool stopped_ = false;

@@ -21,6 +21,10 @@ int run(int argc, char** argv) {
   add_worker(app, context);
   add_check(app, context);
   add_inspect(app, context);
+  add_status(app, context);
+  add_checkpoint(app, context);
+  add_restore(app, context);
+  add_verify(app, context);
   add_bench(app, context);
   try {
     app.parse(argc, argv);

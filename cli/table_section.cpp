@@ -99,6 +99,12 @@ schemas::table_spec read_table(config_reader& config, const std::string& name, m
   return table;
 }
 
+/// A number for the whole table, as each shard's part, rounded up.
+std::uint64_t per_shard(config_reader& config, const std::string& key, std::uint32_t shards) {
+  const auto whole = static_cast<std::uint64_t>(config.whole(key, 0, {0, 1'000'000'000'000}));
+  return (whole + shards - 1) / shards;
+}
+
 /// Where rows lie, which keys get one, and when one goes.
 void read_life(config_reader& config, std::uint32_t shards, schemas::table_spec& table) {
   const std::string section = "tables." + table.name + ".";
@@ -112,7 +118,17 @@ void read_life(config_reader& config, std::uint32_t shards, schemas::table_spec&
                                            {"fp16", value_codec::fp16},
                                            {"int8", value_codec::int8}});
   table.memory_bytes = config.bytes(section + "memory", 0, {0, INT64_MAX}) / shards;
-  table.expiry.ttl_ms = config.duration_ns(section + "ttl", 0, {0, 10 * year}) / ms;
+  auto& admission = table.admission;
+  admission.count =
+      static_cast<std::uint32_t>(config.whole(section + "admit.count", admission.count, {1, 255}));
+  admission.window_ms = config.duration_ns(section + "admit.window", 0, {0, year}) / ms;
+  admission.probability =
+      read_float(config, section + "admit.probability", admission.probability, {0.0, 1.0, true});
+  admission.rows_per_second = per_shard(config, section + "admit.rows_per_second", shards);
+  auto& expiry = table.expiry;
+  expiry.ttl_ms = config.duration_ns(section + "expire.ttl", 0, {0, 10 * year}) / ms;
+  expiry.min_rows = per_shard(config, section + "expire.min_rows", shards);
+  expiry.rows_per_second = per_shard(config, section + "expire.rows_per_second", shards);
 }
 
 schemas::table_spec read_embedding(config_reader& config,

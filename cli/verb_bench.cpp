@@ -1,3 +1,4 @@
+#include "bench/gates/gate_options.hpp"
 #include "bench/rows64/rows64.hpp"
 #include "cli/verbs.hpp"
 
@@ -74,13 +75,88 @@ void add_options(CLI::App& verb, rows64_options& options) {
   verb.add_option("--rounds", options.rounds, "rounds, medians of which are reported")
       ->check(CLI::Range(1, 1'000));
   verb.add_option("--seconds", options.seconds, "timed part of each point")
-      ->check(CLI::Range(0.05, 60.0));
+      ->check(CLI::Range(0.05, 3'600.0));
   verb.add_option("--shards", options.shards, "shards of our server")->check(CLI::Range(1, 64));
+  verb.add_flag("--row-store",
+                options.row_store,
+                "our server writes rows back to RocksDB and truncates its log; with --kill always");
+  verb.add_flag("--tail-in-memory",
+                options.tail_in_memory,
+                "with --row-store: the log's tail has no bound, so that nothing is written back");
+  verb.add_flag("--quantize",
+                options.quantize,
+                "with --codec int8: our client quantizes each push, as workers do");
+  verb.add_option("--peer-seconds", options.peer_seconds, "the same for the other peers")
+      ->check(CLI::Range(0.0, 600.0));
   verb.add_flag("--kill",
                 options.kill,
                 "kill our server behind each load with pushes in flight, start it again over its "
                 "log, and check that nothing is lost or applied twice");
   verb.add_flag("--json", options.json, "one line of JSON on standard output");
+}
+
+using bench::gate_options;
+using gate_measure = result<bench::gate_report> (*)(const gate_options&);
+
+/// A bench of the gates: flags that all of them have; `flags` adds those of its own.
+void add_gate(CLI::App& bench_verb,
+              verb_context& context,
+              const char* verb_name,
+              const char* help,
+              std::uintmax_t bytes_free,
+              gate_measure measure,
+              gate_options defaults,
+              const std::function<void(CLI::App&, gate_options&)>& flags = nullptr) {
+  auto options = std::make_shared<gate_options>(std::move(defaults));
+  CLI::App* verb = bench_verb.add_subcommand(verb_name, help);
+  verb->add_option("--rounds", options->rounds, "rounds, medians of which are reported")
+      ->check(CLI::Range(1, 1'000));
+  verb->add_option("--dir", options->dir, "folder for files, removed at the end");
+  verb->add_flag("--json", options->json, "one line of JSON on standard output");
+  verb->add_flag("--inside", options->inside)->group("");
+  verb->add_option("--command", options->command)->group("");
+  if (flags) flags(*verb, *options);
+  verb->callback([options, bytes_free, measure, &context] {
+    context.status = bench::run_gate_bench(
+        *options, bytes_free, measure, [&context](std::chrono::milliseconds patience) {
+          return context.signals.wait(patience);
+        });
+  });
+}
+
+void add_seconds(CLI::App& verb, gate_options& options) {
+  verb.add_option("--seconds", options.seconds, "timed part of each point")
+      ->check(CLI::Range(0.05, 3'600.0));
+}
+
+gate_options seconds_each(double seconds) {
+  gate_options options;
+  options.seconds = seconds;
+  return options;
+}
+
+void add_gates(CLI::App& verb, verb_context& context) {
+  constexpr std::uintmax_t gib = std::uintmax_t{1} << 30;
+  add_gate(verb,
+           context,
+           "durable",
+           "int8 pushes that survive kill -9: a burst, minutes with write-back, the log's price",
+           16 * gib,
+           bench::measure_durable,
+           seconds_each(10),
+           [](CLI::App& of, gate_options& options) {
+             add_seconds(of, options);
+             of.add_option("--sustained", options.sustained_seconds, "seconds with write-back")
+                 ->check(CLI::Range(0.05, 36'000.0));
+           });
+  add_gate(verb,
+           context,
+           "log",
+           "appends beside write(2) of the same bytes",
+           2 * gib,
+           bench::measure_log,
+           seconds_each(1),
+           add_seconds);
 }
 
 }  // namespace
@@ -89,12 +165,14 @@ void add_bench(CLI::App& app, verb_context& context) {
   CLI::App* verb = app.add_subcommand(
       "bench", "Measures this machine: rows64 pushes and pulls rows of 64 floats");
   verb->require_subcommand(1);
+  add_gates(*verb, context);
   auto options = std::make_shared<rows64_options>();
 
   CLI::App* rows64 =
       verb->add_subcommand("rows64", "Rows a second beside an empty handler and a plain server");
   add_options(*rows64, *options);
   rows64->callback([options, &context] {
+    if (options->kill) options->row_store = true;
     if (const auto fine = bench::check(*options); !fine) {
       context.status = report_error(fine.error());
       return;

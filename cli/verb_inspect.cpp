@@ -40,6 +40,10 @@ std::string_view name_of(storage::record_kind kind) {
       return "epoch";
     case storage::record_kind::sample:
       return "sample";
+    case storage::record_kind::removal:
+      return "removal";
+    case storage::record_kind::install:
+      return "install";
   }
   return "unknown";
 }
@@ -65,7 +69,9 @@ int inspect_digest(const inspect_flags& flags) {
     std::puts(line.text().c_str());
   } else {
     std::printf("tables    %s   %" PRIu64 " rows\n", report->tables.c_str(), report->rows);
-    std::printf("replayed  %s   %" PRIu64 " records\n", report->replayed.c_str(), report->records);
+    std::printf("replayed  %s   %" PRIu64 " records\n",
+                report->replayed.value_or("unknown: " + report->why_not_replayed).c_str(),
+                report->records);
     std::printf("weights   %s\n", report->weights.c_str());
     std::printf("batches %" PRIu64 " of %" PRIu64 " sealed, gaps %" PRIu64 ", duplicates %" PRIu64
                 ", voids %" PRIu64 "\n",
@@ -75,8 +81,8 @@ int inspect_digest(const inspect_flags& flags) {
                 report->duplicates,
                 report->voids);
   }
-  return report->tables == report->replayed && report->gaps + report->duplicates == 0 ? exit_done
-                                                                                      : exit_failed;
+  const bool differs = report->replayed && *report->replayed != report->tables;
+  return !differs && report->gaps + report->duplicates == 0 ? exit_done : exit_failed;
 }
 
 void print_record(const storage::log_record& record, bool json) {

@@ -29,6 +29,10 @@ void add_server(CLI::App& app, verb_context& context);
 void add_worker(CLI::App& app, verb_context& context);
 void add_check(CLI::App& app, verb_context& context);
 void add_inspect(CLI::App& app, verb_context& context);
+void add_status(CLI::App& app, verb_context& context);
+void add_checkpoint(CLI::App& app, verb_context& context);
+void add_restore(CLI::App& app, verb_context& context);
+void add_verify(CLI::App& app, verb_context& context);
 void add_bench(CLI::App& app, verb_context& context);
 
 }  // namespace headrace::cli

@@ -71,3 +71,48 @@ struct FlushReply {
   detail @3 :Text;
   flushed @4 :UInt64;        # lsn
 }
+
+struct StatusRequest {
+  protocol @0 :UInt16;
+  shard @1 :UInt32;
+}
+
+struct StatusReply {
+  protocol @0 :UInt16;
+  status @1 :UInt16;         # errc
+  shard @2 :UInt32;
+  detail @3 :Text;
+  shards @4 :UInt32;         # of the job
+  rows @5 :UInt64;
+  bytes @6 :UInt64;          # memory of the tables, index included
+  lsn @7 :UInt64;            # last record applied
+  flushed @8 :UInt64;        # rows in the store hold every record through this
+  version @9 :UInt64;
+  tailRows @10 :UInt64;      # learned, not yet in the store
+  tailBytes @11 :UInt64;
+  logFirst @12 :UInt64;      # oldest record kept; 0 = none
+  logMode @13 :UInt16;
+  hits @14 :UInt64;          # rows asked for that lay in memory
+  fetched @15 :UInt64;       # that came from the store
+  absent @16 :UInt64;        # that were in neither
+  evicted @17 :UInt64;
+  checkpointMs @18 :UInt64;  # when the newest checkpoint was taken; 0 = none by this process
+  trouble @19 :Text;         # why pushes are refused or rows not written back; empty when all is well
+}
+
+struct CheckpointRequest {
+  protocol @0 :UInt16;
+  token @1 :UInt64;          # the same in every repetition of one request
+}
+
+struct CheckpointReply {
+  protocol @0 :UInt16;
+  status @1 :UInt16;         # errc: why it was not taken
+  detail @2 :Text;
+  done @3 :Bool;             # else it is being taken: ask again
+  id @4 :Text;
+  filesUploaded @5 :UInt64;
+  bytesUploaded @6 :UInt64;
+  bytesReused @7 :UInt64;    # of files that the archive had
+  tookMs @8 :UInt64;
+}

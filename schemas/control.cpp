@@ -110,6 +110,59 @@ result<flush_reply> read_flush_reply(wire::FlushReply::Reader in) {
   return fields.finish(std::move(m));
 }
 
+result<status_request> read_status_request(wire::StatusRequest::Reader in) {
+  field_reader fields("status request");
+  fields.protocol(in.getProtocol());
+  return fields.finish(status_request{shard_id{in.getShard()}});
+}
+
+result<status_reply> read_status_reply(wire::StatusReply::Reader in) {
+  field_reader fields("status reply");
+  fields.protocol(in.getProtocol());
+  status_reply m;
+  m.shard = shard_id{in.getShard()};
+  m.status = fields.status(in.getStatus());
+  m.detail = fields.detail(in.getDetail());
+  m.shards = in.getShards();
+  m.rows = in.getRows();
+  m.bytes = in.getBytes();
+  m.lsn = headrace::lsn{in.getLsn()};
+  m.flushed = headrace::lsn{in.getFlushed()};
+  m.version = in.getVersion();
+  m.tail_rows = in.getTailRows();
+  m.tail_bytes = in.getTailBytes();
+  m.log_first = headrace::lsn{in.getLogFirst()};
+  m.mode = fields.log_mode(in.getLogMode());
+  m.hits = in.getHits();
+  m.fetched = in.getFetched();
+  m.absent = in.getAbsent();
+  m.evicted = in.getEvicted();
+  m.checkpoint_ms = in.getCheckpointMs();
+  m.trouble = fields.detail(in.getTrouble());
+  return fields.finish(std::move(m));
+}
+
+result<checkpoint_request> read_checkpoint_request(wire::CheckpointRequest::Reader in) {
+  field_reader fields("checkpoint request");
+  fields.protocol(in.getProtocol());
+  return fields.finish(checkpoint_request{in.getToken()});
+}
+
+result<checkpoint_reply> read_checkpoint_reply(wire::CheckpointReply::Reader in) {
+  field_reader fields("checkpoint reply");
+  fields.protocol(in.getProtocol());
+  checkpoint_reply m;
+  m.status = fields.status(in.getStatus());
+  m.detail = fields.detail(in.getDetail());
+  m.done = in.getDone();
+  m.id = fields.detail(in.getId());
+  m.files_uploaded = in.getFilesUploaded();
+  m.bytes_uploaded = in.getBytesUploaded();
+  m.bytes_reused = in.getBytesReused();
+  m.took_ms = in.getTookMs();
+  return fields.finish(std::move(m));
+}
+
 }  // namespace
 
 frame encode(const hello& m) {
@@ -196,6 +249,60 @@ frame encode(const flush_reply& m) {
   return out.finish();
 }
 
+frame encode(const status_request& m) { return encode_shard<wire::StatusRequest>(m.shard); }
+
+frame encode(const status_reply& m) {
+  const std::string_view detail = cut(m.detail, detail_bytes_max);
+  const std::string_view trouble = cut(m.trouble, detail_bytes_max);
+  flat_message out(head_words<wire::StatusReply>(text_words(detail) + text_words(trouble)), 0);
+  auto root = out.root<wire::StatusReply>();
+  root.setProtocol(protocol_version);
+  root.setShard(m.shard.value);
+  write_status(root, m.status, detail);
+  root.setShards(m.shards);
+  root.setRows(m.rows);
+  root.setBytes(m.bytes);
+  root.setLsn(m.lsn.value);
+  root.setFlushed(m.flushed.value);
+  root.setVersion(m.version);
+  root.setTailRows(m.tail_rows);
+  root.setTailBytes(m.tail_bytes);
+  root.setLogFirst(m.log_first.value);
+  root.setLogMode(static_cast<std::uint16_t>(m.mode));
+  root.setHits(m.hits);
+  root.setFetched(m.fetched);
+  root.setAbsent(m.absent);
+  root.setEvicted(m.evicted);
+  root.setCheckpointMs(m.checkpoint_ms);
+  if (!trouble.empty())
+    write_text(root.initTrouble(static_cast<unsigned>(trouble.size())), trouble);
+  return out.finish();
+}
+
+frame encode(const checkpoint_request& m) {
+  flat_message out(head_words<wire::CheckpointRequest>(0), 0);
+  auto root = out.root<wire::CheckpointRequest>();
+  root.setProtocol(protocol_version);
+  root.setToken(m.token);
+  return out.finish();
+}
+
+frame encode(const checkpoint_reply& m) {
+  const std::string_view detail = cut(m.detail, detail_bytes_max);
+  const std::string_view id = cut(m.id, detail_bytes_max);
+  flat_message out(head_words<wire::CheckpointReply>(text_words(detail) + text_words(id)), 0);
+  auto root = out.root<wire::CheckpointReply>();
+  root.setProtocol(protocol_version);
+  write_status(root, m.status, detail);
+  root.setDone(m.done);
+  if (!id.empty()) write_text(root.initId(static_cast<unsigned>(id.size())), id);
+  root.setFilesUploaded(m.files_uploaded);
+  root.setBytesUploaded(m.bytes_uploaded);
+  root.setBytesReused(m.bytes_reused);
+  root.setTookMs(m.took_ms);
+  return out.finish();
+}
+
 result<hello> decode_hello(const frame& bytes) { return read_flat<wire::Hello>(bytes, read_hello); }
 result<welcome> decode_welcome(const frame& bytes) {
   return read_flat<wire::Welcome>(bytes, read_welcome);
@@ -217,6 +324,18 @@ result<flush_request> decode_flush_request(const frame& bytes) {
 }
 result<flush_reply> decode_flush_reply(const frame& bytes) {
   return read_flat<wire::FlushReply>(bytes, read_flush_reply);
+}
+result<status_request> decode_status_request(const frame& bytes) {
+  return read_flat<wire::StatusRequest>(bytes, read_status_request);
+}
+result<status_reply> decode_status_reply(const frame& bytes) {
+  return read_flat<wire::StatusReply>(bytes, read_status_reply);
+}
+result<checkpoint_request> decode_checkpoint_request(const frame& bytes) {
+  return read_flat<wire::CheckpointRequest>(bytes, read_checkpoint_request);
+}
+result<checkpoint_reply> decode_checkpoint_reply(const frame& bytes) {
+  return read_flat<wire::CheckpointReply>(bytes, read_checkpoint_reply);
 }
 
 }  // namespace headrace::schemas

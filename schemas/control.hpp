@@ -80,6 +80,53 @@ struct flush_reply {
   friend bool operator==(const flush_reply&, const flush_reply&) = default;
 };
 
+/// How one shard is doing, for people and for those who watch it.
+struct status_request {
+  shard_id shard;
+  friend bool operator==(const status_request&, const status_request&) = default;
+};
+struct status_reply {
+  shard_id shard;
+  errc status = errc::ok;
+  std::string detail;
+  std::uint32_t shards = 0;  // of the job
+  std::uint64_t rows = 0;
+  std::uint64_t bytes = 0;  // memory held by the shard's tables, index included
+  headrace::lsn lsn;        // last record applied
+  headrace::lsn flushed;    // rows in the store hold every record through this
+  std::uint64_t version = 0;
+  std::uint64_t tail_rows = 0;  // learned, not yet in the store
+  std::uint64_t tail_bytes = 0;
+  headrace::lsn log_first;  // oldest record kept; 0 = none
+  log_mode mode = log_mode::os;
+  std::uint64_t hits = 0;     // rows asked for that lay in memory
+  std::uint64_t fetched = 0;  // that came from the store
+  std::uint64_t absent = 0;   // that were in neither
+  std::uint64_t evicted = 0;
+  std::uint64_t checkpoint_ms = 0;  // when the newest checkpoint was taken; 0 = none, or no way to
+                                    // take one
+  std::string trouble;  // why pushes are refused or rows not written back; empty: all is well
+  friend bool operator==(const status_reply&, const status_reply&) = default;
+};
+
+/// Asks the node to take a checkpoint now, and again how far it is: the same `token` is the same
+/// request, so that it may be repeated.
+struct checkpoint_request {
+  std::uint64_t token = 0;
+  friend bool operator==(const checkpoint_request&, const checkpoint_request&) = default;
+};
+struct checkpoint_reply {
+  errc status = errc::ok;  // why it was not taken
+  std::string detail;
+  bool done = false;  // else it is being taken
+  std::string id;     // in the archive
+  std::uint64_t files_uploaded = 0;
+  std::uint64_t bytes_uploaded = 0;
+  std::uint64_t bytes_reused = 0;  // of files that the archive had
+  std::uint64_t took_ms = 0;
+  friend bool operator==(const checkpoint_reply&, const checkpoint_reply&) = default;
+};
+
 frame encode(const hello& m);
 frame encode(const welcome& m);
 frame encode(const watermark_request& m);
@@ -88,6 +135,10 @@ frame encode(const digest_request& m);
 frame encode(const digest_reply& m);
 frame encode(const flush_request& m);
 frame encode(const flush_reply& m);
+frame encode(const status_request& m);
+frame encode(const status_reply& m);
+frame encode(const checkpoint_request& m);
+frame encode(const checkpoint_reply& m);
 result<hello> decode_hello(const frame& bytes);
 result<welcome> decode_welcome(const frame& bytes);
 result<watermark_request> decode_watermark_request(const frame& bytes);
@@ -96,5 +147,9 @@ result<digest_request> decode_digest_request(const frame& bytes);
 result<digest_reply> decode_digest_reply(const frame& bytes);
 result<flush_request> decode_flush_request(const frame& bytes);
 result<flush_reply> decode_flush_reply(const frame& bytes);
+result<status_request> decode_status_request(const frame& bytes);
+result<status_reply> decode_status_reply(const frame& bytes);
+result<checkpoint_request> decode_checkpoint_request(const frame& bytes);
+result<checkpoint_reply> decode_checkpoint_reply(const frame& bytes);
 
 }  // namespace headrace::schemas

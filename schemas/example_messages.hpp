@@ -62,7 +62,7 @@ class maker {
 
   envelope make_envelope() {
     envelope made;
-    made.kind = static_cast<message_kind>(1 + below(6));
+    made.kind = static_cast<message_kind>(1 + below(8));
     made.reply = coin();
     made.request_id = number();
     made.first_section = small();
@@ -210,6 +210,32 @@ class maker {
   flush_reply flushed() {
     return {shard_id{small()}, status(), text(200), headrace::lsn{number()}};
   }
+  status_request ask_status() { return {shard_id{small()}}; }
+  status_reply how_it_is() {
+    return {shard_id{small()},
+            status(),
+            text(200),
+            small(),
+            number(),
+            number(),
+            headrace::lsn{number()},
+            headrace::lsn{number()},
+            number(),
+            number(),
+            number(),
+            headrace::lsn{number()},
+            static_cast<log_mode>(below(3)),
+            number(),
+            number(),
+            number(),
+            number(),
+            number(),
+            text(200)};
+  }
+  checkpoint_request ask_checkpoint() { return {number()}; }
+  checkpoint_reply checkpoint() {
+    return {status(), text(200), coin(), text(60), number(), number(), number(), number()};
+  }
 
  private:
   random_stream random_;
@@ -288,6 +314,10 @@ void each_kind(maker& from, Visit visit) {
   visit("digest_reply", from.digest(), decode_digest_reply);
   visit("flush_request", from.ask_flush(), decode_flush_request);
   visit("flush_reply", from.flushed(), decode_flush_reply);
+  visit("status_request", from.ask_status(), decode_status_request);
+  visit("status_reply", from.how_it_is(), decode_status_reply);
+  visit("checkpoint_request", from.ask_checkpoint(), decode_checkpoint_request);
+  visit("checkpoint_reply", from.checkpoint(), decode_checkpoint_reply);
 }
 
 }  // namespace headrace::schemas::example

@@ -265,6 +265,47 @@ std::string json_of(const flush_reply& m) {
       .text();
 }
 
+std::string json_of(const status_request& m) { return json().add("shard", m.shard).text(); }
+
+std::string json_of(const status_reply& m) {
+  return json()
+      .add("shard", m.shard)
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("shards", m.shards)
+      .add("rows", m.rows)
+      .add("bytes", m.bytes)
+      .add("lsn", m.lsn)
+      .add("flushed", m.flushed)
+      .add("version", m.version)
+      .add("tail_rows", m.tail_rows)
+      .add("tail_bytes", m.tail_bytes)
+      .add("log_first", m.log_first)
+      .add("mode", std::string(name(m.mode)))
+      .add("hits", m.hits)
+      .add("fetched", m.fetched)
+      .add("absent", m.absent)
+      .add("evicted", m.evicted)
+      .add("checkpoint_ms", m.checkpoint_ms)
+      .add("trouble", m.trouble)
+      .text();
+}
+
+std::string json_of(const checkpoint_request& m) { return json().add("token", m.token).text(); }
+
+std::string json_of(const checkpoint_reply& m) {
+  return json()
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("done", m.done)
+      .add("id", m.id)
+      .add("files_uploaded", m.files_uploaded)
+      .add("bytes_uploaded", m.bytes_uploaded)
+      .add("bytes_reused", m.bytes_reused)
+      .add("took_ms", m.took_ms)
+      .text();
+}
+
 std::string read_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   EXPECT_TRUE(in.good()) << "cannot read " << path.filename();
@@ -498,6 +539,42 @@ TEST(Golden, Control) {
   golden("flush_reply",
          flush_reply{shard_id{1}, errc::disk_full, "no space left", lsn{60}},
          decode_flush_reply);
+  golden("status_request", status_request{shard_id{1}}, decode_status_request);
+  golden("status_reply",
+         status_reply{.shard = shard_id{1},
+                      .detail = "",
+                      .shards = 4,
+                      .rows = 1'000'000,
+                      .bytes = 264'000'000,
+                      .lsn = lsn{77},
+                      .flushed = lsn{60},
+                      .version = 75,
+                      .tail_rows = 4'096,
+                      .tail_bytes = 1'048'576,
+                      .log_first = lsn{12},
+                      .mode = log_mode::fsync,
+                      .hits = 9'000,
+                      .fetched = 800,
+                      .absent = 200,
+                      .evicted = 70,
+                      .checkpoint_ms = 1'706'702'400'123,
+                      .trouble = "no space left"},
+         decode_status_reply);
+  golden(
+      "checkpoint_request", checkpoint_request{0x0123'4567'89AB'CDEF}, decode_checkpoint_request);
+  golden("checkpoint_reply",
+         checkpoint_reply{.detail = "",
+                          .done = true,
+                          .id = "20240131T120000.123Z-movielens",
+                          .files_uploaded = 3,
+                          .bytes_uploaded = 200'000,
+                          .bytes_reused = 5'000'000,
+                          .took_ms = 321},
+         decode_checkpoint_reply);
+  golden("checkpoint_reply_refused",
+         checkpoint_reply{
+             .status = errc::disk_full, .detail = "no space left", .done = true, .id = ""},
+         decode_checkpoint_reply);
 }
 
 TEST(GoldenFolder, HoldsNothingThatNoTestReads) {

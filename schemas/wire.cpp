@@ -25,6 +25,10 @@ message_kind read_kind(field_reader& fields, std::uint16_t number) {
       return message_kind::digest;
     case 6:
       return message_kind::flush;
+    case 7:
+      return message_kind::status;
+    case 8:
+      return message_kind::checkpoint;
     default:
       break;
   }

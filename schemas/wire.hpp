@@ -31,7 +31,9 @@ enum class message_kind : std::uint16_t {
   hello = 3,       // hello → welcome
   watermarks = 4,  // watermark_request → watermark_reply
   digest = 5,      // digest_request → digest_reply
-  flush = 6,  // flush_request → flush_reply: rows written whole, checkpoint position advanced
+  flush = 6,   // flush_request → flush_reply: rows written whole, checkpoint position advanced
+  status = 7,  // status_request → status_reply
+  checkpoint = 8,  // checkpoint_request → checkpoint_reply; the shard named is not looked at
   // 32 and up: reserved for deltas, lookup, predict and audit
 };
 

@@ -21,11 +21,13 @@ enum class record_kind : std::uint16_t {
   config = 4,   // reserved: a change of what apply depends on
   epoch = 5,    // reserved: a change of ownership
   sample = 6,   // payload: a sealed sample batch
+  removal = 7,  // payload: keys of rows that go (ps/shard/decisions.hpp)
+  install = 8,  // payload: what rows were put in place (ps/recovery/install.hpp); never redone
 };
 
 /// The server header of a record, and the bytes behind it. Layout to the byte:
 /// docs/storage-format.md. `decisions` are what the owner decided once before append and redo must
-/// obey; empty in this slice means "every row admitted, nothing expired".
+/// obey; empty means that every row of the push is admitted.
 struct log_record {
   headrace::lsn lsn;
   headrace::epoch epoch{1};

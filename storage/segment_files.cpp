@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <iterator>
 #include <system_error>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ constexpr std::uint64_t mark_distance = std::uint64_t{64} << 10;
 // (measured, segment_log.bench.cpp, plain_write). The file's size still ends with the last record,
 // which is how a torn tail shows.
 constexpr std::uint64_t reserve_bytes = std::uint64_t{8} << 20;
+constexpr std::uint64_t trim_bytes_min = std::uint64_t{1} << 20;
 constexpr std::array<std::byte, 8> zeros{};
 
 std::optional<lsn> named_lsn(const std::filesystem::path& path) {
@@ -148,10 +150,12 @@ result<segment_files> segment_files::open(options how) {
   if (auto loaded = made.load(); !loaded) return loaded.error();
   if (made.options_.read_only) return made;
   if (made.last_ < made.options_.continue_after) {
-    log_warn("log.begun_anew",
-             {{"folder", made.options_.folder.string()},
-              {"ended_at", made.last_.value},
-              {"rows_hold_through", made.options_.continue_after.value}});
+    if (!made.segments_.empty()) {
+      log_warn("log.begun_anew",
+               {{"folder", made.options_.folder.string()},
+                {"ended_at", made.last_.value},
+                {"rows_hold_through", made.options_.continue_after.value}});
+    }
     if (auto begun = made.begin_after(made.options_.continue_after); !begun) return begun.error();
   } else if (!made.segments_.empty()) {
     if (auto opened = made.open_newest(); !opened) return opened.error();
@@ -387,9 +391,11 @@ void segment_files::reserve(std::uint64_t bytes) {
   reserved_ = ::fallocate(newest_.get(), FALLOC_FL_KEEP_SIZE, begin, more) == 0 ? room : UINT64_MAX;
 }
 
-// Gives back the blocks behind the last record; they do no harm if that fails.
+// Gives back the blocks behind the last record; they do no harm if that fails, and a few are not
+// worth what it costs (milliseconds, on the thread that appends).
 void segment_files::trim() {
-  if (reserved_ > segments_.back().bytes) {
+  const std::uint64_t rest = reserved_ - std::min(reserved_, segments_.back().bytes);
+  if (rest > trim_bytes_min) {
     static_cast<void>(::ftruncate(newest_.get(), static_cast<::off_t>(segments_.back().bytes)) ==
                       0);
   }
@@ -400,18 +406,36 @@ void segment_files::sync_or_end() {
   if (failed != 0) end_process(segments_.back().path, errno);
 }
 
-result<void> segment_files::truncate_before(lsn keep_from) {
-  bool removed = false;
+std::vector<segment_files::segment> segment_files::take_before(lsn keep_from) {
   // The newest file with records stays, so that the log's position is never forgotten.
-  while (segments_.size() > 1 && segments_[1].first <= keep_from && !segments_[1].empty()) {
-    if (::unlink(segments_.front().path.c_str()) != 0 && errno != ENOENT) {
-      return file_error("remove", segments_.front().path, errno);
-    }
-    segments_.erase(segments_.begin());
-    removed = true;
+  std::size_t count = 0;
+  while (count + 1 < segments_.size() && segments_[count + 1].first <= keep_from &&
+         !segments_[count + 1].empty()) {
+    ++count;
   }
-  if (removed && options_.durable) return sync_folder(options_.folder);
+  const auto end = segments_.begin() + static_cast<std::ptrdiff_t>(count);
+  std::vector<segment> taken(std::make_move_iterator(segments_.begin()),
+                             std::make_move_iterator(end));
+  segments_.erase(segments_.begin(), end);
+  return taken;
+}
+
+result<void> segment_files::remove(std::vector<segment>& taken) const {
+  const bool any = !taken.empty();
+  while (!taken.empty()) {
+    if (::unlink(taken.front().path.c_str()) != 0 && errno != ENOENT) {
+      return file_error("remove", taken.front().path, errno);
+    }
+    taken.erase(taken.begin());
+  }
+  if (any && options_.durable) return sync_folder(options_.folder);
   return {};
+}
+
+void segment_files::put_back(std::vector<segment> taken) {
+  segments_.insert(segments_.begin(),
+                   std::make_move_iterator(taken.begin()),
+                   std::make_move_iterator(taken.end()));
 }
 
 void segment_files::close() {

@@ -56,8 +56,31 @@ class segment_files {
   append_outcome write(std::span<const log_record> group);
   /// fdatasync of the newest file. A failure ends the process.
   void sync_or_end();
-  /// Removes whole files below `keep_from`. Fails: io_error.
-  result<void> truncate_before(lsn keep_from);
+  // A place to begin reading: one for about every 64 KiB of file.
+  struct mark {
+    lsn next;
+    std::uint64_t offset = 0;
+    std::uint64_t chain = 0;
+  };
+  /// One file.
+  struct segment {
+    std::filesystem::path path;
+    lsn first;
+    lsn last;  // first − 1 while empty
+    std::uint64_t bytes = segment_header_bytes;
+    std::uint64_t chain = 0;  // behind the last record
+    std::vector<mark> marks;
+    bool empty() const { return last < first; }
+    void note(lsn next, std::uint64_t offset, std::uint64_t before);
+  };
+
+  /// Takes whole files below `keep_from` out of the log, oldest first; then `remove` and, for what
+  /// it leaves, `put_back`.
+  std::vector<segment> take_before(lsn keep_from);
+  /// Removes the files, oldest first, and takes each from `taken`. Touches nothing else here, so
+  /// that appends may go on meanwhile: removing takes tens of milliseconds a file. Fails: io_error.
+  result<void> remove(std::vector<segment>& taken) const;
+  void put_back(std::vector<segment> taken);
   void close();
 
   /// Where to read, taken by value: reading needs no lock against `write`, which only adds behind
@@ -80,22 +103,6 @@ class segment_files {
   std::uint64_t torn_bytes() const { return torn_bytes_; }
 
  private:
-  // A place to begin reading: one for about every 64 KiB of file.
-  struct mark {
-    lsn next;
-    std::uint64_t offset = 0;
-    std::uint64_t chain = 0;
-  };
-  struct segment {
-    std::filesystem::path path;
-    lsn first;
-    lsn last;  // first − 1 while empty
-    std::uint64_t bytes = segment_header_bytes;
-    std::uint64_t chain = 0;  // behind the last record
-    std::vector<mark> marks;
-    bool empty() const { return last < first; }
-    void note(lsn next, std::uint64_t offset, std::uint64_t before);
-  };
   explicit segment_files(options how) : options_(std::move(how)) {}
   result<void> load();
   result<void> load_segment(const std::filesystem::path& path, lsn named, lsn later);

@@ -235,10 +235,19 @@ result<void> segment_log::read_from(lsn from, const visitor& visit) {
 
 result<void> segment_log::truncate_before(lsn keep_from) {
   if (options_.read_only) return error{errc::in_use, "the log was opened for reading only"};
+  const std::lock_guard in_order(removal_mutex_);
+  std::vector<segment_files::segment> taken;
+  {
+    const std::lock_guard lock(files_mutex_);
+    taken = files_.take_before(keep_from);
+    publish();
+  }
+  auto removed = files_.remove(taken);
+  if (taken.empty()) return removed;
   const std::lock_guard lock(files_mutex_);
-  auto truncated = files_.truncate_before(keep_from);
+  files_.put_back(std::move(taken));
   publish();
-  return truncated;
+  return removed;
 }
 
 ordered_log::extent segment_log::last() const {

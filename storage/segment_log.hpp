@@ -100,6 +100,8 @@ class segment_log final : public ordered_log {
 
   options options_;
   std::uint64_t torn_bytes_ = 0;
+  // Held while files are removed: a later one must not go before an earlier one.
+  std::mutex removal_mutex_;
   // `files_mutex_` guards the files and what is buffered: in mode `fsync` two threads come here,
   // else one.
   mutable std::mutex files_mutex_;

@@ -1,6 +1,7 @@
 #include "bench/rows64/load.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <unordered_map>
 #include <vector>
@@ -14,6 +15,7 @@ using milliseconds = std::chrono::duration<double, std::milli>;
 
 constexpr seconds warm_up{0.3};
 constexpr std::size_t prefill_depth = 8;
+constexpr std::size_t parts = 12;
 
 double percentile(std::vector<double>& values, double share) {
   if (values.empty()) return 0.0;
@@ -29,18 +31,28 @@ struct window {
   clock_type::time_point last = begin;
   std::uint64_t rows = 0;
   std::vector<double> latencies_ms = {};
+  std::array<std::uint64_t, parts> rows_by_part = {};
 
   void take(clock_type::time_point sent, clock_type::time_point answered, std::size_t batch_rows) {
     if (answered < begin || answered > end) return;
     rows += batch_rows;
+    const double share = seconds(answered - begin) / seconds(end - begin);
+    rows_by_part[std::min(parts - 1, static_cast<std::size_t>(share * parts))] += batch_rows;
     last = answered;
     latencies_ms.push_back(milliseconds(answered - sent).count());
+  }
+  std::vector<double> rates() const {
+    std::vector<double> each;
+    for (const auto count : rows_by_part)
+      each.push_back(static_cast<double>(count) * parts / seconds(end - begin).count());
+    return each;
   }
   measured result() {
     const double elapsed = seconds(last - begin).count();
     return {elapsed > 0 ? static_cast<double>(rows) / elapsed : 0.0,
             percentile(latencies_ms, 0.50),
-            percentile(latencies_ms, 0.99)};
+            percentile(latencies_ms, 0.99),
+            rates()};
   }
 };
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace headrace::bench {
 
@@ -15,6 +16,7 @@ struct measured {
   double rows_per_second = 0;
   double p50_ms = 0;
   double p99_ms = 0;
+  std::vector<double> rate_by_part = {};  // rows a second in each twelfth of the time
 };
 
 /// Sends the pool round and round with `depth` requests in flight for 0.3 s and then `seconds`;

@@ -59,6 +59,13 @@ result<running_server> start_server(actors::transport_context& context,
   return here ? start_here(context, options, peer) : start_process(options, peer);
 }
 
+/// Other peers may be loaded for a shorter time.
+rows64_options options_for(rows64_options options, rows64_peer peer) {
+  if (peer != rows64_peer::headrace && options.peer_seconds > 0)
+    options.seconds = options.peer_seconds;
+  return options;
+}
+
 /// The plain server knows fp32 and `add` only, and no inproc.
 rows64_options options_for_plain(rows64_options options) {
   options.codec = schemas::value_codec::fp32;
@@ -179,7 +186,7 @@ result<rows64_points> measure_rows64(const rows64_options& options) {
   for (std::uint32_t round = 0; round < options.rounds; ++round) {
     for (std::size_t i = 0; i < peers.size(); ++i) {
       const rows64_peer peer = peers[(i + round) % peers.size()];
-      rows64_options inside = options;
+      rows64_options inside = options_for(options, peer);
       inside.dir = options.dir / ("round-" + std::to_string(round + 1));
       auto point = measure_peer(load, inside, peer, memory, points);
       if (peer == rows64_peer::headrace) memory.keep(inside.dir);

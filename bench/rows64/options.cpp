@@ -28,10 +28,22 @@ std::vector<std::string> flags_of(const rows64_options& options) {
           "--shards",    std::to_string(options.shards)};
 }
 
-std::vector<std::string> with_kill(std::vector<std::string> arguments,
-                                   const rows64_options& options) {
-  if (options.kill) arguments.emplace_back("--kill");
-  return arguments;
+std::vector<std::string> switches_of(const rows64_options& options) {
+  std::vector<std::string> switches;
+  if (options.row_store) switches.emplace_back("--row-store");
+  if (options.tail_in_memory) switches.emplace_back("--tail-in-memory");
+  if (options.quantize) switches.emplace_back("--quantize");
+  if (options.kill) switches.emplace_back("--kill");
+  return switches;
+}
+
+/// All flags, behind `verb`.
+std::vector<std::string> words_of(std::vector<std::string> verb, const rows64_options& options) {
+  const auto flags = flags_of(options);
+  const auto switches = switches_of(options);
+  verb.insert(verb.end(), flags.begin(), flags.end());
+  verb.insert(verb.end(), switches.begin(), switches.end());
+  return verb;
 }
 
 }  // namespace
@@ -61,6 +73,10 @@ std::string_view name(rows64_peer peer) {
 }
 
 result<void> check(const rows64_options& options) {
+  if (options.quantize && options.codec != schemas::value_codec::int8)
+    return error{errc::bad_config, "--quantize needs --codec int8"};
+  if (options.tail_in_memory && !options.row_store)
+    return error{errc::bad_config, "--tail-in-memory needs --row-store"};
   if (!options.kill) return {};
   const auto refused = [](const char* why) {
     return error{errc::bad_config, std::string("--kill ") + why};
@@ -86,16 +102,14 @@ std::string listen_endpoint(const rows64_options& options, rows64_peer peer) {
 }
 
 std::vector<std::string> client_arguments(const rows64_options& options) {
-  std::vector<std::string> arguments = with_kill(flags_of(options), options);
-  arguments.insert(arguments.begin(), {"bench", "rows64-client"});
+  auto arguments = words_of({"bench", "rows64-client"}, options);
   arguments.insert(arguments.end(), {"--command", options.command});
   if (options.json) arguments.emplace_back("--json");
   return arguments;
 }
 
 std::vector<std::string> server_arguments(const rows64_options& options, rows64_peer peer) {
-  std::vector<std::string> arguments = flags_of(options);
-  arguments.insert(arguments.begin(), {"bench", "rows64-server"});
+  auto arguments = words_of({"bench", "rows64-server"}, options);
   arguments.insert(arguments.end(), {"--peer", std::string(name(peer))});
   return arguments;
 }
@@ -106,7 +120,7 @@ std::string command_line(const rows64_options& options) {
   for (std::size_t i = 0; i + 1 < flags.size(); i += 2) {
     if (flags[i] != "--dir") line += " " + flags[i] + " " + flags[i + 1];
   }
-  if (options.kill) line += " --kill";
+  for (const auto& word : switches_of(options)) line += " " + word;
   return options.json ? line + " --json" : line;
 }
 

@@ -35,7 +35,13 @@ struct rows64_options {
   std::uint32_t rounds = 5;
   double seconds = 0.7;  // timed part of a point, after 0.3 s of warm-up
   std::uint32_t shards = 1;
-  bool kill = false;  // kill our server behind each load, start it again, check the sums
+  /// Our server writes rows back to RocksDB and cuts its log behind them, as the product does; else
+  /// rows are never written back.
+  bool row_store = false;
+  bool tail_in_memory = false;  // with row_store: the tail has no bound, so a burst stays in DRAM
+  bool quantize = false;        // our client makes int8 codes anew for each push, as workers do
+  double peer_seconds = 0;      // of the other peers' points; 0 = as long as ours
+  bool kill = false;            // kill our server behind each load, start it again, check the sums
   bool json = false;
   std::string command;  // as typed, for the result
 };

@@ -37,7 +37,11 @@ class product_client final : public product_peer {
                  std::span<const row_batch> pool,
                  const rows64_options& options,
                  const std::string& source)
-      : context_(context), shards_(options.shards), source_{source, 1}, acked_(options.shards) {
+      : context_(context),
+        shards_(options.shards),
+        quantize_(options.quantize),
+        source_{source, 1},
+        acked_(options.shards) {
     connect(endpoint);
     (void)wait_until_ready();  // where nobody is, the first request says so
     for (const auto& batch : pool) {
@@ -165,7 +169,7 @@ class product_client final : public product_peer {
     return lost;
   }
 
-  const std::vector<shard_part>& parts_of(const row_batch& batch, value_codec codec) {
+  std::vector<shard_part>& parts_of(const row_batch& batch, value_codec codec) {
     if (const auto known = pool_parts_.find(&batch); known != pool_parts_.end())
       return known->second;
     other_parts_ = split(batch, shards_);
@@ -176,7 +180,10 @@ class product_client final : public product_peer {
   std::vector<frame> push_sections(const row_batch& batch,
                                    value_codec codec,
                                    std::uint64_t number) {
-    const auto& parts = parts_of(batch, codec);
+    auto& parts = parts_of(batch, codec);
+    if (quantize_) {
+      for (auto& part : parts) encode_values(part, codec);
+    }
     schemas::push_section section;
     section.source = source_;
     section.batch = batch_number{number};
@@ -259,6 +266,7 @@ class product_client final : public product_peer {
   zmq::context_t& context_;
   zmq::socket_t socket_;
   std::uint32_t shards_;
+  bool quantize_;
   schemas::source_id source_;
   std::uint64_t pushed_ = 0;
   std::uint64_t next_request_ = 0;

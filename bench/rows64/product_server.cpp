@@ -6,6 +6,8 @@
 #include "bench/rows64/workload.hpp"
 #include "ps/shard/durable_shard.hpp"
 #include "ps/shard/shard.hpp"
+#include "storage/io_pool.hpp"
+#include "storage/rocks_row_store.hpp"
 #include "storage/segment_log.hpp"
 
 #include <caf/actor_system.hpp>
@@ -19,7 +21,9 @@
 namespace headrace::bench {
 namespace {
 
-/// Keeps nothing: write-back is not what this bench measures, and the log is thrown away.
+constexpr unsigned io_threads = 4;  // as the product's server has
+
+/// Keeps nothing, where write-back is not what is measured: the log is thrown away.
 class no_row_store final : public storage::row_store {
  public:
   result<void> write(shard_id, std::span<const storage::stored_row>) override { return {}; }
@@ -59,11 +63,13 @@ class product_server final : public server {
                                                std::filesystem::path folder,
                                                const rows64_options& options) {
     std::unique_ptr<product_server> made(new product_server(std::move(folder), options));
+    if (auto opened = made->open_rows(); !opened) return opened.error();
     actors::server_node::options how;
     how.endpoints = {listen};
     how.transport = rows64_credit();
     how.schema = schema_of(options);
     how.flush_interval_ms = 0;
+    how.pool = made->pool_.get();
     how.opener = [self = made.get()](shard_id id) { return self->opener(id); };
     how.on_failure = [](const error& why) {
       std::fprintf(stderr, "headrace bench rows64: %s\n", describe(why).c_str());
@@ -83,37 +89,59 @@ class product_server final : public server {
  private:
   product_server(std::filesystem::path folder, const rows64_options& options)
       : folder_(std::move(folder)),
-        mode_(options.durable),
+        options_(options),
         schema_(schema_of(options)),
         system_(std::make_unique<caf::actor_system>(config_)) {}
+
+  result<void> open_rows() {
+    if (!options_.row_store) {
+      rows_ = std::make_unique<no_row_store>();
+      return {};
+    }
+    pool_ = std::make_unique<storage::io_pool>(io_threads);
+    storage::rocks_row_store::options how;
+    how.path = folder_ / "rows";
+    how.pool = pool_.get();
+    auto opened = storage::rocks_row_store::open(std::move(how));
+    if (!opened) return opened.error();
+    rows_ = std::move(*opened);
+    return {};
+  }
 
   actors::open_shard opener(shard_id id) {
     return [this, id](
                ps::durable_shard::delivery deliver,
                std::unique_ptr<ps::background> io) -> result<std::unique_ptr<ps::durable_shard>> {
+      const auto position = rows_->position(id);
+      if (!position) return position.error();
       storage::segment_log::options how;
+      how.continue_after = position->flushed;
       how.folder = folder_ / ("shard-" + std::to_string(id.value));
-      how.mode = mode_;
+      how.mode = options_.durable;
       auto log = storage::segment_log::open(how);
       if (!log) return log.error();
       ps::durable_shard::parts parts;
       parts.state = std::make_unique<ps::shard>(id, schema_, ps::shard_limits{}, epoch{1});
       parts.log = std::move(*log);
-      parts.rows = &rows_;
+      parts.rows = rows_.get();
       parts.time = &time_;
       parts.io = std::move(io);
       parts.deliver = std::move(deliver);
-      parts.how.mode = mode_;
-      parts.how.tail_rows_max = UINT64_MAX;  // nothing is written back
-      parts.how.tail_bytes_max = UINT64_MAX;
+      parts.how.mode = options_.durable;
+      parts.how.truncate = options_.row_store;
+      if (!options_.row_store || options_.tail_in_memory) {  // nothing is written back
+        parts.how.tail_rows_max = UINT64_MAX;
+        parts.how.tail_bytes_max = UINT64_MAX;
+      }
       return ps::durable_shard::open(std::move(parts));
     };
   }
 
   std::filesystem::path folder_;
-  schemas::log_mode mode_;
+  rows64_options options_;
   schemas::job_schema schema_;
-  no_row_store rows_;
+  std::unique_ptr<storage::io_pool> pool_;  // outlives what waits on it
+  std::unique_ptr<storage::row_store> rows_;
   system_clock time_;
   actors::system_config config_;
   std::unique_ptr<caf::actor_system> system_;

@@ -1,11 +1,10 @@
 #include "bench/rows64/report.hpp"
 
 #include "base/json_line.hpp"
+#include "bench/rows64/summary.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <span>
 #include <thread>
 #include <vector>
@@ -13,50 +12,23 @@
 namespace headrace::bench {
 namespace {
 
-/// Median and extremes over the rounds.
-struct summary {
-  double median = 0;
-  double min = 0;
-  double max = 0;
-};
-
-summary summarize(std::vector<double> values) {
-  if (values.empty()) return {};
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  const double median =
-      values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2.0;
-  return {median, values.front(), values.back()};
-}
-
-summary summarize(std::span<const measured> points, double measured::*field) {
+std::vector<double> values_of(std::span<const measured> points, double measured::*field) {
   std::vector<double> values;
   for (const auto& point : points) values.push_back(point.*field);
-  return summarize(std::move(values));
+  return values;
+}
+
+std::vector<double> rates_of(std::span<const measured> points) {
+  return values_of(points, &measured::rows_per_second);
+}
+
+summary summary_of(std::span<const measured> points, double measured::*field) {
+  return summarize(values_of(points, field));
 }
 
 /// Ours over another's, round by round: what moved both is left out.
 summary ratio(std::span<const measured> ours, std::span<const measured> others) {
-  std::vector<double> values;
-  for (std::size_t i = 0; i < ours.size() && i < others.size(); ++i) {
-    if (others[i].rows_per_second > 0)
-      values.push_back(ours[i].rows_per_second / others[i].rows_per_second);
-  }
-  return summarize(std::move(values));
-}
-
-double load_average() {
-  double load[1] = {0};
-  return ::getloadavg(load, 1) == 1 ? load[0] : 0.0;
-}
-
-std::string cpu_model() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos)
-      return line.substr(line.find(": ") + 2);
-  }
-  return "unknown";
+  return ratio_of(rates_of(ours), rates_of(others));
 }
 
 std::uint64_t whole(double rate) { return static_cast<std::uint64_t>(rate + 0.5); }
@@ -140,9 +112,9 @@ std::string describe_point(const rows64_options& options) {
 }  // namespace
 
 std::string to_json(const rows64_options& options, const rows64_points& points) {
-  const summary ours = summarize(points.headrace, &measured::rows_per_second);
-  const summary empty = summarize(points.empty, &measured::rows_per_second);
-  const summary plain = summarize(points.plain, &measured::rows_per_second);
+  const summary ours = summary_of(points.headrace, &measured::rows_per_second);
+  const summary empty = summary_of(points.empty, &measured::rows_per_second);
+  const summary plain = summary_of(points.plain, &measured::rows_per_second);
   const summary by_round = ratio(points.headrace, points.plain);
   json_line line;
   line.add("bench", "rows64")
@@ -155,8 +127,8 @@ std::string to_json(const rows64_options& options, const rows64_points& points) 
       .add("optimizer", name(options.optimizer))
       .add("shards", options.shards)
       .add("rows_per_second", whole(ours.median))
-      .add("p50_ms", summarize(points.headrace, &measured::p50_ms).median)
-      .add("p99_ms", summarize(points.headrace, &measured::p99_ms).median)
+      .add("p50_ms", summary_of(points.headrace, &measured::p50_ms).median)
+      .add("p99_ms", summary_of(points.headrace, &measured::p99_ms).median)
       .add("empty_handler_rows_per_second", whole(empty.median))
       .add("plain_server_rows_per_second", whole(plain.median))
       .add("ratio_to_plain_server", plain.median > 0 ? ours.median / plain.median : 0.0)
@@ -169,9 +141,9 @@ std::string to_json(const rows64_options& options, const rows64_points& points) 
   line.end();
   add_kills(line, points.kills);
   line.begin_array("ratio_spread").add_item(by_round.min).add_item(by_round.max).end();
-  line.add("empty_handler_p50_ms", summarize(points.empty, &measured::p50_ms).median)
-      .add("plain_server_p50_ms", summarize(points.plain, &measured::p50_ms).median)
-      .add("plain_server_p99_ms", summarize(points.plain, &measured::p99_ms).median)
+  line.add("empty_handler_p50_ms", summary_of(points.empty, &measured::p50_ms).median)
+      .add("plain_server_p50_ms", summary_of(points.plain, &measured::p50_ms).median)
+      .add("plain_server_p99_ms", summary_of(points.plain, &measured::p99_ms).median)
       .add("plain_server", "fp32 add or fp32 pull, " + std::string(name(plain_transport(options))))
       .add("log_page_cache",
            options.op == rows64_op::push ? "warmed before each of our points" : "left alone")
@@ -191,9 +163,9 @@ std::string to_json(const rows64_options& options, const rows64_points& points) 
 }
 
 std::string to_table(const rows64_options& options, const rows64_points& points) {
-  const summary ours = summarize(points.headrace, &measured::rows_per_second);
-  const summary empty = summarize(points.empty, &measured::rows_per_second);
-  const summary plain = summarize(points.plain, &measured::rows_per_second);
+  const summary ours = summary_of(points.headrace, &measured::rows_per_second);
+  const summary empty = summary_of(points.empty, &measured::rows_per_second);
+  const summary plain = summary_of(points.plain, &measured::rows_per_second);
   const auto row = [](const char* what, const summary& limit, const summary& got) {
     char text[256];
     std::snprintf(text,
@@ -209,10 +181,10 @@ std::string to_table(const rows64_options& options, const rows64_points& points)
   std::snprintf(tail,
                 sizeof tail,
                 "  p50 %.2f ms, p99 %.2f ms (plain: %.2f, %.2f); %llu rows read back and right\n",
-                summarize(points.headrace, &measured::p50_ms).median,
-                summarize(points.headrace, &measured::p99_ms).median,
-                summarize(points.plain, &measured::p50_ms).median,
-                summarize(points.plain, &measured::p99_ms).median,
+                summary_of(points.headrace, &measured::p50_ms).median,
+                summary_of(points.headrace, &measured::p99_ms).median,
+                summary_of(points.plain, &measured::p50_ms).median,
+                summary_of(points.plain, &measured::p99_ms).median,
                 static_cast<unsigned long long>(points.verified_rows));
   return "rows-64, rows/s, " + describe_point(options) + "\n" +
          "  peer                         limit                      ours                       "

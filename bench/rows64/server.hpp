@@ -27,8 +27,8 @@ class server {
   virtual const std::string& endpoint() const = 0;
 };
 
-/// The product: router, shard actors, durable shards over segment logs in `folder`. Rows are never
-/// written back. Fails as the parts do: in_use, io_error, disk_full.
+/// The product: router, shard actors, durable shards over segment logs in `folder`. Rows are
+/// written back with `options.row_store` only. Fails as the parts do: in_use, io_error, disk_full.
 result<std::unique_ptr<server>> start_product_server(actors::transport_context& context,
                                                      const std::string& listen,
                                                      const std::filesystem::path& folder,

@@ -13,9 +13,6 @@ namespace {
 constexpr std::uint32_t retry_log_ms = 1'000;  // a full disk does not empty faster
 constexpr std::size_t duplicates_max = 1'024;
 constexpr std::size_t queue_max = 1'024;         // pushes that wait for rows; fetches under way
-constexpr std::size_t rows_per_slice = 4'096;    // copied at a time: about half a millisecond
-constexpr std::size_t rows_per_batch = 65'536;   // a sorted file of some tens of megabytes
-constexpr std::size_t rows_per_piece = 16'384;   // taken from the store at a time
 constexpr std::size_t scan_rows = 8'192;         // looked at when room is made
 constexpr std::size_t scan_rows_max = 1U << 20;  // the same when there is none left
 
@@ -35,6 +32,11 @@ result<void> check_ends(const shard& state, lsn position, const storage::ordered
                      ": the log lost its tail; restore the state folder from a copy"};
   }
   return {};
+}
+
+storage::row_place place_behind(const storage::stored_row& row) {
+  if (row.key.value == UINT64_MAX) return {table_id{row.table.value + 1}, row_key{0}};
+  return {row.table, row_key{row.key.value + 1}};
 }
 
 /// Brings the outcome of an append to the owner: at once when the log reports inside `append`, else
@@ -108,20 +110,17 @@ void durable_shard::take_rest(storage::row_place from) {
   };
   auto found = std::make_shared<piece>();
   parts_.io->run(
-      [found, from, store = parts_.rows, id = state_->id()] {
-        found->read =
-            store->scan_from(id, from, rows_per_piece, [&](const storage::stored_row& row) {
-              found->rows.add(row);
-            });
+      [found, from, store = parts_.rows, id = state_->id(), rows_max = parts_.how.rows_per_piece] {
+        found->read = store->scan_from(
+            id, from, rows_max, [&](const storage::stored_row& row) { found->rows.add(row); });
       },
       [this, found] {
         if (failed()) return;
         if (!found->read) return fail(found->read.error());
         if (auto taken = state_->take_resident(found->rows.rows()); !taken)
           return fail(taken.error());
-        if (found->rows.rows().size() < rows_per_piece) return state_->all_taken();
-        const storage::stored_row& last = found->rows.rows().back();
-        take_rest({last.table, row_key{last.key.value + 1}});
+        if (found->rows.rows().size() < parts_.how.rows_per_piece) return state_->all_taken();
+        take_rest(place_behind(found->rows.rows().back()));
       });
 }
 
@@ -227,7 +226,13 @@ void durable_shard::pump() {
 
 void durable_shard::decide(request& what) {
   auto decision = state_->decide(what.push, parts_.time->now_ms());
-  if (decision.record) return append(*decision.record, what);
+  if (decision.record) {
+    return append(*decision.record,
+                  {.at = decision.record->lsn,
+                   .reply = std::move(what.reply),
+                   .removed = nullptr,
+                   .rows = std::move(what.rows)});
+  }
   state_->close_set(what.rows);
   decision.ack.mode = parts_.how.mode;
   if (decision.wait_for <= state_->applied()) return what.reply(schemas::encode(decision.ack));
@@ -238,9 +243,9 @@ void durable_shard::decide(request& what) {
   duplicates_.push_back({decision.wait_for, std::move(decision.ack), std::move(what.reply)});
 }
 
-void durable_shard::append(const storage::log_record& record, request& what) {
+void durable_shard::append(const storage::log_record& record, waiting what) {
   const lsn at = record.lsn;
-  appended_.push_back({.at = at, .reply = std::move(what.reply), .rows = std::move(what.rows)});
+  appended_.push_back(std::move(what));
   auto meeting = std::make_shared<rendezvous>();
   parts_.log->append(
       std::span(&record, 1),
@@ -295,7 +300,11 @@ void durable_shard::settle(waiting done) {
   std::vector<duplicate> now(std::move_iterator(duplicates_.begin()), std::move_iterator(later));
   duplicates_.erase(duplicates_.begin(), later);
   // Answers come last: one may lead to the next push.
-  done.reply(schemas::encode(ack));
+  if (done.removed) {
+    done.removed(done.at);
+  } else {
+    done.reply(schemas::encode(ack));
+  }
   for (duplicate& one : now) {
     one.ack.version = ack.version;  // decided before; versions never go back
     one.ack.slowest_clock = ack.slowest_clock;
@@ -321,9 +330,11 @@ void durable_shard::refuse_from(lsn at, const storage::append_outcome& outcome) 
   // one; until then they stay in the queue, so that a later push at the same position is not taken
   // for one of them.
   std::vector<answer> refused;
+  std::vector<std::function<void(const result<lsn>&)>> stayed;
   for (waiting& one : appended_) {
     one.rolled_back = true;
     state_->close_set(one.rows);
+    if (one.removed) stayed.push_back(std::exchange(one.removed, nullptr));
     if (one.reply) refused.push_back(std::exchange(one.reply, nullptr));
   }
   appended_.pop_front();
@@ -331,6 +342,53 @@ void durable_shard::refuse_from(lsn at, const storage::append_outcome& outcome) 
   duplicates_.clear();
   const frame bytes = schemas::encode(ack);
   for (const answer& reply : refused) reply(bytes);
+  for (const auto& done : stayed) done(error{ack.status, ack.detail});
+}
+
+// ---- removals ----
+
+void durable_shard::remove(removal what, std::function<void(const result<lsn>&)> done) {
+  const auto record = state_->remove(std::move(what), parts_.time->now_ms());
+  if (!record) {
+    return done(error{errc::overloaded,
+                      "too many pushes of shard " + std::to_string(state_->id().value) +
+                          " wait for the log; try again"});
+  }
+  append(*record, {.at = record->lsn, .reply = nullptr, .removed = std::move(done), .rows = {}});
+}
+
+void durable_shard::forget(table_id table,
+                           std::vector<std::uint64_t> keys,
+                           std::function<void(const result<forgotten>&)> done) {
+  schemas::pull_section named;
+  named.shard = state_->id();
+  named.blocks.push_back({table, schemas::value_codec::fp32, keys});
+  if (failed()) return done(error{errc::unavailable, "the shard is being opened again"});
+  if (auto good = state_->check_keys(named); !good) return done(good.error());
+  auto what = std::make_shared<request>();
+  what->rows = state_->open_set(std::span<const schemas::pull_block>(named.blocks));
+  auto then = [this, what, table, keys = std::move(keys), done = std::move(done)] {
+    forgotten report;
+    report.found = state_->live_keys(table, keys);
+    state_->close_set(what->rows);
+    remove({.reason = removal::why::forgotten, .table = table, .keys = keys},
+           [done, report](const result<lsn>& at) mutable {
+             if (!at) return done(at.error());
+             report.at = *at;
+             done(report);
+           });
+  };
+  if (what->rows.missing() == 0) return then();
+  fetch(what, std::move(then));
+}
+
+void durable_shard::tick() {
+  if (failed()) return;
+  for (std::uint32_t i = 0; i < state_->tables(); ++i) {
+    auto expired = state_->find_expired(table_id{i}, parts_.time->now_ms(), scan_rows_max);
+    if (expired) remove(std::move(*expired), [](const result<lsn>&) {});
+  }
+  state_->tidy(scan_rows);
 }
 
 frame durable_shard::refused_pull(const error& why) const {
@@ -400,10 +458,10 @@ void durable_shard::step(std::uint64_t number) {
   if (!cycle_ || cycle_->number != number) return;
   shard::write_back& rest = cycle_->rest;
   if (!cycle_->batch) cycle_->batch = std::make_shared<row_batch>();
-  if (cycle_->batch->rows() >= rows_per_batch || rest.rows.empty()) {
+  if (cycle_->batch->rows() >= parts_.how.rows_per_batch || rest.rows.empty()) {
     return cycle_->batch->empty() ? commit_cycle() : write_batch();
   }
-  rest.rows.copy(rows_per_slice, *cycle_->batch);
+  rest.rows.copy(parts_.how.rows_per_slice, *cycle_->batch);
   // Others come between two slices.
   parts_.io->run([] {}, [this, number] { step(number); });
 }
@@ -450,7 +508,7 @@ void durable_shard::truncate(lsn through) {
                  });
 }
 
-void durable_shard::end_cycle(result<lsn> how) {
+void durable_shard::end_cycle(const result<lsn>& how) {
   if (!how) {
     state_->lost(*cycle_->batch);
     cycle_->rest.rows.give_up();
@@ -470,6 +528,12 @@ void durable_shard::end_cycle(result<lsn> how) {
 }
 
 result<lsn> durable_shard::flush() {
+  const auto through = flush_now();
+  pump();  // pushes may have waited for the write-back that this one took the place of
+  return through;
+}
+
+result<lsn> durable_shard::flush_now() {
   parts_.io->finish();
   std::vector<flushed> heard = std::exchange(next_, {});
   if (cycle_) {
@@ -478,7 +542,7 @@ result<lsn> durable_shard::flush() {
     heard.insert(heard.end(), cycle_->done.begin(), cycle_->done.end());
     cycle_.reset();
   }
-  const auto flushed_through = state_->flush(*parts_.rows);
+  auto flushed_through = state_->flush(*parts_.rows);
   if (flushed_through) {
     write_back_failure_.reset();
     truncate(*flushed_through);
@@ -492,7 +556,7 @@ result<lsn> durable_shard::flush() {
 result<void> durable_shard::close() {
   parts_.io->finish();  // a truncation may be under way
   auto closed = parts_.log->close();
-  const auto done = flush();  // records still in flight are redone at the next start
+  const auto done = flush_now();  // records still in flight are redone at the next start
   if (!closed) return closed;
   if (!done) return done.error();
   return {};

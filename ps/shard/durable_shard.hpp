@@ -28,6 +28,9 @@ struct durability_options {
   /// at all of it (design §5).
   std::uint64_t tail_rows_max = 2'000'000;
   std::uint64_t tail_bytes_max = std::uint64_t{128} << 20;
+  std::size_t rows_per_slice = 4'096;   // copied at a time: about half a millisecond
+  std::size_t rows_per_batch = 65'536;  // of a write-back: a sorted file of some tens of megabytes
+  std::size_t rows_per_piece = 16'384;  // taken from the store at a time
 };
 
 /// A shard with its update log and row store: (fetch →) decide → append → commit → apply →
@@ -67,6 +70,22 @@ class durable_shard {
   /// Answers with an encoded pull_reply.
   void pull(const frame& section, answer reply);
 
+  /// Removes rows for good: what became of it, and which of the keys had a row.
+  struct forgotten {
+    lsn at;
+    std::vector<std::uint64_t> found;
+  };
+  /// `keys` strictly ascending. `done` hears when the removal is committed. Fails: unknown_table,
+  /// bad_keys, overloaded, unavailable.
+  void forget(table_id table,
+              std::vector<std::uint64_t> keys,
+              std::function<void(const result<forgotten>&)> done);
+  /// Lets a source out of quarantine. False: it was not there.
+  bool release(const std::string& source) { return state_->release(source); }
+  /// Lets rows expire where that must be decided, and drops what nobody needs. Call it some times a
+  /// second.
+  void tick();
+
   /// What became of the append at `at`. False: the outcome is unknown, so this object must be
   /// dropped and opened again from the log; unanswered pushes are sent again by their workers.
   [[nodiscard]] bool outcome(lsn at, const storage::append_outcome& outcome);
@@ -87,6 +106,8 @@ class durable_shard {
   /// Nothing at or above `keep` is truncated until told otherwise: a checkpoint is being read.
   void keep_log_from(lsn keep) { keep_from_ = keep; }
   storage::ordered_log& log() { return *parts_.log; }
+  /// Where others wait for this shard's disks: works given to it end before its log is closed.
+  background& io() { return *parts_.io; }
 
   const shard& state() const { return *state_; }
   /// Why this object must be dropped and opened again; nothing while all is well. Pushes are
@@ -111,7 +132,8 @@ class durable_shard {
   /// One append whose outcome is to come.
   struct waiting {
     lsn at;
-    answer reply;  // empty once answered
+    answer reply;                                     // empty once answered
+    std::function<void(const result<lsn>&)> removed;  // of a removal, instead of a reply
     working_set rows;
     bool rolled_back = false;  // with an earlier one: its own outcome says nothing any more
   };
@@ -140,7 +162,8 @@ class durable_shard {
   bool is_full() const;
   bool tail_is_half_full() const;
   void decide(request& what);
-  void append(const storage::log_record& record, request& what);
+  void append(const storage::log_record& record, waiting what);
+  void remove(removal what, std::function<void(const result<lsn>&)> done);
   void settle(waiting done);
   void refuse_from(lsn at, const storage::append_outcome& outcome);
   schemas::push_ack refusal(errc code, std::string detail) const;
@@ -152,7 +175,8 @@ class durable_shard {
   void step(std::uint64_t number);
   void write_batch();
   void commit_cycle();
-  void end_cycle(result<lsn> how);
+  void end_cycle(const result<lsn>& how);
+  result<lsn> flush_now();
   void truncate(lsn through);
 
   parts parts_;

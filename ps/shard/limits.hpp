@@ -1,5 +1,8 @@
 #pragma once
 
+#include "ps/shard/quarantine.hpp"
+#include "ps/shard/source_quota.hpp"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -13,6 +16,8 @@ struct shard_limits {
   double norm_factor_max = 1e6;      // push norm against the source's running median; 0 = unchecked
   std::size_t sources_max = 65'536;  // sources ever met: a watermark is kept for each
   std::size_t in_flight_max = 64;    // admitted, not yet committed
+  quota_limits quota = {};           // of each source on this shard
+  quarantine_limits quarantine = {};
 };
 
 }  // namespace headrace::ps

@@ -7,7 +7,7 @@
 namespace headrace::ps {
 namespace {
 
-constexpr std::uint32_t position_format = 1;
+constexpr std::uint32_t position_format = 2;  // 1 had no judgement
 
 }  // namespace
 
@@ -18,6 +18,7 @@ std::vector<std::byte> encode_position_state(const position_state& state) {
   out.number(state.stamp_ms);
   out.number(state.rows);
   out.block(state.watermarks);
+  out.block(state.judgement);
   return out.take();
 }
 
@@ -29,12 +30,14 @@ result<position_state> decode_position_state(std::span<const std::byte> bytes, s
   state.stamp_ms = in.number<std::uint64_t>();
   state.rows = in.number<std::uint64_t>();
   const auto watermarks = in.block();
-  if (format != position_format || !in.at_end()) {
+  const auto judgement = format >= 2 ? in.block() : std::span<const std::byte>{};
+  if (format == 0 || format > position_format || !in.at_end()) {
     return error{errc::corrupt,
                  "position of shard " + std::to_string(shard.value) +
                      " cannot be read by this build; restore the state folder from a copy"};
   }
   state.watermarks.assign(watermarks.begin(), watermarks.end());
+  state.judgement.assign(judgement.begin(), judgement.end());
   return state;
 }
 

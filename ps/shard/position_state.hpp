@@ -17,6 +17,8 @@ struct position_state {
   std::uint64_t stamp_ms = 0;         // newest stamp given
   std::uint64_t rows = 0;             // in the tables, for people
   std::vector<std::byte> watermarks;  // push_rule::save
+  std::vector<std::byte> judgement =
+      {};  // admission sketches and quarantine: what `decide` goes by
 };
 
 std::vector<std::byte> encode_position_state(const position_state& state);

@@ -2,6 +2,8 @@
 
 #include "base/ids.hpp"
 #include "base/result.hpp"
+#include "ps/shard/admission.hpp"
+#include "ps/shard/decisions.hpp"
 #include "ps/shard/gate.hpp"
 #include "ps/shard/limits.hpp"
 #include "ps/shard/push_rule.hpp"
@@ -24,6 +26,8 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace headrace::ps {
@@ -69,6 +73,15 @@ class shard {
   /// hand) is encoded.
   decision decide(const schemas::push_section& section, std::uint64_t now_ms);
 
+  /// Rows that are to go, found or not: the record to append, then `commit` or `roll_back`. Keys
+  /// strictly ascending, on this shard, of a table of the job (a bug otherwise). No record where
+  /// too many wait for the log.
+  std::optional<storage::log_record> remove(removal what, std::uint64_t now_ms);
+  /// Rows of a table that are idle for longer than its ttl, where that must be decided
+  /// (schemas::expiry_spec): as many as its rate and `min_rows` allow, of the next `scan_max` rows
+  /// looked at. Nothing when there is none.
+  std::optional<removal> find_expired(table_id table, std::uint64_t now_ms, std::size_t scan_max);
+
   /// Applies the admitted record at `at`, which must be the next one, and returns its
   /// acknowledgement.
   schemas::push_ack commit(lsn at);
@@ -81,6 +94,10 @@ class shard {
   /// Rows at the newest applied version; never creates, touches or counts a row. Refusals come as
   /// the reply's status: stale_epoch, stale_schema, unknown_table, bad_keys, unavailable.
   frame pull(const schemas::pull_section& section) const;
+
+  /// Sources whose pushes are voided until they are released.
+  const quarantine& quarantined() const { return quarantine_; }
+  bool release(const std::string& source) { return quarantine_.release(source); }
 
   schemas::watermark_reply watermarks(const schemas::watermark_request& request) const;
   /// Order-free; covers key, weights, optimizer state and count of every live row, not LSN. Rows
@@ -135,7 +152,12 @@ class shard {
   bool fits_tables(const schemas::push_section& section) const {
     return gate_.check_blocks(section).ok();
   }
-  bool fits_tables(const schemas::pull_section& section) const;
+  bool fits_tables(const schemas::pull_section& section) const { return check_keys(section).ok(); }
+  /// Fails: unknown_table, bad_dims, bad_keys.
+  result<void> check_keys(const schemas::pull_section& section) const;
+  std::uint32_t tables() const { return static_cast<std::uint32_t>(tables_.size()); }
+  /// Those of `keys` that have a live row in DRAM.
+  std::vector<std::uint64_t> live_keys(table_id table, std::span<const std::uint64_t> keys) const;
   /// Takes what was found in the store of the missing rows, in (table, key) order, into DRAM. What
   /// came there meanwhile stays. Fails: corrupt.
   result<void> fill_set(working_set& set, const fetched_rows& found);
@@ -179,7 +201,16 @@ class shard {
     errc reason = errc::ok;  // of a void record
     std::string detail;
     double norm = 0.0;
-    schemas::push_section section;  // without blocks unless it is to be applied; holds its frame
+    schemas::push_section section;   // without blocks unless it is to be applied; holds its frame
+    admission_bits admitted;         // of its rows; none: all
+    std::optional<removal> removed;  // instead of a section
+  };
+  /// Whether keys without a row get one; what it lets in is remembered until the record is applied.
+  struct gatekeeper {
+    explicit gatekeeper(const schemas::table_spec& spec) : rule(spec) {}
+    admission rule;
+    std::unordered_multiset<std::uint64_t> in_flight;  // keys that get their row in flight
+    std::uint64_t expired_ms = 0;                      // when rows were last found to expire
   };
 
   schemas::push_ack ack_of(const schemas::push_section& section) const;
@@ -189,13 +220,28 @@ class shard {
   /// The transient refusals that come with an accepted place in the chain.
   result<void> check_ready(const schemas::push_section& section) const;
   decision admit(schemas::push_section section, std::uint64_t now_ms, double norm);
+  admission_bits admit_rows(const schemas::push_section& section, std::uint64_t stamp_ms);
+  void forget_admissions(const pending& entry);
+  std::uint64_t next_stamp(std::uint64_t now_ms) const;
+  std::uint64_t count_new_rows(const schemas::push_section& section) const;
+  void note_refused(const schemas::push_section& section,
+                    const admission_bits& admitted,
+                    std::uint64_t stamp_ms);
   decision admit_void(const schemas::push_section& section, std::uint64_t now_ms, const error& why);
   storage::log_record enter(pending entry, storage::record_kind kind, std::uint64_t now_ms);
   /// Everything a committed record changes.
-  void apply(const schemas::push_section& section, lsn at, std::uint64_t stamp_ms);
+  void apply(const schemas::push_section& section,
+             const admission_bits& admitted,
+             lsn at,
+             std::uint64_t stamp_ms);
+  void apply(const removal& what, lsn at, std::uint64_t stamp_ms);
+  void advance_to(lsn at, std::uint64_t stamp_ms, std::size_t bytes);
+  result<void> redo_removal(const storage::log_record& record);
   result<void> check_record(const storage::log_record& record) const;
   frame refuse_pull(const error& why) const;
   result<lsn> take_position(storage::row_store& store);
+  std::vector<std::byte> save_judgement() const;
+  result<void> load_judgement(std::span<const std::byte> bytes);
   result<void> take(const storage::stored_row& row);
   result<void> write_all(dirty_rows rows, storage::row_store& store);
   template <class Block>
@@ -214,7 +260,10 @@ class shard {
   headrace::epoch epoch_;
   gate gate_;
   std::vector<table> tables_;
+  std::vector<gatekeeper> gatekeepers_;  // of each table
   push_rule rule_;
+  quarantine quarantine_;
+  source_quota quota_;
   std::deque<pending> in_flight_;
   lsn applied_;
   lsn flushed_;

@@ -21,9 +21,9 @@ void touch(row_header& row, std::uint32_t occurrences, lsn at, std::uint64_t sta
 }
 
 /// The row as if it had just been made.
-void begin_anew(const table& of, row_header& row) {
+void begin_anew(table& of, row_header& row) {
   row.count = 0;
-  row.flags &= ~row_flag::removed;
+  of.set_removed(row, false);
   row_header* const one = &row;
   init_payloads(of.spec(), of.shape(), {&one, 1});
 }
@@ -88,7 +88,7 @@ void remove_rows(table& rows, std::span<const std::uint64_t> keys, lsn at) {
     if (row->lsn >= at.value) continue;
     row->lsn = at.value;
     row->count = 0;
-    row->flags |= row_flag::removed;
+    rows.set_removed(*row, true);
     rows.mark_dirty(*row);
   }
 }

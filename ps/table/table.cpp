@@ -45,6 +45,7 @@ struct table::state {
   std::vector<row_header*> made;  // scratch of find_or_make
   std::vector<row_header*> dirty;
   bool complete = true;
+  std::size_t tombstones = 0;
   std::uint32_t hand = 0;   // of eviction
   std::uint32_t broom = 0;  // of the sweep
 };
@@ -83,8 +84,17 @@ row_header* table::make(std::uint64_t key) {
 
 void table::drop(row_header* row) {
   CHECK((row->flags & (row_flag::dirty | row_flag::writing | row_flag::pinned)) == 0);
+  if ((row->flags & row_flag::removed) != 0) --state_->tombstones;
   state_->slab.free(state_->index.erase(row->key));
 }
+
+void table::set_removed(row_header& row, bool removed) {
+  if (((row.flags & row_flag::removed) != 0) == removed) return;
+  row.flags ^= row_flag::removed;
+  removed ? ++state_->tombstones : --state_->tombstones;
+}
+
+std::size_t table::standing() const { return rows() - state_->tombstones; }
 
 void table::mark_dirty(row_header& row) {
   if ((row.flags & row_flag::dirty) != 0) return;

@@ -45,6 +45,11 @@ class table {
   /// Forgets a row that lies here. Not while `growing`.
   void drop(row_header* row);
 
+  /// Makes a row a tombstone, or a row again.
+  void set_removed(row_header& row, bool removed);
+  /// Rows here that are not tombstones.
+  std::size_t standing() const;
+
   /// The row differs from what the row store has.
   void mark_dirty(row_header& row);
   /// Rows that were marked since the last call. They keep their mark, and are not dropped while

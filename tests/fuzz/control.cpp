@@ -13,5 +13,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   headrace::fuzz::must_survive(bytes, headrace::schemas::decode_digest_reply);
   headrace::fuzz::must_survive(bytes, headrace::schemas::decode_flush_request);
   headrace::fuzz::must_survive(bytes, headrace::schemas::decode_flush_reply);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_status_request);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_status_reply);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_checkpoint_request);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_checkpoint_reply);
   return 0;
 }

@@ -9,8 +9,6 @@
 namespace headrace::simulation {
 namespace {
 
-constexpr std::size_t in_flight_max = 4;
-
 bool is_finite(const schemas::push_section& section) {
   return std::all_of(
       section.blocks.begin(), section.blocks.end(), [](const schemas::row_block& block) {
@@ -76,20 +74,26 @@ void known_wrong_shard::push(const frame& bytes, answer reply) {
   const auto section = schemas::decode_push(bytes);
   CHECK(section.ok());
   const batch_number watermark = admitted(section->source);
-  if (section->batch <= watermark && !has(variant::no_dedupe)) {
-    for (auto it = appended_.rbegin(); it != appended_.rend(); ++it) {
-      if (!it->rolled_back && it->source == section->source.name) {
-        it->duplicates.push_back(std::move(reply));
-        return;
-      }
-    }
-    return reply(ack(errc::ok, watermark, lsn{}));
-  }
-  if (section->batch > watermark && section->prev != watermark && !has(variant::gap_accepted)) {
+  if (section->batch <= watermark && !has(variant::no_dedupe))
+    return duplicate(*section, watermark, std::move(reply));
+  if (section->batch > watermark && section->prev != watermark && !has(variant::accepts_gaps)) {
     return reply(ack(errc::gap, watermark, lsn{}));
   }
   if (appended_.size() >= in_flight_max) return reply(ack(errc::overloaded, watermark, lsn{}));
+  if (has(variant::omits_voids) && !is_finite(*section))
+    return reply(ack(errc::not_finite, watermark, lsn{}));
   append(*section, std::move(reply));
+}
+
+void known_wrong_shard::duplicate(const schemas::push_section& section,
+                                  batch_number watermark,
+                                  answer reply) {
+  const auto first = std::find_if(appended_.rbegin(), appended_.rend(), [&](const waiting& one) {
+    return !one.rolled_back && one.source == section.source.name;
+  });
+  if (first == appended_.rend() || has(variant::acknowledges_duplicates_before_commit))
+    return reply(ack(errc::ok, watermark, lsn{}));
+  first->duplicates.push_back(std::move(reply));
 }
 
 void known_wrong_shard::append(const schemas::push_section& section, answer reply) {
@@ -110,9 +114,10 @@ void known_wrong_shard::append(const schemas::push_section& section, answer repl
   }
   const storage::log_record record = one.record;
   tail_ = record.lsn;
-  if (has(variant::shows_uncommitted)) static_cast<void>(state_->redo(record));
+  if (has(variant::shows_uncommitted) || has(variant::applies_before_commit))
+    static_cast<void>(state_->redo(record));
   if (has(variant::watermark_before_record)) (*from_.side)[one.source] = one.batch;
-  if (has(variant::acknowledge_before_commit)) {
+  if (has(variant::acknowledges_before_commit)) {
     reply(ack(record.reason, one.batch, record.lsn));
   } else {
     one.reply = std::move(reply);
@@ -139,6 +144,7 @@ bool known_wrong_shard::outcome(lsn at, const storage::append_outcome& outcome) 
     appended_.pop_front();
     settle(std::move(done));
   }
+  if (appended_.empty()) answer_pulls();
   return true;
 }
 
@@ -161,9 +167,16 @@ void known_wrong_shard::roll_back() {
 }
 
 void known_wrong_shard::pull(const frame& bytes, answer reply) {
-  const auto section = schemas::decode_pull(bytes);
-  CHECK(section.ok());
-  reply(state_->pull(*section));
+  pulls_.push_back([this, bytes, reply = std::move(reply)] {
+    const auto section = schemas::decode_pull(bytes);
+    CHECK(section.ok());
+    reply(state_->pull(*section));
+  });
+  if (!has(variant::applies_before_commit) || appended_.empty()) answer_pulls();
+}
+
+void known_wrong_shard::answer_pulls() {
+  for (const auto& answer_one : std::exchange(pulls_, {})) answer_one();
 }
 
 schemas::watermark_reply known_wrong_shard::watermarks(

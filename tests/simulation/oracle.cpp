@@ -3,6 +3,7 @@
 #include "tests/simulation/shard_under_test.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace headrace::simulation {
 namespace {
@@ -19,12 +20,15 @@ std::string text(const schemas::push_section& section) {
 }  // namespace
 
 oracle::oracle(shard_id shard, const sealed_batches& sealed)
-    : shard_(shard), sealed_(sealed), last_(sealed.sources()) {}
+    : shard_(shard), sealed_(sealed), last_(sealed.sources()), conduct_(sealed.sources()) {}
 
 oracle::verdict oracle::absorb(const storage::memory_log::contents& disk) {
-  for (std::size_t i = read_.value; i < disk.records.size(); ++i) {
-    if (auto wrong = absorb(disk.records[i])) return wrong;
+  const auto next = std::ranges::upper_bound(disk.records, read_, {}, &storage::log_record::lsn);
+  for (auto it = next; it != disk.records.end(); ++it) {
+    if (auto wrong = absorb(*it)) return wrong;
   }
+  if (!records_.empty() && (disk.records.empty() || disk.records.back().lsn != read_))
+    return where() + "the log has lost its end behind " + text(read_.value);
   return std::nullopt;
 }
 
@@ -35,6 +39,8 @@ oracle::verdict oracle::absorb(const storage::log_record& record) {
     return where() + "the stamp goes back at " + text(record.lsn.value);
   read_ = record.lsn;
   stamp_ms_ = record.stamp_ms;
+  records_.push_back(record);
+  if (record.kind == storage::record_kind::removal) return std::nullopt;  // for the replay
   const auto section = schemas::decode_push(record.payload);
   if (!section) return where() + "record " + text(record.lsn.value) + " cannot be read";
   const std::uint32_t source = sealed_.index_of(section->source);
@@ -45,7 +51,28 @@ oracle::verdict oracle::absorb(const storage::log_record& record) {
   if (section->prev != end)
     return where() + "gap in the log: " + text(*section) + " after " + text(end.value);
   last_[source] = section->batch;
-  return check_section(record, *section, source);
+  if (auto wrong = check_section(record, *section, source)) return wrong;
+  conduct& of = conduct_[source];
+  if (of.quarantined) {
+    ++of.kept_out;
+  } else {
+    const bool exploded = record.reason == errc::not_finite;
+    of.exploded = of.exploded << 1 | std::uint64_t{exploded};
+    of.quarantined = std::popcount(of.exploded) >= 8;
+  }
+  return std::nullopt;
+}
+
+oracle::verdict oracle::check_void(const storage::log_record& record,
+                                   const schemas::push_section& section,
+                                   std::uint32_t source) {
+  voided_.emplace(source, section.batch);
+  if (record.reason == errc::quarantined) {
+    if (conduct_[source].quarantined) return std::nullopt;
+    return where() + "a source is in quarantine without a cause: " + text(section);
+  }
+  if (sealed_.at(source, section.batch, shard_).poisoned) return std::nullopt;
+  return where() + "a good push was voided: " + text(section);
 }
 
 oracle::verdict oracle::check_section(const storage::log_record& record,
@@ -62,14 +89,15 @@ oracle::verdict oracle::check_section(const storage::log_record& record,
       return std::nullopt;
     case storage::record_kind::voided:
       ++voids_;
-      if (!sealed.poisoned) return where() + "a good push was voided: " + text(section);
-      return std::nullopt;
+      return check_void(record, section, source);
     case storage::record_kind::push:
       break;
     default:
       return where() + "a record of unknown kind";
   }
   if (sealed.poisoned) return where() + "a value that is not finite was logged: " + text(section);
+  if (conduct_[source].kept_out > in_flight_max)
+    return where() + "a push of a source in quarantine was logged: " + text(section);
   if (!same_bytes(record.payload, sealed.frame))
     return where() + "other bytes than sealed: " + text(section);
   for (std::size_t i = 0; i < sealed.keys.size(); ++i) {
@@ -89,6 +117,20 @@ const oracle::row_at* oracle::row(std::uint64_t key, lsn at) const {
   const auto& rows = of_key->second;
   const auto after = std::ranges::upper_bound(rows, at, {}, &row_at::lsn);
   return after == rows.begin() ? nullptr : &*std::prev(after);
+}
+
+oracle::verdict oracle::check_dropped(const storage::memory_log::contents& disk,
+                                      lsn flushed,
+                                      lsn keep_from) const {
+  if (disk.first.value > flushed.value + 1) {
+    return where() + "the log begins at " + text(disk.first.value) +
+           ", rows hold everything only through " + text(flushed.value);
+  }
+  if (disk.first > keep_from) {
+    return where() + "the log begins at " + text(disk.first.value) +
+           ", a checkpoint needs it from " + text(keep_from.value);
+  }
+  return std::nullopt;
 }
 
 oracle::verdict oracle::check_ack(const schemas::push_ack& ack, std::uint32_t source) const {
@@ -130,19 +172,28 @@ oracle::verdict oracle::check_pull(const schemas::pull_section& asked,
   }
   seen_lsn_ = reply.lsn;
   if (auto wrong = check_version(reply.version)) return wrong;
-  const auto values = reply.blocks[0].fp32_values();
-  for (std::size_t i = 0; i < asked.blocks[0].keys.size(); ++i) {
-    const row_at* expected = row(asked.blocks[0].keys[i], reply.lsn);
-    const auto got = values.subspan(i * sums_dim, sums_dim);
-    const bool as_logged = expected != nullptr ? !reply.blocks[0].is_absent(i) &&
-                                                     std::ranges::equal(got, expected->sum)
-                                               : reply.blocks[0].is_absent(i);
-    if (!as_logged) {
+  for (std::size_t b = 0; b < asked.blocks.size(); ++b) {
+    if (!is_as_logged(asked.blocks[b], reply.blocks[b], reply.lsn)) {
       return where() + "a reader saw a row that is not the log's at position " +
              text(reply.lsn.value);
     }
   }
   return std::nullopt;
+}
+
+bool oracle::is_as_logged(const schemas::pull_block& asked,
+                          const schemas::pulled_block& got,
+                          lsn at) const {
+  const auto values = got.fp32_values();
+  for (std::size_t i = 0; i < asked.keys.size(); ++i) {
+    if (asked.table == judged) continue;  // for the replay
+    const row_at* expected = row(asked.keys[i], at);
+    if (got.is_absent(i) != (expected == nullptr)) return false;
+    // Rows of the other table depend on the order: the replay is for them.
+    if (expected == nullptr || asked.table != sums) continue;
+    if (!std::ranges::equal(values.subspan(i * sums_dim, sums_dim), expected->sum)) return false;
+  }
+  return true;
 }
 
 oracle::verdict oracle::check_finished(const ps::shard& state,
@@ -151,7 +202,7 @@ oracle::verdict oracle::check_finished(const ps::shard& state,
   for (std::uint32_t source = 0; source < sealed_.sources(); ++source) {
     for (std::uint64_t batch = 1; batch <= sealed_.batches(); ++batch) {
       const sealed_section& sealed = sealed_.at(source, batch_number{batch}, shard_);
-      if (sealed.poisoned) continue;
+      if (voided_.contains({source, batch_number{batch}})) continue;
       for (std::size_t i = 0; i < sealed.keys.size(); ++i) {
         row_at& row_of = expected[sealed.keys[i]];
         row_of.count += sealed.counts[i];
@@ -165,6 +216,7 @@ oracle::verdict oracle::check_finished(const ps::shard& state,
   }
   verdict wrong;
   for (const auto& table : schema.tables) {
+    if (table.id == judged) continue;
     std::size_t rows = 0;
     state.visit(table.id, [&](row_key key, std::uint32_t count, std::span<const float> floats) {
       ++rows;
@@ -181,20 +233,20 @@ oracle::verdict oracle::check_finished(const ps::shard& state,
   return wrong;
 }
 
-oracle::verdict oracle::check_replay(const ps::shard& state,
-                                     const schemas::job_schema& schema,
-                                     const storage::memory_log::contents& disk) const {
+oracle::verdict oracle::check_replay(const schemas::digest_reply& digest,
+                                     std::uint64_t version,
+                                     lsn through,
+                                     const schemas::job_schema& schema) const {
   const auto replayed = new_state(shard_, schema);
-  for (const auto& record : disk.records) {
+  for (const auto& record : records_) {
+    if (record.lsn > through) break;
     if (const auto redone = replayed->redo(record); !redone)
       return where() + describe(redone.error());
   }
-  const auto live = state.digest();
   const auto made = replayed->digest();
-  if (live.low != made.low || live.high != made.high || live.rows != made.rows) {
+  if (digest.low != made.low || digest.high != made.high || digest.rows != made.rows)
     return where() + "the tables are not what a replay of the log makes";
-  }
-  if (state.version() != replayed->version())
+  if (version != replayed->version())
     return where() + "the version is not what a replay of the log makes";
   return std::nullopt;
 }

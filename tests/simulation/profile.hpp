@@ -2,6 +2,7 @@
 
 #include "base/random.hpp"
 
+#include <cstddef>
 #include <cstdint>
 
 namespace headrace::simulation {
@@ -54,8 +55,30 @@ struct profile {
   double server_crash = 0.0;  // chance at each crash point
   double shard_crash = 0.0;   // the actor dies, the process does not
   std::uint64_t down_us_max = 200'000;
+
+  // What the third table decides.
+  std::uint32_t admit_count = 1;
+  std::uint64_t admit_window_ms = 0;
+  float admit_probability = 1.0F;
+  std::uint64_t ttl_ms = 0;
+  std::uint64_t min_rows = 0;  // above 0 rows expire by records
+
+  // Rows and the disk behind them.
+  std::uint64_t memory_rows[3] = {0, 0, 0};  // of each table on each shard; 0 = no budget
+  std::size_t rows_per_slice = 4'096;
+  std::size_t rows_per_batch = 65'536;
+  std::size_t rows_per_piece = 16'384;
+  std::uint64_t tail_rows_max = 2'000'000;
+  std::uint64_t tail_bytes_max = 1U << 27;
+  bool truncate = false;
+  std::uint64_t work_us_max = 1'000;  // until a work runs
+  std::uint64_t told_us_max = 100;    // until the shard hears of it
   std::uint64_t flush_us_max = 500'000;
-  double flush_fault = 0.0;
+  double flush_at_once = 0.0;  // instead of beside other work
+  double flush_fault = 0.0;    // the store fails in the middle of what it writes next
+  double read_fault = 0.0;     // the store fails to read, once, drawn with each reader
+  double checkpoint = 0.0;     // chance with each write-back
+  std::uint64_t checkpoint_us_max = 100'000;
 
   std::uint64_t worker_fault_us_max = 1'000'000;  // between two workers that die or are replaced
   double zombie = 0.5;                            // the replaced one goes on

@@ -5,7 +5,9 @@
 #include "tests/simulation/sealed_batches.hpp"
 #include "tests/simulation/world.hpp"
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +20,7 @@ struct scene {
       : chance(seed),
         p(draw_profile(chance)),
         sealed(p, chance),
-        schema(simulated_schema(p.shards)),
+        schema(simulated_schema(p)),
         sealed_through(p.sources) {}
 
   dice chance;
@@ -28,6 +30,7 @@ struct scene {
   event_queue events;
   outcome result;
   bool healed = false;
+  bool learned = false;                       // everything got through: nobody asks for more
   std::vector<std::uint64_t> sealed_through;  // [source] batches in the sample log so far
 
   /// A fault happens here, now. Never after everything healed.

@@ -1,11 +1,23 @@
 #include "tests/simulation/sealed_batches.hpp"
 
+#include "ps/table/row_shape.hpp"
+#include "ps/table/row_slab.hpp"
+
 #include <algorithm>
 #include <limits>
 
 namespace headrace::simulation {
+namespace {
 
-schemas::job_schema simulated_schema(std::uint32_t shards) {
+/// The budget that holds so many rows of the table (ps/table/table.cpp).
+std::uint64_t memory_of(std::uint64_t rows, const schemas::table_spec& spec) {
+  constexpr std::uint64_t index_bytes_per_row = 25;
+  return rows * (ps::row_slab(ps::row_shape(spec).payload_bytes).stride() + index_bytes_per_row);
+}
+
+}  // namespace
+
+schemas::job_schema simulated_schema(const profile& p) {
   schemas::table_spec sum;
   sum.id = sums;
   sum.name = "sums";
@@ -17,12 +29,25 @@ schemas::job_schema simulated_schema(std::uint32_t shards) {
   order.dim = sums_dim;
   order.optimizer.kind = schemas::optimizer_kind::adagrad;
   order.init.scale = 0.1F;
-  return {1, shards, {sum, order}};
+  schemas::table_spec judge = order;
+  judge.id = judged;
+  judge.name = "judged";
+  judge.stored = schemas::value_codec::int8;
+  judge.admission.count = p.admit_count;
+  judge.admission.window_ms = p.admit_window_ms;
+  judge.admission.probability = p.admit_probability;
+  judge.expiry.ttl_ms = p.ttl_ms;
+  judge.expiry.min_rows = p.min_rows;
+  schemas::job_schema schema{1, p.shards, {sum, order, judge}};
+  for (auto& table : schema.tables)
+    table.memory_bytes = memory_of(p.memory_rows[table.id.value], table);
+  return schema;
 }
 
 sealed_batches::sealed_batches(const profile& p, dice& chance)
     : batches_(p.batches), shards_(p.shards) {
-  for (std::uint32_t i = 0; i < p.keys; ++i) keys_.push_back(mix64(i));
+  for (std::uint32_t i = 1; i < p.keys; ++i) keys_.push_back(mix64(i));
+  keys_.push_back(UINT64_MAX);  // the last place in the order of rows
   std::sort(keys_.begin(), keys_.end());
   of_source_.resize(p.sources);
   for (std::uint32_t source = 0; source < p.sources; ++source) {
@@ -74,7 +99,7 @@ sealed_section sealed_batches::make(std::uint32_t source,
   section.source = this->source(source);
   section.batch = batch;
   section.prev = batch_number{batch.value - 1};
-  for (const table_id table : {sums, ordered}) {
+  for (const table_id table : simulated_tables) {
     section.blocks.push_back({table,
                               sums_dim,
                               schemas::value_codec::fp32,

@@ -6,6 +6,7 @@
 #include "schemas/schema.hpp"
 #include "tests/simulation/profile.hpp"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -20,9 +21,12 @@ inline constexpr table_id sums{0};
 /// Table 1: Adagrad over the same keys, whose rows depend on the order: for the comparison with a
 /// replay.
 inline constexpr table_id ordered{1};
+/// Table 2: the same with everything that is decided once: admission, idle time, int8 rows.
+inline constexpr table_id judged{2};
+inline constexpr std::array simulated_tables{sums, ordered, judged};
 inline constexpr std::uint32_t sums_dim = 2;
 
-schemas::job_schema simulated_schema(std::uint32_t shards);
+schemas::job_schema simulated_schema(const profile& p);
 
 /// What one batch holds for one shard.
 struct sealed_section {

@@ -10,7 +10,8 @@ namespace {
 
 class product_shard final : public shard_under_test {
  public:
-  explicit product_shard(std::unique_ptr<ps::durable_shard> shard) : shard_(std::move(shard)) {}
+  product_shard(variant kind, std::unique_ptr<ps::durable_shard> shard)
+      : kind_(kind), shard_(std::move(shard)) {}
 
   void push(const frame& section, answer reply) override {
     shard_->push(section, std::move(reply));
@@ -26,54 +27,40 @@ class product_shard final : public shard_under_test {
   }
   bool failed() const override { return shard_->failed(); }
   result<lsn> flush() override { return shard_->flush(); }
+  void flush_later(flushed done) override { shard_->flush_later(std::move(done)); }
+  void tick() override { shard_->tick(); }
+  void keep_log_from(lsn keep) override {
+    if (kind_ != variant::ignores_keep_log_from) shard_->keep_log_from(keep);
+  }
+  result<schemas::digest_reply> digest() const override { return shard_->digest(); }
   const ps::shard& state() const override { return shard_->state(); }
 
  private:
+  variant kind_;
   std::unique_ptr<ps::durable_shard> shard_;
 };
 
 }  // namespace
 
-std::string_view name(variant kind) {
-  switch (kind) {
-    case variant::product:
-      return "product";
-    case variant::twin:
-      return "twin";
-    case variant::no_dedupe:
-      return "no dedupe";
-    case variant::acknowledge_before_commit:
-      return "acknowledge before commit";
-    case variant::gap_accepted:
-      return "gap accepted";
-    case variant::watermark_before_record:
-      return "watermark apart from record, written before it";
-    case variant::watermark_after_record:
-      return "watermark apart from record, written after it";
-    case variant::shows_uncommitted:
-      return "shows uncommitted rows";
-  }
-  return "?";
-}
-
 std::unique_ptr<ps::shard> new_state(shard_id id, const schemas::job_schema& schema) {
   ps::shard_limits limits;
-  limits.in_flight_max = 4;  // so that the bound is met
+  limits.in_flight_max = in_flight_max;
   return std::make_unique<ps::shard>(id, schema, limits, epoch{1});
 }
 
 result<std::unique_ptr<shard_under_test>> shard_under_test::open(variant kind, parts from) {
-  if (kind != variant::product) return known_wrong_shard::open(kind, std::move(from));
+  if (is_known_wrong(kind)) return known_wrong_shard::open(kind, std::move(from));
   ps::durable_shard::parts parts;
   parts.state = new_state(from.id, from.schema);
   parts.log = std::move(from.log);
   parts.rows = from.rows;
   parts.time = from.time;
   parts.deliver = std::move(from.deliver);
-  parts.how.mode = schemas::log_mode::fsync;
+  parts.io = std::move(from.io);
+  parts.how = from.how;
   auto opened = ps::durable_shard::open(std::move(parts));
   if (!opened) return opened.error();
-  return std::unique_ptr<shard_under_test>(new product_shard(std::move(*opened)));
+  return std::unique_ptr<shard_under_test>(new product_shard(kind, std::move(*opened)));
 }
 
 }  // namespace headrace::simulation

@@ -1,17 +1,21 @@
 #include "tests/simulation/simulated_worker.hpp"
 
 #include "base/check.hpp"
+#include "tests/simulation/wrong_worker.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace headrace::simulation {
 
-simulated_worker::simulated_worker(scene& stage,
-                                   simulated_server& server,
-                                   std::uint32_t source,
-                                   std::uint64_t id)
-    : stage_(stage), server_(server), source_(source), id_(id), watermarks_(stage.p.shards) {}
+simulated_worker::simulated_worker(
+    scene& stage, simulated_server& server, variant kind, std::uint32_t source, std::uint64_t id)
+    : stage_(stage),
+      server_(server),
+      kind_(kind),
+      source_(source),
+      id_(id),
+      watermarks_(stage.p.shards) {}
 
 void simulated_worker::start() { tick(); }
 
@@ -58,6 +62,8 @@ void simulated_worker::take_watermark(shard_id shard, batch_number watermark) {
     if (!one) return;
     all.push_back(*one);
   }
+  if (kind_ == variant::resumes_from_maximum)
+    all.assign(all.size(), *std::max_element(all.begin(), all.end()));
   worker::window_spec spec;
   spec.source = stage_.sealed.source(source_);
   spec.in_flight_max = stage_.p.in_flight_max;
@@ -99,11 +105,21 @@ void simulated_worker::learned(batch_number batch) {
   pump();
 }
 
+frame simulated_worker::section_of(batch_number batch, shard_id shard) {
+  const frame& sealed = stage_.sealed.at(source_, batch, shard).frame;
+  if (sealed.empty()) return sealed;
+  const bool successor = id_ >= stage_.p.sources;
+  if (kind_ == variant::unsealed_batch && successor) return with_other_contents(sealed);
+  if (kind_ != variant::two_sections_of_a_batch) return sealed;
+  auto [first, second] = in_two_sections(sealed);
+  send({{shard, std::move(second)}});
+  return std::move(first);
+}
+
 void simulated_worker::submit(batch_number batch) {
   std::vector<frame> sections;
-  for (std::uint32_t s = 0; s < stage_.p.shards; ++s) {
-    sections.push_back(stage_.sealed.at(source_, batch, shard_id{s}).frame);
-  }
+  for (std::uint32_t s = 0; s < stage_.p.shards; ++s)
+    sections.push_back(section_of(batch, shard_id{s}));
   send(window_->submit(batch, batch_number{batch.value - 1}, sections, stage_.events.steady_ns()));
 }
 

@@ -16,7 +16,8 @@ namespace headrace::simulation {
 /// keep it.
 class simulated_worker : public std::enable_shared_from_this<simulated_worker> {
  public:
-  simulated_worker(scene& stage, simulated_server& server, std::uint32_t source, std::uint64_t id);
+  simulated_worker(
+      scene& stage, simulated_server& server, variant kind, std::uint32_t source, std::uint64_t id);
 
   void start();
   void kill() { alive_ = false; }
@@ -41,6 +42,7 @@ class simulated_worker : public std::enable_shared_from_this<simulated_worker> {
   void take_watermark(shard_id shard, batch_number watermark);
   void tick();
   void learned(batch_number batch);
+  frame section_of(batch_number batch, shard_id shard);
   void submit(batch_number batch);
   void send(const std::vector<worker::outgoing>& sections);
   void take_ack(const frame& ack);
@@ -50,6 +52,7 @@ class simulated_worker : public std::enable_shared_from_this<simulated_worker> {
 
   scene& stage_;
   simulated_server& server_;
+  variant kind_;
   std::uint32_t source_;
   std::uint64_t id_;
   bool alive_ = true;

@@ -3,11 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 #include <string>
 #include <sys/prctl.h>
+#include <thread>
+#include <vector>
 
 namespace headrace::simulation {
 namespace {
@@ -22,6 +26,59 @@ std::string again(std::uint64_t seed) {
          " simulation_test";
 }
 
+/// Outcomes of seeds `first` … `first` + `count` − 1, on every core; those behind a failure may be
+/// missing.
+std::vector<outcome> run_all(std::uint64_t first, std::uint64_t count) {
+  std::vector<outcome> got(count);
+  std::atomic<std::uint64_t> next{0};
+  std::atomic<bool> failed{false};
+  const auto work = [&] {
+    for (std::uint64_t i = next++; i < count && !failed; i = next++) {
+      got[i] = run(first + i);
+      if (got[i].failure) failed = true;
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i) threads.emplace_back(work);
+  work();
+  return got;
+}
+
+/// The sum of all, whose trace is that of the traces in the order of seeds.
+outcome sum_of(const std::vector<outcome>& all) {
+  outcome sum;
+  for (const outcome& one : all) {
+    sum.trace = mix64(sum.trace ^ one.trace);
+    sum.events += one.events;
+    sum.faults += one.faults;
+    sum.server_crashes += one.server_crashes;
+    sum.shard_restarts += one.shard_restarts;
+    sum.zombies += one.zombies;
+    sum.refusals += one.refusals;
+    sum.unknowns += one.unknowns;
+    sum.failed_writes += one.failed_writes;
+    sum.fetched += one.fetched;
+    sum.evicted += one.evicted;
+    sum.truncated += one.truncated;
+    sum.checkpoints += one.checkpoints;
+    sum.voids += one.voids;
+    sum.resent += one.resent;
+  }
+  return sum;
+}
+
+void print(std::uint64_t seeds, std::uint64_t first, const outcome& sum) {
+  std::ostringstream text;
+  text << seeds << " seeds from " << first << ": " << sum.events << " events, " << sum.faults
+       << " faults (" << sum.server_crashes << " server crashes, " << sum.shard_restarts
+       << " shard restarts, " << sum.zombies << " zombies, " << sum.refusals << " refused and "
+       << sum.unknowns << " unknown appends, " << sum.failed_writes << " failed write-backs); "
+       << sum.evicted << " rows evicted, " << sum.fetched << " fetched, " << sum.truncated
+       << " records dropped, " << sum.checkpoints << " checkpoints, " << sum.voids << " voids, "
+       << sum.resent << " sections sent again; trace " << std::hex << sum.trace;
+  std::puts(text.str().c_str());
+}
+
 class Simulation : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -34,40 +91,13 @@ class Mutant : public Simulation, public testing::WithParamInterface<variant> {}
 
 TEST_F(Simulation, LearnsEveryBatchOnceWhateverFails) {
   const std::uint64_t one = number_from_environment("HEADRACE_SEED", 0);
-  const std::uint64_t first = one > 0 ? one : number_from_environment("HEADRACE_SIM_FIRST", 1);
-  const std::uint64_t count = one > 0 ? 1 : number_from_environment("HEADRACE_SIM_SEEDS", 2'000);
-  outcome sum;
-  for (std::uint64_t seed = first; seed < first + count; ++seed) {
-    const outcome got = run(seed);
-    ASSERT_FALSE(got.failure) << *got.failure << "\n" << again(seed);
-    sum.trace = mix64(sum.trace ^ got.trace);
-    sum.events += got.events;
-    sum.faults += got.faults;
-    sum.server_crashes += got.server_crashes;
-    sum.shard_restarts += got.shard_restarts;
-    sum.zombies += got.zombies;
-    sum.refusals += got.refusals;
-    sum.unknowns += got.unknowns;
-    sum.voids += got.voids;
-    sum.resent += got.resent;
-  }
-  std::printf(
-      "%llu seeds from %llu: %llu events, %llu faults (%llu server crashes, %llu shard restarts, "
-      "%llu zombies, "
-      "%llu refused and %llu unknown appends), %llu voids, %llu sections sent again, trace "
-      "%016llx\n",
-      static_cast<unsigned long long>(count),
-      static_cast<unsigned long long>(first),
-      static_cast<unsigned long long>(sum.events),
-      static_cast<unsigned long long>(sum.faults),
-      static_cast<unsigned long long>(sum.server_crashes),
-      static_cast<unsigned long long>(sum.shard_restarts),
-      static_cast<unsigned long long>(sum.zombies),
-      static_cast<unsigned long long>(sum.refusals),
-      static_cast<unsigned long long>(sum.unknowns),
-      static_cast<unsigned long long>(sum.voids),
-      static_cast<unsigned long long>(sum.resent),
-      static_cast<unsigned long long>(sum.trace));
+  const std::uint64_t first = one > 0 ? one : number_from_environment("HEADRACE_FIRST_SEED", 1);
+  const std::uint64_t count = one > 0 ? 1 : number_from_environment("HEADRACE_SEEDS", 20'000);
+  const std::vector<outcome> all = run_all(first, count);
+  for (std::uint64_t i = 0; i < count; ++i)
+    ASSERT_FALSE(all[i].failure) << *all[i].failure << "\n" << again(first + i);
+  const outcome sum = sum_of(all);
+  print(count, first, sum);
   if (one > 0) return;
   // A simulator in which a kind of fault never strikes proves nothing about it.
   EXPECT_GT(sum.server_crashes, count / 2);
@@ -76,6 +106,9 @@ TEST_F(Simulation, LearnsEveryBatchOnceWhateverFails) {
   EXPECT_GT(sum.refusals, count / 2);
   EXPECT_GT(sum.unknowns, count / 8);
   EXPECT_GT(sum.voids, count / 8);
+  EXPECT_GT(sum.evicted, count);
+  EXPECT_GT(sum.truncated, count);
+  EXPECT_GT(sum.checkpoints, count);
 }
 
 TEST_F(Simulation, GivesTheSameTraceForTheSameSeed) {
@@ -97,7 +130,7 @@ TEST_F(Simulation, PassesTheTwinOfTheMutants) {
 }
 
 TEST_P(Mutant, IsKilled) {
-  constexpr std::uint64_t within = 50;
+  constexpr std::uint64_t within = 500;
   for (std::uint64_t seed = 1; seed <= within; ++seed) {
     if (const outcome got = run(seed, GetParam()); got.failure) {
       std::printf(
@@ -108,21 +141,13 @@ TEST_P(Mutant, IsKilled) {
   FAIL() << "the mutant '" << name(GetParam()) << "' survives " << within << " seeds";
 }
 
-INSTANTIATE_TEST_SUITE_P(Every,
-                         Mutant,
-                         testing::Values(variant::no_dedupe,
-                                         variant::acknowledge_before_commit,
-                                         variant::gap_accepted,
-                                         variant::watermark_before_record,
-                                         variant::watermark_after_record,
-                                         variant::shows_uncommitted),
-                         [](const auto& tested) {
-                           std::string text(name(tested.param));
-                           for (char& c : text) {
-                             if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-                           }
-                           return text;
-                         });
+INSTANTIATE_TEST_SUITE_P(Every, Mutant, testing::ValuesIn(mutants()), [](const auto& tested) {
+  std::string text(name(tested.param));
+  for (char& c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  }
+  return text;
+});
 
 }  // namespace
 }  // namespace headrace::simulation

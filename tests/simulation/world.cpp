@@ -12,12 +12,13 @@ namespace {
 constexpr std::uint64_t second_us = 1'000'000;
 // A section waits for 32 × 500 ms at most, a refused one for 1 s; nothing may take so many rounds.
 constexpr std::uint64_t patience_us = 300 * second_us;
+constexpr std::uint64_t events_max = 2'000'000;    // a thousand times what a run takes
 constexpr std::uint64_t after_end_us = second_us;  // for messages still on their way
 
 class world {
  public:
   world(std::uint64_t seed, variant kind)
-      : stage_(seed), server_(stage_, kind), current_(stage_.p.sources) {}
+      : stage_(seed), kind_(kind), server_(stage_, kind), current_(stage_.p.sources) {}
 
   outcome run() {
     server_.start();
@@ -26,7 +27,10 @@ class world {
       replace(source);
     }
     worker_fault_sometimes();
-    stage_.events.at(stage_.p.faults_us, [this] { stage_.healed = true; });
+    stage_.events.at(stage_.p.faults_us, [this] {
+      stage_.healed = true;
+      server_.heal();
+    });
     run_until_quiet();
     if (!stage_.result.failure) server_.check_end();
     return report();
@@ -43,7 +47,8 @@ class world {
   }
 
   void replace(std::uint32_t source) {
-    current_[source] = std::make_shared<simulated_worker>(stage_, server_, source, workers_.size());
+    current_[source] =
+        std::make_shared<simulated_worker>(stage_, server_, kind_, source, workers_.size());
     workers_.push_back(current_[source]);
     current_[source]->start();
   }
@@ -81,9 +86,11 @@ class world {
     std::optional<std::uint64_t> end_us;
     while (!stage_.result.failure && stage_.events.step()) {
       const std::uint64_t now = stage_.events.now_us();
-      if (!end_us && stage_.healed && drained()) end_us = now + after_end_us;
-      if (end_us && now >= *end_us && server_.quiet()) return;
-      if (now > stage_.p.faults_us + patience_us) return stage_.fail(unfinished());
+      stage_.learned = stage_.learned || (stage_.healed && drained());
+      if (stage_.learned && !end_us) end_us = now + after_end_us;
+      if (end_us && now >= *end_us && !server_.busy_with()) return;
+      if (now > stage_.p.faults_us + patience_us || stage_.events.done() > events_max)
+        return stage_.fail(unfinished());
     }
   }
 
@@ -97,7 +104,7 @@ class world {
       }
       text += " of " + std::to_string(stage_.p.batches) + ';';
     }
-    return text;
+    return text + ' ' + server_.busy_with().value_or("all shards are quiet");
   }
 
   outcome report() {
@@ -111,6 +118,7 @@ class world {
   }
 
   scene stage_;
+  variant kind_;
   simulated_server server_;
   std::vector<std::shared_ptr<simulated_worker>> workers_;
   std::vector<std::shared_ptr<simulated_worker>> current_;  // [source]

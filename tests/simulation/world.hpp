@@ -1,9 +1,8 @@
 #pragma once
 
-#include "tests/simulation/shard_under_test.hpp"
+#include "tests/simulation/variant.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -20,6 +19,11 @@ struct outcome {
   std::uint64_t zombies = 0;
   std::uint64_t refusals = 0;  // appends
   std::uint64_t unknowns = 0;
+  std::uint64_t failed_writes = 0;  // of rows
+  std::uint64_t fetched = 0;        // rows
+  std::uint64_t evicted = 0;
+  std::uint64_t truncated = 0;  // records
+  std::uint64_t checkpoints = 0;
   std::uint64_t voids = 0;
   std::uint64_t resent = 0;
   std::uint64_t virtual_ms = 0;
