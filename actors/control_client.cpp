@@ -177,4 +177,26 @@ result<schemas::checkpoint_reply> control_client::checkpoint(std::uint64_t token
   return schemas::decode_checkpoint_reply(*bytes);
 }
 
+result<schemas::forget_reply> control_client::forget(const schemas::forget_request& what,
+                                                     std::chrono::milliseconds deadline) {
+  const auto bytes =
+      ask(schemas::message_kind::forget, what.shard, schemas::encode(what), deadline);
+  if (!bytes) return bytes.error();
+  auto reply = schemas::decode_forget_reply(*bytes);
+  if (reply && reply->status != errc::ok) return error{reply->status, reply->detail};
+  return reply;
+}
+
+result<std::vector<schemas::release_reply>> control_client::release(
+    const std::string& source, std::uint32_t shards, std::chrono::milliseconds deadline) {
+  return ask_all<schemas::release_reply>(
+      schemas::message_kind::release,
+      shards,
+      deadline,
+      [&](shard_id id) {
+        return schemas::encode(schemas::release_request{id, source});
+      },
+      schemas::decode_release_reply);
+}
+
 }  // namespace headrace::actors

@@ -42,6 +42,15 @@ class control_client {
   /// Begins a checkpoint, or asks how far it is: the same `token` is the same checkpoint.
   result<schemas::checkpoint_reply> checkpoint(std::uint64_t token,
                                                std::chrono::milliseconds deadline);
+  /// Removes rows of one shard, or says which there are. Sent again it removes nothing more, and
+  /// the first answer counts. Fails: unknown_table, bad_keys, overloaded, unavailable.
+  result<schemas::forget_reply> forget(const schemas::forget_request& what,
+                                       std::chrono::milliseconds deadline);
+  /// Lets a source out of quarantine on every shard; a shard answers when that survives a restart.
+  /// Fails also where a shard cannot write that down; those before it have let the source out.
+  result<std::vector<schemas::release_reply>> release(const std::string& source,
+                                                      std::uint32_t shards,
+                                                      std::chrono::milliseconds deadline);
   /// One section to one shard, its answer as bytes.
   result<frame> ask(schemas::message_kind kind,
                     shard_id shard,

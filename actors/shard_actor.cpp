@@ -126,11 +126,55 @@ void shard_actor::serve(const section_job& job) {
         job.answer(schemas::encode(reply));
       });
       return check();
+    case message_kind::forget:
+      return forget(job);
+    case message_kind::release:
+      return release(job);
     case message_kind::hello:
     case message_kind::status:
     case message_kind::checkpoint:
       return;  // answered by the server node
   }
+}
+
+void shard_actor::forget(const section_job& job) {
+  auto request = schemas::decode_forget_request(job.section);
+  if (!request) return;
+  shard_->forget(
+      request->table,
+      std::move(request->keys),
+      [job](const result<ps::durable_shard::forgotten>& report) {
+        schemas::forget_reply reply;
+        reply.shard = job.shard;
+        if (report) {
+          reply.lsn = report->at;
+          reply.found = report->found;
+        } else {
+          reply.status = report.error().code;
+          reply.detail = report.error().detail;
+        }
+        job.answer(schemas::encode(reply));
+      },
+      request->dry_run);
+  check();
+}
+
+// A repeated request finds nothing to release: its answer must not come before that of the first,
+// so it waits for a flush all the same.
+void shard_actor::release(const section_job& job) {
+  const auto request = schemas::decode_release_request(job.section);
+  if (!request) return;
+  schemas::release_reply reply;
+  reply.shard = job.shard;
+  reply.released = shard_->release(request->source);
+  shard_->flush_later([job, reply](const result<lsn>& flushed) mutable {
+    if (!flushed) {
+      reply.status = flushed.error().code;
+      reply.detail = flushed.error().detail;
+    }
+    job.answer(schemas::encode(reply));
+  });
+  check();
 }
 
 // Tells once when the log starts to refuse pushes, and once when it takes them again.

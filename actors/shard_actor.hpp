@@ -38,6 +38,8 @@ class shard_actor : public shard_handle::base {
 
  private:
   void serve(const section_job& job);
+  void forget(const section_job& job);
+  void release(const section_job& job);
   void settle(std::uint64_t at, const storage::append_outcome& outcome);
   void flush();
   void note_refusals();

@@ -24,7 +24,11 @@ int run(int argc, char** argv) {
   add_status(app, context);
   add_checkpoint(app, context);
   add_restore(app, context);
+  add_rewind(app, context);
+  add_undo(app, context);
   add_verify(app, context);
+  add_forget(app, context);
+  add_release(app, context);
   add_bench(app, context);
   try {
     app.parse(argc, argv);

@@ -129,9 +129,30 @@ void add_seconds(CLI::App& verb, gate_options& options) {
       ->check(CLI::Range(0.05, 3'600.0));
 }
 
+void add_rows(CLI::App& verb, gate_options& options) {
+  verb.add_option("--rows", options.rows, "rows in the table")
+      ->check(CLI::Range(20'000, 100'000'000));
+}
+
+void add_tail(CLI::App& verb, gate_options& options, const char* help) {
+  verb.add_option("--tail-rows", options.tail_rows, help)->check(CLI::Range(8'192, 1'000'000'000));
+}
+
 gate_options seconds_each(double seconds) {
   gate_options options;
   options.seconds = seconds;
+  return options;
+}
+
+gate_options rows_of(std::uint64_t rows) {
+  gate_options options;
+  options.rows = rows;
+  return options;
+}
+
+gate_options tail_of(std::uint64_t rows) {
+  gate_options options;
+  options.tail_rows = rows;
   return options;
 }
 
@@ -157,6 +178,60 @@ void add_gates(CLI::App& verb, verb_context& context) {
            bench::measure_log,
            seconds_each(1),
            add_seconds);
+  add_gate(verb,
+           context,
+           "memory",
+           "bytes of RAM that a row takes, index included",
+           0,
+           bench::measure_memory,
+           {},
+           add_rows);
+  add_gate(verb,
+           context,
+           "inproc",
+           "pulls and pushes without sockets, two threads",
+           0,
+           bench::measure_inproc,
+           seconds_each(2),
+           [](CLI::App& of, gate_options& options) {
+             add_rows(of, options);
+             add_seconds(of, options);
+           });
+  add_gate(verb,
+           context,
+           "replay",
+           "logs read and redone, two threads",
+           6 * gib,
+           bench::measure_replay,
+           tail_of(8'000'000),
+           [](CLI::App& of, gate_options& options) {
+             add_rows(of, options);
+             add_tail(of, options, "rows pushed in the logs of both shards");
+           });
+  add_gate(verb,
+           context,
+           "restart",
+           "seconds from files to the first pull, and to all rows in memory",
+           12 * gib,
+           bench::measure_restart,
+           rows_of(10'000'000),
+           [](CLI::App& of, gate_options& options) {
+             add_rows(of, options);
+             add_tail(of, options, "rows in the logs that the row store does not have");
+           });
+  add_gate(verb,
+           context,
+           "tier",
+           "a table of which a twentieth lies in memory, beside one that does whole",
+           16 * gib,
+           bench::measure_tier,
+           rows_of(10'000'000),
+           [](CLI::App& of, gate_options& options) {
+             add_rows(of, options);
+             of.add_option("--dim", options.dim, "floats in a row")->check(CLI::Range(1, 1'024));
+             of.add_option("--share", options.share, "of the rows, in DRAM")
+                 ->check(CLI::Range(0.001, 1.0));
+           });
 }
 
 }  // namespace

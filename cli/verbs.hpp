@@ -32,7 +32,11 @@ void add_inspect(CLI::App& app, verb_context& context);
 void add_status(CLI::App& app, verb_context& context);
 void add_checkpoint(CLI::App& app, verb_context& context);
 void add_restore(CLI::App& app, verb_context& context);
+void add_rewind(CLI::App& app, verb_context& context);
+void add_undo(CLI::App& app, verb_context& context);
 void add_verify(CLI::App& app, verb_context& context);
+void add_forget(CLI::App& app, verb_context& context);
+void add_release(CLI::App& app, verb_context& context);
 void add_bench(CLI::App& app, verb_context& context);
 
 }  // namespace headrace::cli

@@ -116,3 +116,34 @@ struct CheckpointReply {
   bytesReused @7 :UInt64;    # of files that the archive had
   tookMs @8 :UInt64;
 }
+
+struct ForgetRequest {
+  protocol @0 :UInt16;
+  shard @1 :UInt32;
+  table @2 :UInt32;
+  dryRun @3 :Bool;
+  keys @4 :List(UInt64);     # strictly ascending
+}
+
+struct ForgetReply {
+  protocol @0 :UInt16;
+  status @1 :UInt16;         # errc
+  shard @2 :UInt32;
+  detail @3 :Text;
+  lsn @4 :UInt64;            # of the record that removes them; 0 of a dry run
+  found @5 :List(UInt64);    # those of the keys that had a row
+}
+
+struct ReleaseRequest {
+  protocol @0 :UInt16;
+  shard @1 :UInt32;
+  source @2 :Text;           # name
+}
+
+struct ReleaseReply {
+  protocol @0 :UInt16;
+  status @1 :UInt16;         # errc
+  shard @2 :UInt32;
+  detail @3 :Text;
+  released @4 :Bool;         # else it was not in quarantine
+}

@@ -9,13 +9,6 @@ namespace headrace::schemas {
 
 namespace {
 
-/// Sets the fields that every reply of this file has.
-template <class Builder>
-void write_status(Builder root, errc status, std::string_view detail) {
-  root.setStatus(static_cast<std::uint16_t>(status));
-  if (!detail.empty()) write_text(root.initDetail(static_cast<unsigned>(detail.size())), detail);
-}
-
 /// A request that names a shard and nothing else.
 template <class Root>
 frame encode_shard(shard_id shard) {

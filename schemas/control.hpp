@@ -5,6 +5,7 @@
 #include "base/result.hpp"
 #include "schemas/push.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -127,6 +128,40 @@ struct checkpoint_reply {
   friend bool operator==(const checkpoint_reply&, const checkpoint_reply&) = default;
 };
 
+/// Most keys of one forget_request.
+inline constexpr std::size_t forget_keys_max = 65'536;
+
+/// Removes rows of one table for good, found or not: an operator's decision, kept as a record.
+struct forget_request {
+  shard_id shard;
+  table_id table;
+  bool dry_run = false;             // says which there are and removes nothing
+  std::vector<std::uint64_t> keys;  // strictly ascending, at most forget_keys_max
+  friend bool operator==(const forget_request&, const forget_request&) = default;
+};
+struct forget_reply {
+  shard_id shard;
+  errc status = errc::ok;
+  std::string detail;
+  headrace::lsn lsn;                 // of the record that removes them; 0 of a dry run
+  std::vector<std::uint64_t> found;  // those of the keys that had a row
+  friend bool operator==(const forget_reply&, const forget_reply&) = default;
+};
+
+/// Lets a source out of quarantine. Answered when that would survive a restart.
+struct release_request {
+  shard_id shard;
+  std::string source;  // name, of every generation
+  friend bool operator==(const release_request&, const release_request&) = default;
+};
+struct release_reply {
+  shard_id shard;
+  errc status = errc::ok;  // why it may be in quarantine again after a restart
+  std::string detail;
+  bool released = false;  // else it was not in quarantine
+  friend bool operator==(const release_reply&, const release_reply&) = default;
+};
+
 frame encode(const hello& m);
 frame encode(const welcome& m);
 frame encode(const watermark_request& m);
@@ -139,6 +174,10 @@ frame encode(const status_request& m);
 frame encode(const status_reply& m);
 frame encode(const checkpoint_request& m);
 frame encode(const checkpoint_reply& m);
+frame encode(const forget_request& m);
+frame encode(const forget_reply& m);
+frame encode(const release_request& m);
+frame encode(const release_reply& m);
 result<hello> decode_hello(const frame& bytes);
 result<welcome> decode_welcome(const frame& bytes);
 result<watermark_request> decode_watermark_request(const frame& bytes);
@@ -151,5 +190,9 @@ result<status_request> decode_status_request(const frame& bytes);
 result<status_reply> decode_status_reply(const frame& bytes);
 result<checkpoint_request> decode_checkpoint_request(const frame& bytes);
 result<checkpoint_reply> decode_checkpoint_reply(const frame& bytes);
+result<forget_request> decode_forget_request(const frame& bytes);
+result<forget_reply> decode_forget_reply(const frame& bytes);
+result<release_request> decode_release_request(const frame& bytes);
+result<release_reply> decode_release_reply(const frame& bytes);
 
 }  // namespace headrace::schemas

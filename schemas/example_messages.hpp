@@ -62,7 +62,7 @@ class maker {
 
   envelope make_envelope() {
     envelope made;
-    made.kind = static_cast<message_kind>(1 + below(8));
+    made.kind = static_cast<message_kind>(1 + below(10));
     made.reply = coin();
     made.request_id = number();
     made.first_section = small();
@@ -236,8 +236,21 @@ class maker {
   checkpoint_reply checkpoint() {
     return {status(), text(200), coin(), text(60), number(), number(), number(), number()};
   }
+  forget_request ask_forget() {
+    return {shard_id{small()}, table_id{small()}, coin(), some_numbers()};
+  }
+  forget_reply forgotten() {
+    return {shard_id{small()}, status(), text(200), headrace::lsn{number()}, some_numbers()};
+  }
+  release_request ask_release() { return {shard_id{small()}, source().name}; }
+  release_reply released() { return {shard_id{small()}, status(), text(200), coin()}; }
 
  private:
+  std::vector<std::uint64_t> some_numbers() {
+    const auto made = keys(count());
+    return {made.begin(), made.end()};
+  }
+
   random_stream random_;
   std::deque<std::vector<std::uint64_t>> memory_;
 };
@@ -318,6 +331,10 @@ void each_kind(maker& from, Visit visit) {
   visit("status_reply", from.how_it_is(), decode_status_reply);
   visit("checkpoint_request", from.ask_checkpoint(), decode_checkpoint_request);
   visit("checkpoint_reply", from.checkpoint(), decode_checkpoint_reply);
+  visit("forget_request", from.ask_forget(), decode_forget_request);
+  visit("forget_reply", from.forgotten(), decode_forget_reply);
+  visit("release_request", from.ask_release(), decode_release_request);
+  visit("release_reply", from.released(), decode_release_reply);
 }
 
 }  // namespace headrace::schemas::example

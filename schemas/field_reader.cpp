@@ -114,11 +114,16 @@ void field_reader::key_codec(std::uint16_t number) {
 source_id field_reader::source(wire::Source::Reader source) {
   source_id read;
   read.generation = source.getGeneration();
-  read.name = text(source.getName(), source_name_bytes_max, "source name");
-  if (ok() && !is_source_name(read.name)) {
+  read.name = source_name(source.getName());
+  return read;
+}
+
+std::string field_reader::source_name(capnp::Text::Reader from) {
+  std::string read = text(from, source_name_bytes_max, "source name");
+  if (ok() && !is_source_name(read)) {
     refuse(errc::malformed, "a source name is 1 to 64 bytes of [A-Za-z0-9_.-]");
   }
-  if (!ok()) read.name.clear();
+  if (!ok()) read.clear();
   return read;
 }
 
@@ -146,6 +151,17 @@ void field_reader::list(std::size_t count, std::size_t most, std::string_view na
   refuse(errc::too_large,
          std::to_string(count) + " " + std::string(name) + "; at most " + std::to_string(most) +
              " are accepted");
+}
+
+std::vector<std::uint64_t> field_reader::numbers(capnp::List<std::uint64_t>::Reader from,
+                                                 std::size_t most,
+                                                 std::string_view name) {
+  list(from.size(), most, name);
+  if (!ok()) return {};
+  std::vector<std::uint64_t> read;
+  read.reserve(from.size());
+  for (const std::uint64_t number : from) read.push_back(number);
+  return read;
 }
 
 std::span<const std::byte> field_reader::cells(capnp::Data::Reader data,

@@ -5,6 +5,7 @@
 #include "schemas/push.hpp"
 
 #include <capnp/blob.h>
+#include <capnp/list.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 /// Turns untrusted fields of one message into checked values. Only this folder's .cpp files include
 /// it.
@@ -39,11 +41,17 @@ class field_reader {
   schemas::value_codec value_codec(std::uint16_t number);
   void key_codec(std::uint16_t number);
   source_id source(wire::Source::Reader source);
+  std::string source_name(capnp::Text::Reader text);
   std::string detail(capnp::Text::Reader text);
   std::string sender(capnp::Text::Reader text);
   std::uint32_t rows(std::uint32_t count);
   /// Refuses a list of more than `most` elements.
   void list(std::size_t count, std::size_t most, std::string_view name);
+
+  /// `list` as it is; refuses one of more than `most` numbers.
+  std::vector<std::uint64_t> numbers(capnp::List<std::uint64_t>::Reader list,
+                                     std::size_t most,
+                                     std::string_view name);
 
   /// `data` as exactly `count` values, in the frame.
   template <class Value>

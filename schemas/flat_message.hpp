@@ -73,6 +73,12 @@ constexpr std::size_t head_words(std::size_t extra_words) {
 std::span<std::byte> writable(capnp::Data::Builder data);
 /// Copies `text` into `into` of the same size.
 void write_text(capnp::Text::Builder into, std::string_view text);
+/// Sets what every reply of a control message has.
+template <class Builder>
+void write_status(Builder root, errc status, std::string_view detail) {
+  root.setStatus(static_cast<std::uint16_t>(status));
+  if (!detail.empty()) write_text(root.initDetail(static_cast<unsigned>(detail.size())), detail);
+}
 /// Copies `bytes` into `data` of the same size.
 void write_bulk(capnp::Data::Builder data, std::span<const std::byte> bytes);
 

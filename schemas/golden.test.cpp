@@ -306,6 +306,38 @@ std::string json_of(const checkpoint_reply& m) {
       .text();
 }
 
+std::string json_of(const forget_request& m) {
+  return json()
+      .add("shard", m.shard)
+      .add("table", m.table)
+      .add("dry_run", m.dry_run)
+      .numbers("keys", std::span<const std::uint64_t>(m.keys))
+      .text();
+}
+
+std::string json_of(const forget_reply& m) {
+  return json()
+      .add("shard", m.shard)
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("lsn", m.lsn)
+      .numbers("found", std::span<const std::uint64_t>(m.found))
+      .text();
+}
+
+std::string json_of(const release_request& m) {
+  return json().add("shard", m.shard).add("source", m.source).text();
+}
+
+std::string json_of(const release_reply& m) {
+  return json()
+      .add("shard", m.shard)
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("released", m.released)
+      .text();
+}
+
 std::string read_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   EXPECT_TRUE(in.good()) << "cannot read " << path.filename();
@@ -575,6 +607,17 @@ TEST(Golden, Control) {
          checkpoint_reply{
              .status = errc::disk_full, .detail = "no space left", .done = true, .id = ""},
          decode_checkpoint_reply);
+  golden("forget_request",
+         forget_request{shard_id{1}, table_id{2}, true, {0, 7, ~std::uint64_t{0}}},
+         decode_forget_request);
+  golden("forget_reply",
+         forget_reply{shard_id{1}, errc::ok, "", lsn{78}, {7, ~std::uint64_t{0}}},
+         decode_forget_reply);
+  golden("forget_reply_refused",
+         forget_reply{shard_id{1}, errc::unknown_table, "no table 2", lsn{}, {}},
+         decode_forget_reply);
+  golden("release_request", release_request{shard_id{1}, "clicks.eu-1"}, decode_release_request);
+  golden("release_reply", release_reply{shard_id{1}, errc::ok, "", true}, decode_release_reply);
 }
 
 TEST(GoldenFolder, HoldsNothingThatNoTestReads) {

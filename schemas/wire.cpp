@@ -29,6 +29,10 @@ message_kind read_kind(field_reader& fields, std::uint16_t number) {
       return message_kind::status;
     case 8:
       return message_kind::checkpoint;
+    case 9:
+      return message_kind::forget;
+    case 10:
+      return message_kind::release;
     default:
       break;
   }

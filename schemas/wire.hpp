@@ -34,6 +34,8 @@ enum class message_kind : std::uint16_t {
   flush = 6,   // flush_request → flush_reply: rows written whole, checkpoint position advanced
   status = 7,  // status_request → status_reply
   checkpoint = 8,  // checkpoint_request → checkpoint_reply; the shard named is not looked at
+  forget = 9,      // forget_request → forget_reply: rows removed for good
+  release = 10,    // release_request → release_reply: a source let out of quarantine
   // 32 and up: reserved for deltas, lookup, predict and audit
 };
 

@@ -15,8 +15,8 @@ namespace headrace::ps {
 /// Where it is not, the newcomer becomes a *first victim*: the hand passes it by, and first victims
 /// make room for each other, oldest first, while the key the hand pointed at stays. So a stream of
 /// keys used once washes through a tenth of the entries and leaves the others alone. TinyLFU's
-/// admission (docs/caching.md) for a cache that cannot refuse. In a table: a flag in the row's
-/// header and a ring of row numbers. O(1) amortised; single-threaded.
+/// admission (docs/caching.md) for a cache that cannot refuse; in a table, ps/table/eviction.hpp.
+/// O(1) amortised; single-threaded.
 class admitting_clock {
  public:
   static constexpr std::uint32_t none = second_chance::none;

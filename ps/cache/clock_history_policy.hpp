@@ -9,9 +9,9 @@
 namespace headrace::ps {
 
 /// CLOCK whose newcomers stay if their own record (ps/cache/use_history.hpp) beats the victim's:
-/// what the tables should do. The records of all keys ever used stand for the rows in DRAM and
-/// store; they cost a table nothing and are not in `bytes`. Unlike the other policies it allocates
-/// with each new key.
+/// what the tables do (ps/table/eviction.hpp). The records of all keys ever used stand for the rows
+/// in DRAM and store; they cost a table nothing and are not in `bytes`. Unlike the other policies
+/// it allocates with each new key.
 class clock_history_policy final : public cache_policy {
  public:
   clock_history_policy(std::size_t capacity, std::uint64_t seed, std::uint8_t count_max = 3)

@@ -1,9 +1,36 @@
 #include "ps/recovery/cut_tables.hpp"
 
+#include "base/check.hpp"
+#include "ps/shard/decisions.hpp"
+#include "schemas/push.hpp"
+
+#include <span>
 #include <string>
 #include <utility>
 
 namespace headrace::ps {
+namespace {
+
+/// Whether it is a push of the source; voids of it changed no row, and stay.
+bool is_of(const storage::log_record& record, const std::string& source, std::uint64_t from_ms) {
+  if (record.kind != storage::record_kind::push || record.stamp_ms < from_ms) return false;
+  const auto section = schemas::decode_push(record.payload);
+  return section.ok() && section->source.name == source;
+}
+
+/// The record as if its push had brought nothing.
+storage::log_record emptied(const storage::log_record& record) {
+  auto section = schemas::decode_push(record.payload);
+  CHECK(section.ok());
+  section->blocks.clear();
+  storage::log_record empty = record;
+  empty.kind = storage::record_kind::advance;
+  empty.decisions = {};
+  empty.payload = schemas::encode(*section);
+  return empty;
+}
+
+}  // namespace
 
 result<cut_tables> cut_tables::open(shard_id id,
                                     const schemas::job_schema& schema,
@@ -11,48 +38,86 @@ result<cut_tables> cut_tables::open(shard_id id,
                                     storage::ordered_log& log,
                                     lsn through) {
   cut_tables made(std::make_unique<shard>(id, schema, shard_limits{}, headrace::epoch{1}), store);
-  const auto position = made.state_->load_position(store);
+  if (auto done = made.read(log, through, nullptr); !done) return done.error();
+  return made;
+}
+
+result<cut_tables> cut_tables::open_without(shard_id id,
+                                            const schemas::job_schema& schema,
+                                            storage::row_store& store,
+                                            storage::ordered_log& log,
+                                            lsn through,
+                                            const without& left_out) {
+  cut_tables made(std::make_unique<shard>(id, schema, shard_limits{}, headrace::epoch{1}), store);
+  if (auto done = made.read(log, through, &left_out); !done) return done.error();
+  return made;
+}
+
+result<void> cut_tables::read(storage::ordered_log& log, lsn through, const without* left_out) {
+  const auto position = state_->load_position(*store_);
   if (!position) return position.error();
   result<void> redone;
   if (through > *position) {
     const auto read =
         log.read_from(lsn{position->value + 1}, [&](const storage::log_record& record) {
           if (record.lsn > through) return false;
-          redone = made.redo(record);
+          const bool deciding = left_out != nullptr && record.lsn > left_out->decide_after;
+          if (left_out != nullptr && is_of(record, left_out->source, left_out->from_ms)) {
+            ++left_out_;
+            redone = redo(emptied(record), deciding);
+          } else {
+            redone = redo(record, deciding);
+          }
           return redone.ok() && record.lsn < through;
         });
-    if (!read) return read.error();
-    if (!redone) return redone.error();
+    if (!read) return read;
+    if (!redone) return redone;
   }
-  if (const lsn newest = made.state_->newest_row(); newest > made.applied()) {
+  if (const lsn newest = state_->newest_row(); newest > applied()) {
     return error{errc::corrupt,
-                 "rows of shard " + std::to_string(id.value) + " hold record " +
+                 "rows of shard " + std::to_string(state_->id().value) + " hold record " +
                      std::to_string(newest.value) + " but its log was read through " +
-                     std::to_string(made.applied().value) +
+                     std::to_string(applied().value) +
                      " only: the log lost its tail; restore the state folder from a copy"};
   }
-  return made;
+  return {};
 }
 
-result<void> cut_tables::redo(const storage::log_record& record) {
+result<working_set> cut_tables::fetch(const storage::log_record& record, bool deciding) {
+  auto rows = state_->open_set(record);
+  if (!rows) return rows;
+  if (deciding && record.kind == storage::record_kind::removal) {
+    const auto what = decode_removal(record.payload.bytes());
+    if (!what || what->table.value >= state_->tables()) return rows;  // redo says what is wrong
+    const schemas::pull_block block{what->table, schemas::value_codec::fp32, what->keys};
+    rows = state_->open_set(std::span(&block, 1));
+  }
+  if (!rows->open) return rows;
+  fetched_rows found;
+  for (const working_set::part& part : rows->parts) {
+    auto read = store_->read(
+        state_->id(), part.table, part.missing, [&](const auto& row) { found.add(row); });
+    if (!read) return read.error();
+  }
+  if (auto filled = state_->fill_set(*rows, found); !filled) return filled.error();
+  return rows;
+}
+
+result<void> cut_tables::redo(const storage::log_record& record, bool deciding) {
   working_set rows;
   if (state_->has_cold_rows()) {
-    auto needed = state_->open_set(record);
-    if (!needed) return needed.error();
-    rows = std::move(*needed);
-    fetched_rows found;
-    for (const working_set::part& part : rows.parts) {
-      auto read = store_->read(
-          state_->id(), part.table, part.missing, [&](const auto& row) { found.add(row); });
-      if (!read) return read;
-    }
-    if (rows.open) {
-      if (auto filled = state_->fill_set(rows, found); !filled) return filled;
-    }
+    auto fetched = fetch(record, deciding);
+    if (!fetched) return fetched.error();
+    rows = std::move(*fetched);
   }
-  auto done = state_->redo(record);
+  auto done = deciding ? state_->redo_deciding(record) : state_->redo(record);
   state_->close_set(rows);
   return done;
+}
+
+result<void> cut_tables::install(lsn at, const position_state& before, bool retrain) {
+  if (auto written = state_->write_rows(*store_); !written) return written;
+  return store_->commit(state_->id(), state_->install_at(at, before, retrain));
 }
 
 result<position_state> cut_tables::position() const {

@@ -82,7 +82,7 @@ admission::admission(const schemas::table_spec& spec)
 bool admission::admit(std::uint64_t key, std::uint32_t occurrences, std::uint64_t stamp_ms) {
   if (counts_ && sketch_.add(key, occurrences, stamp_ms) < spec_.count) return false;
   if (spec_.probability < 1.0F &&
-      unit_float(counter_draw(seed_, key, ++draws_)) >= spec_.probability)
+      unit_float(counter_draw(seed_, key, stamp_ms)) >= spec_.probability)
     return false;
   if (spec_.rows_per_second == 0) return true;
   if (stamp_ms >= bucket_ms_ + second_ms || stamp_ms < bucket_ms_) {

@@ -42,7 +42,8 @@ class occurrence_sketch {
 
 /// Decides which keys of one table get a row (schemas::admission_spec). The sketch counts what was
 /// pushed, sent again or not: a push that the log refused counts once more when it comes again.
-/// What is decided stands in the record; replay asks nobody. Single-threaded: the shard owns it.
+/// Chance is a function of (table seed, key, stamp). What is decided stands in the record; replay
+/// asks nobody. Single-threaded: the shard owns it.
 class admission {
  public:
   explicit admission(const schemas::table_spec& spec);
@@ -51,7 +52,9 @@ class admission {
   bool open() const { return !counts_ && spec_.probability >= 1.0F && spec_.rows_per_second == 0; }
   /// A key without a row was pushed `occurrences` times in a record stamped `stamp_ms`.
   bool admit(std::uint64_t key, std::uint32_t occurrences, std::uint64_t stamp_ms);
-  /// The same key in a record that is redone and does not admit it.
+  /// Whether occurrences are counted at all.
+  bool counts() const { return counts_; }
+  /// The same key in a record that is redone, which has decided.
   void note(std::uint64_t key, std::uint32_t occurrences, std::uint64_t stamp_ms);
 
   void save(byte_writer& to) const;
@@ -62,7 +65,6 @@ class admission {
   std::uint64_t seed_;
   bool counts_;  // more than one occurrence is asked for
   occurrence_sketch sketch_;
-  std::uint64_t draws_ = 0;
   std::uint64_t bucket_ms_ = 0;  // of the rate: the second that is being filled
   std::uint64_t in_bucket_ = 0;
 };

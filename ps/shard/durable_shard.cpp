@@ -359,7 +359,8 @@ void durable_shard::remove(removal what, std::function<void(const result<lsn>&)>
 
 void durable_shard::forget(table_id table,
                            std::vector<std::uint64_t> keys,
-                           std::function<void(const result<forgotten>&)> done) {
+                           std::function<void(const result<forgotten>&)> done,
+                           bool dry_run) {
   schemas::pull_section named;
   named.shard = state_->id();
   named.blocks.push_back({table, schemas::value_codec::fp32, keys});
@@ -367,10 +368,11 @@ void durable_shard::forget(table_id table,
   if (auto good = state_->check_keys(named); !good) return done(good.error());
   auto what = std::make_shared<request>();
   what->rows = state_->open_set(std::span<const schemas::pull_block>(named.blocks));
-  auto then = [this, what, table, keys = std::move(keys), done = std::move(done)] {
+  auto then = [this, what, table, keys = std::move(keys), done = std::move(done), dry_run] {
     forgotten report;
     report.found = state_->live_keys(table, keys);
     state_->close_set(what->rows);
+    if (dry_run) return done(report);
     remove({.reason = removal::why::forgotten, .table = table, .keys = keys},
            [done, report](const result<lsn>& at) mutable {
              if (!at) return done(at.error());
@@ -380,6 +382,12 @@ void durable_shard::forget(table_id table,
   };
   if (what->rows.missing() == 0) return then();
   fetch(what, std::move(then));
+}
+
+bool durable_shard::release(const std::string& source) {
+  const bool was_there = state_->release(source);
+  released_ = released_ || was_there;
+  return was_there;
 }
 
 void durable_shard::tick() {
@@ -445,11 +453,12 @@ void durable_shard::flush_later(flushed done) {
 
 void durable_shard::begin_cycle() {
   if (cycle_) return;
-  if (state_->flushed() == state_->applied()) {
+  if (state_->flushed() == state_->applied() && !released_) {
     const auto through = state_->applied();
     for (const flushed& each : std::exchange(next_, {})) each(through);
     return;
   }
+  released_ = false;
   cycle_.emplace(cycle{++cycles_, state_->begin_write_back(), nullptr, std::exchange(next_, {})});
   step(cycle_->number);
 }
@@ -512,6 +521,7 @@ void durable_shard::end_cycle(const result<lsn>& how) {
   if (!how) {
     state_->lost(*cycle_->batch);
     cycle_->rest.rows.give_up();
+    released_ = true;
     write_back_failure_ = how.error();
     failed_ms_ = parts_.time->now_ms();
   } else {
@@ -541,8 +551,15 @@ result<lsn> durable_shard::flush_now() {
     cycle_->rest.rows.give_up();
     heard.insert(heard.end(), cycle_->done.begin(), cycle_->done.end());
     cycle_.reset();
+    released_ = true;
   }
   auto flushed_through = state_->flush(*parts_.rows);
+  if (flushed_through && released_) {
+    auto saved = state_->write_rows(*parts_.rows);
+    if (saved) saved = parts_.rows->commit(state_->id(), state_->begin_write_back().position);
+    if (!saved) flushed_through = saved.error();
+    released_ = !saved;
+  }
   if (flushed_through) {
     write_back_failure_.reset();
     truncate(*flushed_through);

@@ -75,13 +75,15 @@ class durable_shard {
     lsn at;
     std::vector<std::uint64_t> found;
   };
-  /// `keys` strictly ascending. `done` hears when the removal is committed. Fails: unknown_table,
-  /// bad_keys, overloaded, unavailable.
+  /// `keys` strictly ascending. `done` hears when the removal is committed. A dry run only says
+  /// which have a row; its lsn is 0. Fails: unknown_table, bad_keys, overloaded, unavailable.
   void forget(table_id table,
               std::vector<std::uint64_t> keys,
-              std::function<void(const result<forgotten>&)> done);
-  /// Lets a source out of quarantine. False: it was not there.
-  bool release(const std::string& source) { return state_->release(source); }
+              std::function<void(const result<forgotten>&)> done,
+              bool dry_run = false);
+  /// Lets a source out of quarantine. False: it was not there. No record says so: it survives a
+  /// restart once a flush that was asked for afterwards is done.
+  bool release(const std::string& source);
   /// Lets rows expire where that must be decided, and drops what nobody needs. Call it some times a
   /// second.
   void tick();
@@ -188,6 +190,7 @@ class durable_shard {
   std::vector<flushed> next_;  // asked for while a cycle was under way
   std::uint64_t cycles_ = 0;
   std::size_t fetches_ = 0;  // under way
+  bool released_ = false;    // a source, of which the stored position may not know yet
   lsn keep_from_{UINT64_MAX};
   bool pumping_ = false;
   std::optional<error> failure_;

@@ -7,7 +7,7 @@
 namespace headrace::ps {
 namespace {
 
-constexpr std::uint32_t position_format = 2;  // 1 had no judgement
+constexpr std::uint32_t position_format = 3;  // 1 had no judgement, 2 no oldest version
 
 }  // namespace
 
@@ -19,6 +19,7 @@ std::vector<std::byte> encode_position_state(const position_state& state) {
   out.number(state.rows);
   out.block(state.watermarks);
   out.block(state.judgement);
+  out.number(state.oldest_version);
   return out.take();
 }
 
@@ -31,6 +32,7 @@ result<position_state> decode_position_state(std::span<const std::byte> bytes, s
   state.rows = in.number<std::uint64_t>();
   const auto watermarks = in.block();
   const auto judgement = format >= 2 ? in.block() : std::span<const std::byte>{};
+  if (format >= 3) state.oldest_version = in.number<std::uint64_t>();
   if (format == 0 || format > position_format || !in.at_end()) {
     return error{errc::corrupt,
                  "position of shard " + std::to_string(shard.value) +

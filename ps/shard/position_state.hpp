@@ -17,8 +17,10 @@ struct position_state {
   std::uint64_t stamp_ms = 0;         // newest stamp given
   std::uint64_t rows = 0;             // in the tables, for people
   std::vector<std::byte> watermarks;  // push_rule::save
-  std::vector<std::byte> judgement =
-      {};  // admission sketches and quarantine: what `decide` goes by
+  /// Admission sketches and quarantine: what `decide` goes by.
+  std::vector<std::byte> judgement = {};
+  /// Pushes computed from an older version are stale: rows were put in place at once since.
+  std::uint64_t oldest_version = 0;
 };
 
 std::vector<std::byte> encode_position_state(const position_state& state);

@@ -30,10 +30,6 @@ schemas::push_section framed(const schemas::push_section& section) {
   return std::move(*read);
 }
 
-std::string record_name(lsn at, shard_id shard) {
-  return "log record " + std::to_string(at.value) + " of shard " + std::to_string(shard.value);
-}
-
 }  // namespace
 
 shard::shard(shard_id id, schemas::job_schema schema, shard_limits limits, headrace::epoch epoch)
@@ -82,6 +78,12 @@ shard::decision shard::refuse(const schemas::push_section& section,
 
 result<void> shard::check_ready(const schemas::push_section& section) const {
   const bool older = !section.blocks.empty() && section.pulled_version < version_;
+  if (older && section.pulled_version < oldest_version_) {
+    return error{errc::stale_gradient,
+                 "computed from version " + std::to_string(section.pulled_version) + " of shard " +
+                     std::to_string(id_.value) + ", whose rows were put back since, at " +
+                     std::to_string(oldest_version_) + "; start the worker again"};
+  }
   if (older && version_ - section.pulled_version > limits_.staleness_max) {
     return error{errc::stale_gradient,
                  "computed from version " + std::to_string(section.pulled_version) + " of shard " +
@@ -214,9 +216,10 @@ admission_bits shard::admit_rows(const schemas::push_section& section, std::uint
 }
 
 /// Once a record is applied, or never will be, rows themselves say which keys have one.
-void shard::forget_admissions(const pending& entry) {
-  if (entry.admitted.rows() == 0) return;
-  for (const schemas::row_block& block : entry.section.blocks) {
+void shard::forget_admissions(const schemas::push_section& section,
+                              const admission_bits& admitted) {
+  if (admitted.rows() == 0) return;
+  for (const schemas::row_block& block : section.blocks) {
     auto& waiting = gatekeepers_[block.table.value].in_flight;
     if (waiting.empty()) continue;
     for (const std::uint64_t key : block.keys) {
@@ -301,7 +304,7 @@ shard::decision shard::admit_void(const schemas::push_section& section,
   return answer;
 }
 
-// ---- commit, redo ----
+// ---- commit ----
 
 void shard::apply(const schemas::push_section& section,
                   const admission_bits& admitted,
@@ -347,7 +350,7 @@ schemas::push_ack shard::commit(lsn at) {
     apply(*entry.removed, at, entry.stamp_ms);
   } else {
     apply(entry.section, entry.admitted, at, entry.stamp_ms);
-    forget_admissions(entry);
+    forget_admissions(entry.section, entry.admitted);
     gate_.learn_norm(entry.section, entry.norm);
     quarantine_.note(entry.section.source.name, entry.reason);
   }
@@ -362,98 +365,9 @@ schemas::push_ack shard::commit(lsn at) {
 void shard::roll_back(lsn from) {
   rule_.roll_back(from);
   while (!in_flight_.empty() && in_flight_.back().lsn >= from) {
-    forget_admissions(in_flight_.back());
+    forget_admissions(in_flight_.back().section, in_flight_.back().admitted);
     in_flight_.pop_back();
   }
-}
-
-result<void> shard::check_record(const storage::log_record& record) const {
-  const std::string name = record_name(record.lsn, id_);
-  if (record.lsn.value != applied_.value + 1) {
-    return error{errc::corrupt,
-                 name + " cannot follow " + std::to_string(applied_.value) +
-                     ": records between are missing; restore the state folder from a copy"};
-  }
-  if (record.schema_version != schema_.version) {
-    return error{errc::corrupt,
-                 name + " is of schema version " + std::to_string(record.schema_version) +
-                     ", the job is at " + std::to_string(schema_.version)};
-  }
-  const bool known =
-      record.kind == storage::record_kind::push || record.kind == storage::record_kind::advance ||
-      record.kind == storage::record_kind::voided || record.kind == storage::record_kind::removal;
-  if (!known || (record.kind != storage::record_kind::push && !record.decisions.empty())) {
-    return error{
-        errc::corrupt,
-        name + " is of kind " + std::to_string(static_cast<unsigned>(record.kind)) + " with " +
-            std::to_string(record.decisions.size()) +
-            " bytes of decisions, which this build cannot redo; use the build that wrote it"};
-  }
-  return {};
-}
-
-result<void> shard::redo(const storage::log_record& record) {
-  CHECK(in_flight_.empty());
-  if (record.lsn <= applied_) return {};  // done already
-  if (auto good = check_record(record); !good) return good;
-  if (record.kind == storage::record_kind::removal) return redo_removal(record);
-  const auto corrupt = [&](const error& why) {
-    return error{errc::corrupt,
-                 record_name(record.lsn, id_) + " cannot be redone: " + describe(why)};
-  };
-  const auto section = schemas::decode_push(record.payload);
-  if (!section) return corrupt(section.error());
-  if (section->source.generation == 0)
-    return corrupt({errc::malformed, "its source has generation 0"});
-  if (section->shard != id_) return corrupt({errc::malformed, "it is of another shard"});
-  if ((record.kind == storage::record_kind::push) == section->blocks.empty()) {
-    return corrupt({errc::malformed, "its kind and its blocks disagree"});
-  }
-  if (auto good = gate_.check_blocks(*section); !good) return corrupt(good.error());
-  admission_bits admitted;
-  if (!record.decisions.empty()) {
-    std::size_t rows = 0;
-    for (const schemas::row_block& block : section->blocks) rows += block.keys.size();
-    auto read = decode_admissions(record.decisions.bytes(), rows);
-    if (!read) return corrupt(read.error());
-    admitted = std::move(*read);
-    note_refused(*section, admitted, record.stamp_ms);
-  }
-  rule_.admit(section->source, section->lane, section->batch, record.lsn);
-  apply(*section, admitted, record.lsn, record.stamp_ms);
-  quarantine_.note(section->source.name, record.reason);
-  return {};
-}
-
-/// Keys that a redone record did not admit count towards their admission later.
-void shard::note_refused(const schemas::push_section& section,
-                         const admission_bits& admitted,
-                         std::uint64_t stamp_ms) {
-  row_admissions bits{.bits = admitted.bytes(), .first = 0};
-  for (const schemas::row_block& block : section.blocks) {
-    for (std::size_t i = 0; i < block.keys.size(); ++i) {
-      if (bits[i]) continue;
-      const std::uint32_t times = block.counts.empty() ? 1 : block.counts[i];
-      gatekeepers_[block.table.value].rule.note(block.keys[i], times, stamp_ms);
-    }
-    bits.first += block.keys.size();
-  }
-}
-
-result<void> shard::redo_removal(const storage::log_record& record) {
-  const auto corrupt = [&](const std::string& why) {
-    return error{errc::corrupt, record_name(record.lsn, id_) + " cannot be redone: " + why};
-  };
-  const auto what = decode_removal(record.payload.bytes());
-  if (!what) return corrupt(what.error().detail);
-  if (what->table.value >= tables_.size())
-    return corrupt("it is of a table that the job does not have");
-  for (const std::uint64_t key : what->keys) {
-    if (schemas::shard_of(row_key{key}, schema_.shards) != id_)
-      return corrupt("key " + std::to_string(key) + " does not live on this shard");
-  }
-  apply(*what, record.lsn, record.stamp_ms);
-  return {};
 }
 
 }  // namespace headrace::ps

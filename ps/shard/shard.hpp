@@ -6,6 +6,7 @@
 #include "ps/shard/decisions.hpp"
 #include "ps/shard/gate.hpp"
 #include "ps/shard/limits.hpp"
+#include "ps/shard/position_state.hpp"
 #include "ps/shard/push_rule.hpp"
 #include "ps/shard/working_set.hpp"
 #include "ps/shard/write_back.hpp"
@@ -90,6 +91,14 @@ class shard {
 
   /// Applies a record read from the log (idempotent by row LSN). Fails: corrupt.
   result<void> redo(const storage::log_record& record);
+  /// As `redo`, but decides again which rows are admitted and which expire, as this shard is now:
+  /// what the record decided may have come from records that do not count any more. On a shard
+  /// whose rows hold nothing behind `applied`.
+  result<void> redo_deciding(const storage::log_record& record);
+  /// The position of rows that are put in place at once at `at`: versions and stamps go on from
+  /// `before`, which is given up, and its watermarks stay unless `retrain`. Pushes computed before
+  /// are stale from then on.
+  storage::shard_position install_at(lsn at, const position_state& before, bool retrain) const;
 
   /// Rows at the newest applied version; never creates, touches or counts a row. Refusals come as
   /// the reply's status: stale_epoch, stale_schema, unknown_table, bad_keys, unavailable.
@@ -221,12 +230,10 @@ class shard {
   result<void> check_ready(const schemas::push_section& section) const;
   decision admit(schemas::push_section section, std::uint64_t now_ms, double norm);
   admission_bits admit_rows(const schemas::push_section& section, std::uint64_t stamp_ms);
-  void forget_admissions(const pending& entry);
+  void forget_admissions(const schemas::push_section& section, const admission_bits& admitted);
   std::uint64_t next_stamp(std::uint64_t now_ms) const;
   std::uint64_t count_new_rows(const schemas::push_section& section) const;
-  void note_refused(const schemas::push_section& section,
-                    const admission_bits& admitted,
-                    std::uint64_t stamp_ms);
+  void note_newcomers(const schemas::push_section& section, std::uint64_t stamp_ms);
   decision admit_void(const schemas::push_section& section, std::uint64_t now_ms, const error& why);
   storage::log_record enter(pending entry, storage::record_kind kind, std::uint64_t now_ms);
   /// Everything a committed record changes.
@@ -236,7 +243,8 @@ class shard {
              std::uint64_t stamp_ms);
   void apply(const removal& what, lsn at, std::uint64_t stamp_ms);
   void advance_to(lsn at, std::uint64_t stamp_ms, std::size_t bytes);
-  result<void> redo_removal(const storage::log_record& record);
+  result<void> redo(const storage::log_record& record, bool deciding);
+  result<void> redo_removal(const storage::log_record& record, bool deciding);
   result<void> check_record(const storage::log_record& record) const;
   frame refuse_pull(const error& why) const;
   result<lsn> take_position(storage::row_store& store);
@@ -269,6 +277,7 @@ class shard {
   lsn flushed_;
   lsn newest_row_;
   std::uint64_t version_ = 0;
+  std::uint64_t oldest_version_ = 0;  // what is computed from an older one is stale
   std::uint64_t stamp_ms_ = 0;
   std::multiset<lsn> begun_;     // of the open working sets
   bool taking_ = false;          // between load_position and all_taken

@@ -25,7 +25,8 @@ shard::write_back shard::begin_write_back() {
                              .stamp_ms = stamp_ms_,
                              .rows = counts().rows,
                              .watermarks = rule_.save(),
-                             .judgement = save_judgement()};
+                             .judgement = save_judgement(),
+                             .oldest_version = oldest_version_};
   begun.position = {.flushed = applied_, .epoch = epoch_, .state = encode_position_state(state)};
   tail_rows_behind_ = tail_rows_;
   tail_bytes_behind_ = tail_bytes_;
@@ -118,6 +119,7 @@ result<lsn> shard::take_position(storage::row_store& store) {
   if (auto loaded = rule_.load(state->watermarks); !loaded) return loaded.error();
   if (auto loaded = load_judgement(state->judgement); !loaded) return loaded.error();
   version_ = state->version;
+  oldest_version_ = state->oldest_version;
   stamp_ms_ = state->stamp_ms;
   applied_ = flushed_ = position->flushed;
   if (taking_) cold_rows_ = static_cast<std::int64_t>(state->rows);

@@ -4,6 +4,7 @@
 #include "ps/table/row_header.hpp"
 #include "storage/row_store.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <span>
@@ -34,15 +35,27 @@ struct working_set {
 /// Stored rows with memory of their own, in the order they were added.
 class fetched_rows {
  public:
+  fetched_rows() = default;
+  fetched_rows(fetched_rows&&) = default;  // rows point into the chunks: never copied
+  fetched_rows& operator=(fetched_rows&&) = default;
+
   void add(const storage::stored_row& row) {
-    payloads_.emplace_back(row.payload.begin(), row.payload.end());
+    const std::size_t size = row.payload.size();
+    if (chunks_.empty() || chunks_.back().capacity() - chunks_.back().size() < size) {
+      chunks_.emplace_back().reserve(std::max(chunk_bytes, size));
+    }
+    std::vector<std::byte>& chunk = chunks_.back();
+    const std::size_t at = chunk.size();
+    chunk.insert(chunk.end(), row.payload.begin(), row.payload.end());
     rows_.push_back(row);
-    rows_.back().payload = payloads_.back();
+    rows_.back().payload = std::span(chunk).subspan(at);
   }
   std::span<const storage::stored_row> rows() const { return rows_; }
 
  private:
-  std::deque<std::vector<std::byte>> payloads_;
+  static constexpr std::size_t chunk_bytes = std::size_t{256} << 10;  // payloads are 4-byte aligned
+
+  std::deque<std::vector<std::byte>> chunks_;  // never grown beyond what was reserved
   std::vector<storage::stored_row> rows_;
 };
 

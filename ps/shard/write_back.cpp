@@ -123,6 +123,7 @@ result<void> take_stored_row(std::span<table> tables,
   made->count = row.count;
   made->flags = row.flags & row_flag::stored;
   std::memcpy(payload(made), row.payload.data(), row.payload.size());
+  to.arrived(*made);
   return {};
 }
 

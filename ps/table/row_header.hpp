@@ -26,7 +26,9 @@ inline constexpr std::uint32_t referenced = 3U << 10;  // uses since the hand pa
 inline constexpr std::uint32_t referenced_once = 1U << 10;
 inline constexpr std::uint32_t pinned = 0xFFFU << 12;  // working sets that need it here
 inline constexpr std::uint32_t pinned_once = 1U << 12;
-inline constexpr std::uint32_t free_slot = 1U << 31;  // no row lies here
+inline constexpr std::uint32_t newcomer = 1U << 24;  // eviction has yet to decide (eviction.hpp)
+inline constexpr std::uint32_t first_victim = 1U << 25;  // leaves before others do
+inline constexpr std::uint32_t free_slot = 1U << 31;     // no row lies here
 }  // namespace row_flag
 
 inline std::byte* payload(row_header* row) { return reinterpret_cast<std::byte*>(row + 1); }

@@ -37,6 +37,7 @@ void update_chunk(table& rows,
                   std::uint64_t stamp_ms) {
   std::array<row_header*, chunk_rows> headers;
   rows.find_or_make(block.keys.subspan(begin, size), std::span(headers).first(size));
+  rows.used(size, stamp_ms);
   const std::uint64_t ttl_ms = rows.spec().expiry.idle_ms();
   const auto older = [&](std::size_t i) { return headers[i]->lsn < at.value; };
   for (std::size_t i = 0; i < size;) {

@@ -1,6 +1,7 @@
 #include "ps/table/table.hpp"
 
 #include "base/check.hpp"
+#include "ps/table/eviction.hpp"
 #include "ps/table/row_index.hpp"
 #include "ps/table/row_slab.hpp"
 #include "ps/table/row_step.hpp"
@@ -24,7 +25,8 @@ struct table::state {
         shape(spec),
         slab(shape.payload_bytes),
         index(slab, process_secret()),
-        rows_max(spec.memory_bytes / (slab.stride() + index_bytes_per_row)) {}
+        rows_max(spec.memory_bytes / (slab.stride() + index_bytes_per_row)),
+        leaving(slab, rows_max) {}
 
   row_header* add(std::uint64_t key) {
     // A growing index moves rows by number: one that is given out again would be moved twice.
@@ -40,13 +42,13 @@ struct table::state {
   schemas::table_spec spec;
   row_shape shape;
   row_slab slab;
-  row_index index;                // reads keys in `slab`
-  std::size_t rows_max;           // 0 = no budget
+  row_index index;       // reads keys in `slab`
+  std::size_t rows_max;  // 0 = no budget
+  eviction leaving;
   std::vector<row_header*> made;  // scratch of find_or_make
   std::vector<row_header*> dirty;
   bool complete = true;
   std::size_t tombstones = 0;
-  std::uint32_t hand = 0;   // of eviction
   std::uint32_t broom = 0;  // of the sweep
 };
 
@@ -73,7 +75,9 @@ void table::find_or_make(std::span<const std::uint64_t> keys, std::span<row_head
     rows[i] = state_->add(keys[i]);
     state_->made.push_back(rows[i]);
   }
-  if (!state_->made.empty()) init_payloads(state_->spec, state_->shape, state_->made);
+  if (state_->made.empty()) return;
+  init_payloads(state_->spec, state_->shape, state_->made);
+  for (row_header* row : state_->made) state_->leaving.arrived(*row);
 }
 
 row_header* table::make(std::uint64_t key) {
@@ -81,6 +85,10 @@ row_header* table::make(std::uint64_t key) {
   state_->index.advance(1);
   return state_->add(key);
 }
+
+void table::arrived(row_header& row) { state_->leaving.arrived(row); }
+
+void table::used(std::size_t rows, std::uint64_t stamp_ms) { state_->leaving.used(rows, stamp_ms); }
 
 void table::drop(row_header* row) {
   CHECK((row->flags & (row_flag::dirty | row_flag::writing | row_flag::pinned)) == 0);
@@ -115,16 +123,11 @@ std::size_t table::evict(lsn settled, std::size_t scan_max) {
     state_->index.advance(moved_per_evict);
     return 0;
   }
-  constexpr std::uint32_t kept = row_flag::dirty | row_flag::writing | row_flag::pinned;
   std::size_t dropped = 0;
-  const std::size_t scan = std::min<std::size_t>(scan_max, 4 * std::size_t{state_->slab.rows()});
-  for (std::size_t i = 0; i < scan && over_budget(); ++i) {
-    row_header* row = state_->slab.at(state_->next_row(state_->hand));
-    if ((row->flags & (row_flag::free_slot | kept)) != 0 || row->lsn > settled.value) continue;
-    if ((row->flags & row_flag::referenced) != 0) {
-      row->flags -= row_flag::referenced_once;
-      continue;
-    }
+  std::size_t steps = std::min<std::size_t>(scan_max, 4 * std::size_t{state_->slab.rows()});
+  while (over_budget()) {
+    row_header* const row = state_->leaving.next(settled, steps);
+    if (row == nullptr) break;
     drop(row);
     ++dropped;
   }

@@ -42,6 +42,11 @@ class table {
   /// The row of a key that has none here (a bug otherwise), zeroed but for the key: to be filled
   /// from the row store, or to become a tombstone.
   row_header* make(std::uint64_t key);
+  /// A row that `make` made was filled from the store: what it says of its uses decides whether it
+  /// stays (ps/table/eviction.hpp).
+  void arrived(row_header& row);
+  /// So many rows here were used by a record of this stamp.
+  void used(std::size_t rows, std::uint64_t stamp_ms);
   /// Forgets a row that lies here. Not while `growing`.
   void drop(row_header* row);
 
@@ -62,10 +67,10 @@ class table {
   /// Its index is being rebuilt, a little with each call of `find_or_make` and `make`.
   bool growing() const;
 
-  /// Drops rows that nobody used lately until the table keeps its memory budget: a clock hand with
-  /// a counter of uses in each header. A row goes only if it is clean, not pinned, and was last
-  /// changed by a record at or before `settled`. Looks at `scan_max` rows at most and gives the
-  /// number of rows dropped.
+  /// Drops rows that are known least until the table keeps its memory budget
+  /// (ps/table/eviction.hpp). A row goes only if it is clean, not pinned, and was last changed by a
+  /// record at or before `settled`. Looks at about `scan_max` rows at most and gives the number of
+  /// rows dropped.
   std::size_t evict(lsn settled, std::size_t scan_max);
   /// Visits rows behind the hand of a slow sweep, `scan_max` of them, each once a round.
   void sweep(std::size_t scan_max, const std::function<void(row_header&)>& see);

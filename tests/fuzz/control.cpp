@@ -17,5 +17,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   headrace::fuzz::must_survive(bytes, headrace::schemas::decode_status_reply);
   headrace::fuzz::must_survive(bytes, headrace::schemas::decode_checkpoint_request);
   headrace::fuzz::must_survive(bytes, headrace::schemas::decode_checkpoint_reply);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_forget_request);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_forget_reply);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_release_request);
+  headrace::fuzz::must_survive(bytes, headrace::schemas::decode_release_reply);
   return 0;
 }

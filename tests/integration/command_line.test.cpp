@@ -292,5 +292,50 @@ TEST(CommandLine, DamageInTheLogIsRefusedByNameWithTheWayOut) {
   EXPECT_NE(ended.errors.find(segment), std::string::npos) << ended.errors;
 }
 
+TEST(CommandLine, ARunningServerForgetsRowsByFeatureAndKey) {
+  const temporary_folder folder;
+  std::string rows = "click,user,ad\n";
+  for (int i = 0; i < 40; ++i)
+    rows +=
+        std::to_string(i % 2) + ",u" + std::to_string(i % 4) + ",a" + std::to_string(i % 3) + '\n';
+  const auto events = write_file(folder / "clicks.csv", rows);
+  const auto job = write_file(folder / "clicks.toml",
+                              "[job]\nname = \"clicks\"\n[source]\nuri = \"file://" + events +
+                                  "\"\nlabel = \"click > 0\"\n[features.user]\n[features.ad]\n"
+                                  "[model]\narch = \"count\"\n[train]\nbatch_max = 8\n"
+                                  "[shards]\ncount = 2\n[durability]\nlog = \"os\"\n");
+  serving server(job, folder / "server");
+  ASSERT_NE(server.endpoint, "") << server.process.errors();
+  const auto trained = headrace(
+      {"worker", job, "--connect", server.endpoint, "--state", folder / "worker", "--json"});
+  ASSERT_EQ(trained.status, 0) << trained.errors;
+  const auto forget = [&](std::vector<std::string> more) {
+    std::vector<std::string> all{"forget", job, "--connect", server.endpoint};
+    all.insert(all.end(), more.begin(), more.end());
+    return headrace(std::move(all));
+  };
+  const auto looked = forget({"--feature", "user=u2", "--dry-run", "--json"});
+  EXPECT_EQ(looked.status, 0) << looked.errors;
+  EXPECT_EQ(json_field(looked.output, "found"), "true");
+  EXPECT_EQ(json_field(looked.output, "lsn"), "0");
+  const auto gone = forget({"--feature", "user=u2", "--json"});
+  EXPECT_EQ(json_field(gone.output, "found"), "true");
+  EXPECT_NE(json_field(gone.output, "lsn"), "0");
+  const auto key = json_field(gone.output, "key");
+  const auto again = forget({"--key", key, "--feature", "ad=a1"});
+  EXPECT_EQ(again.status, 0) << again.errors;
+  EXPECT_EQ(lines_of(again.output), 2U) << again.output;
+  EXPECT_NE(again.output.find(key + "  no row; record "), std::string::npos) << again.output;
+  EXPECT_NE(again.output.find("ad=a1: a row; record "), std::string::npos) << again.output;
+  expect_one_line(forget({"--feature", "usr=u2"}), 2, {"usr", "did you mean 'user'"});
+  expect_one_line(forget({"--table", "nobody", "--key", key}), 2, {"--table nobody"});
+  expect_one_line(forget({}), 2, {"--key", "--feature"});
+  expect_one_line(headrace({"release", job, "--connect", server.endpoint, "--source", "clicks"}),
+                  1,
+                  {"clicks", "quarantine"});
+  server.process.signal(SIGTERM);
+  EXPECT_EQ(server.process.wait_for(patience), 0) << server.process.errors();
+}
+
 }  // namespace
 }  // namespace headrace::tests

@@ -9,7 +9,7 @@
 namespace headrace::worker {
 
 /// Whether guessing pays on the live stream: two caches of keys as large as the table's DRAM, both
-/// evicting as the tables do (CLOCK), one given the guesses and one not. The difference of their
+/// evicting by CLOCK (tables do better), one given the guesses and one not. The difference of their
 /// hits is what prefetching brings; what they hold says which guesses are worth asking for.
 ///
 /// Judged a window of keys at a time. It begins *on trial*: guesses go to the shadow only. A window
