@@ -29,6 +29,8 @@ schemas::status_reply status_of(ps::durable_shard& at, schemas::status_reply rep
   reply.trouble = at.refusing();
   if (const auto& why = at.write_back_failure(); reply.trouble.empty() && why)
     reply.trouble = "rows are not written back: " + why->detail;
+  if (const auto& why = at.truncation_failure(); reply.trouble.empty() && why)
+    reply.trouble = "the log is not cut: " + why->detail;
   return reply;
 }
 

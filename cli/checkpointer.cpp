@@ -77,11 +77,22 @@ schemas::checkpoint_reply checkpointer::ask(const schemas::checkpoint_request& r
   return known == requests_.end() || !known->second ? schemas::checkpoint_reply{} : *known->second;
 }
 
-void checkpointer::answer(const schemas::checkpoint_reply& reply) {
+void checkpointer::answer(const std::vector<std::uint64_t>& tokens,
+                          const schemas::checkpoint_reply& reply) {
   const std::lock_guard lock(mutex_);
-  for (auto& [token, told] : requests_) {
-    if (!told) told = reply;
+  for (const std::uint64_t token : tokens) {
+    const auto request = requests_.find(token);
+    if (request != requests_.end() && !request->second) request->second = reply;
   }
+}
+
+std::vector<std::uint64_t> checkpointer::waiting() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::uint64_t> tokens;
+  for (const auto& [token, told] : requests_) {
+    if (!told) tokens.push_back(token);
+  }
+  return tokens;
 }
 
 void checkpointer::run() {
@@ -110,7 +121,8 @@ result<void> checkpointer::learn_archive() {
     for (const auto& shard : one.shards) {
       if (shard.id.value >= needed.size()) continue;
       lsn& from = needed[shard.id.value];
-      from = std::min(from, lsn{shard.cut.value + 1});
+      from =
+          std::min(from, std::max(shard.cut, lsn{1}));  // the record at the cut tells whose it is
     }
   }
   // Before there is a checkpoint, the log from its beginning is what `undo` can begin from.
@@ -139,12 +151,7 @@ std::optional<std::vector<lsn>> checkpointer::applied() {
 }
 
 bool checkpointer::due() {
-  {
-    const std::lock_guard lock(mutex_);
-    const bool asked = std::any_of(
-        requests_.begin(), requests_.end(), [](const auto& one) { return !one.second; });
-    if (asked) return true;
-  }
+  if (!waiting().empty()) return true;
   const std::uint64_t now_ns = of_.time->steady_ns();
   if (now_ns < try_again_ns_) return false;
   if (!archive_known_) {
@@ -173,6 +180,7 @@ bool checkpointer::due() {
 }
 
 void checkpointer::take() {
+  const auto asked = waiting();  // who asks later gets one that is cut later
   auto made = take_one();
   release_logs();
   std::error_code ignored;
@@ -186,7 +194,7 @@ void checkpointer::take() {
               {"bytes", made->bytes_uploaded},
               {"reused_bytes", made->bytes_reused},
               {"took_ms", made->took_ms}});
-    return answer(*made);
+    return answer(asked, *made);
   }
   if (made.error().code != errc::cancelled) {
     ++failed_;
@@ -195,7 +203,8 @@ void checkpointer::take() {
   try_again_ns_ =
       of_.time->steady_ns() +
       std::min(how_.every_ms > 0 ? how_.every_ms : try_again_ms, try_again_ms) * 1'000'000;
-  answer({.status = made.error().code, .detail = made.error().detail, .done = true, .id = ""});
+  answer(asked,
+         {.status = made.error().code, .detail = made.error().detail, .done = true, .id = ""});
 }
 
 result<schemas::checkpoint_reply> checkpointer::take_one() {
@@ -227,6 +236,7 @@ void checkpointer::release_logs() {
   for (std::uint32_t s = 0; s < of_.described->schema.shards; ++s) {
     of_.holds->taken(shard_id{s});
     of_.node->visit(shard_id{s}, [holds = of_.holds](ps::durable_shard& shard) {
+      holds->taken(shard.state().id());  // again: a hold that was asked for may have come after
       shard.keep_log_from(holds->keep_from(shard.state().id()));
     });
   }

@@ -54,7 +54,9 @@ class checkpointer {
   result<schemas::checkpoint_reply> take_one();
   void release_logs();
   std::optional<std::vector<lsn>> applied();
-  void answer(const schemas::checkpoint_reply& reply);
+  void answer(const std::vector<std::uint64_t>& tokens, const schemas::checkpoint_reply& reply);
+  /// Requests without an answer.
+  std::vector<std::uint64_t> waiting();
   std::filesystem::path scratch_home() const { return of_.folder->root() / "checkpoint.tmp"; }
 
   cut_parts of_;

@@ -10,6 +10,7 @@
 
 #include <caf/actor_system.hpp>
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -74,6 +75,8 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
   storage::rocks_row_store::options store;
   store.path = made->folder_->rows();
   store.pool = made->pool_.get();
+  store.compress_oldest = std::ranges::any_of(
+      job.schema.tables, [](const auto& table) { return table.memory_bytes > 0; });
   auto rows = storage::rocks_row_store::open(std::move(store));
   if (!rows) return rows.error();
   made->rows_ = std::move(*rows);

@@ -32,7 +32,8 @@ result<void> gather(const fs::path& state) {
   if (failure) return storage::file_error("list", state, failure.value());
   const fs::path inside = state / arriving;
   const bool begun = fs::exists(inside, failure);
-  for (const fs::path& path : there) {
+  std::vector<fs::path> moved_before;
+  for (const fs::path& path : there) {  // all are looked at before one is touched
     const std::string name = path.filename().string();
     if (name == arriving || name.starts_with("LOCK.")) continue;
     const bool ours = begun && std::find(parts.begin(), parts.end(), name) != parts.end();
@@ -41,7 +42,10 @@ result<void> gather(const fs::path& state) {
                    "'" + state.string() + "' holds '" + name +
                        "': restore into an empty or new folder (--state)"};
     }
-    if (auto moved = move(path, inside / name); !moved) return moved;
+    moved_before.push_back(path);
+  }
+  for (const fs::path& path : moved_before) {
+    if (auto moved = move(path, inside / path.filename()); !moved) return moved;
   }
   return {};
 }

@@ -44,7 +44,9 @@ result<std::unique_ptr<storage::segment_log>> open_log(const fs::path& folder,
 struct shard_now {
   std::unique_ptr<storage::segment_log> log;
   ps::position_state position;
+  lsn flushed;                // rows hold everything through this
   lsn end;                    // last record that its tables have
+  lsn next;                   // position of the next record
   std::vector<lsn> installs;  // where rows were put in place before
   lsn through;                // of the target, once it is known
 };
@@ -92,11 +94,13 @@ class rewinding {
       const shard_id id{s};
       const auto position = (*rows)->position(id);
       if (!position) return position.error();
-      auto log = open_log(folder_->shard_log(id), position->flushed, false);
+      auto log = open_log(folder_->shard_log(id), lsn{}, true);
       if (!log) return log.error();
       shard_now now;
       now.log = std::move(*log);
+      now.flushed = position->flushed;
       now.end = std::max(now.log->last().last, position->flushed);
+      now.next = lsn{now.end.value + 1};
       auto scanned = now.log->read_from(lsn{1}, [&](const storage::log_record& record) {
         if (record.kind != storage::record_kind::install) return true;
         // Behind the rows' position it is of an attempt that was cut off.
@@ -146,9 +150,15 @@ class rewinding {
       now.through = *last;
       if (cut > now.through) return {name + " was further then"};
       const auto kept = now.log->last();
-      const bool reaches =
-          now.through == cut || (kept.first > lsn{} && kept.first.value <= cut.value + 1);
-      if (!reaches)
+      const bool connected = kept.first > lsn{} && kept.first.value <= cut.value + 1;
+      // By time alone nobody knows what the log no longer holds.
+      const bool is_there = now.end == cut || (!order_.to_ms && now.through == cut);
+      if (base.from) {
+        const auto ours = is_ours(now, base.from->shards[s]);
+        if (!ours) return ours.error();
+        if (!*ours) return {"it is not of this history, or " + name + " cannot tell"};
+      }
+      if (!connected && !is_there)
         return {"the log of " + name + " begins at record " + std::to_string(kept.first.value)};
       for (const lsn at : now.installs) {
         if (at > cut && at <= now.through)
@@ -159,6 +169,19 @@ class rewinding {
     return std::optional<std::string>{};
   }
 
+  /// Whether the checkpoint's last record is the one that the log has there, or rows end with.
+  static result<bool> is_ours(const shard_now& now, const checkpoint::shard& of) {
+    if (of.cut == lsn{}) return true;
+    if (of.cut == now.end) return of.stamp_ms == now.position.stamp_ms;
+    bool same = false;
+    auto read = now.log->read_from(of.cut, [&](const storage::log_record& record) {
+      same = record.lsn == of.cut && record.stamp_ms == of.stamp_ms;
+      return false;
+    });
+    if (!read) return read.error();
+    return same;
+  }
+
   bool is_early_enough(const checkpoint& one) const {
     if (one.shards.size() != now_.size()) return false;
     const auto before = [&](std::uint64_t ms) {
@@ -166,7 +189,7 @@ class rewinding {
     };
     if (order_.to_ms && !before(*order_.to_ms)) return false;
     if (order_.without.empty()) return true;
-    if (order_.from_ms > 0) return before(order_.from_ms);
+    if (order_.from_ms > 0) return before(order_.from_ms - 1);
     return std::ranges::none_of(one.watermarks, [&](const auto& mark) {
       return mark.source.starts_with(order_.without + "#");
     });
@@ -266,25 +289,29 @@ class rewinding {
     made.shards.push_back(
         {.id = id, .through = now.through, .end = now.end, .left_out = tables->left_out()});
     if (order_.dry_run) return {};
-    return tables->install(lsn{now.log->last().last.value + 1}, now.position, order_.retrain);
+    now.position.stamp_ms = std::max(time_.now_ms(), now.position.stamp_ms);
+    return tables->install(now.next, now.position, order_.retrain);
   }
 
   // ---- into their place ----
 
   result<void> append(std::uint32_t s) {
     shard_now& now = now_[s];
+    now.log.reset();
+    auto log = open_log(folder_->shard_log(shard_id{s}), now.flushed, false);
+    if (!log) return log.error();
     storage::log_record record;
-    record.lsn = lsn{now.log->last().last.value + 1};
-    record.stamp_ms = std::max(time_.now_ms(), now.position.stamp_ms);
+    record.lsn = now.next;
+    record.stamp_ms = now.position.stamp_ms;
     record.schema_version = job_.schema.version;
     record.kind = storage::record_kind::install;
     record.payload = ps::encode_installed(records_[s]);
     std::promise<storage::append_outcome> told;
-    now.log->append(std::span(&record, 1),
-                    now.log->last().last,
-                    [&](const storage::append_outcome& outcome) { told.set_value(outcome); });
+    (*log)->append(std::span(&record, 1),
+                   lsn{now.next.value - 1},
+                   [&](const storage::append_outcome& outcome) { told.set_value(outcome); });
     const auto outcome = told.get_future().get();
-    if (outcome.state == storage::append_state::committed) return now.log->close();
+    if (outcome.state == storage::append_state::committed) return (*log)->close();
     return error{outcome.code, outcome.detail};
   }
 

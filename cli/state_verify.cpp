@@ -7,6 +7,7 @@
 #include "storage/checkpoint_manifest.hpp"
 #include "storage/file_io.hpp"
 #include "storage/job_folder.hpp"
+#include "storage/memory_log.hpp"
 #include "storage/rocks_row_store.hpp"
 #include "storage/segment_log.hpp"
 
@@ -105,9 +106,18 @@ class scrub {
                   const schemas::job_schema& schema,
                   storage::row_store* rows,
                   schemas::hash128& sum) {
-    const auto log =
-        read_log(folder_.shard_log(id), [](const storage::log_record&) { return result<void>(); });
-    if (log == nullptr || rows == nullptr) return false;
+    if (rows == nullptr) return false;
+    const auto position = rows->position(id);
+    if (!position) return good(result<void>(position.error()));
+    std::unique_ptr<storage::ordered_log> log;
+    std::error_code absent;
+    if (position->flushed == lsn{} && !fs::exists(folder_.shard_log(id), absent)) {
+      log = std::make_unique<storage::memory_log>();  // a shard that never learned anything
+    } else {
+      log = read_log(folder_.shard_log(id),
+                     [](const storage::log_record&) { return result<void>(); });
+    }
+    if (log == nullptr) return false;
     const auto tables = ps::cut_tables::open(id, schema, *rows, *log);
     if (!tables) return good(tables.error());
     const auto digest = tables->digest();

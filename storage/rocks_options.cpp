@@ -39,7 +39,7 @@ std::shared_ptr<rocksdb::TableFactory> table_factory(const rocks_tuning& how) {
 // Runs of like size are merged, and all of them once the newer ones hold twice the bytes of the
 // oldest. Levels, which merge every eight new files into all the rows there are, take a third of
 // the rows a second when files are small. Readers pay with a Bloom filter for each run.
-void compact_sorted_runs(rocksdb::Options& options) {
+void compact_sorted_runs(rocksdb::Options& options, bool compress_oldest) {
   options.compaction_style = rocksdb::kCompactionStyleUniversal;
   options.compaction_options_universal.size_ratio = 20;
   options.compaction_options_universal.max_size_amplification_percent = 200;
@@ -50,7 +50,7 @@ void compact_sorted_runs(rocksdb::Options& options) {
   options.max_background_jobs =
       3;  // one large merge, a small one beside it, a flush that never comes
   options.compression = rocksdb::kNoCompression;  // floats that are rewritten each minute
-  if (!supports(rocksdb::kZSTD)) return;
+  if (!compress_oldest || !supports(rocksdb::kZSTD)) return;
   options.bottommost_compression = rocksdb::kZSTD;
   options.bottommost_compression_opts.enabled = true;
   options.bottommost_compression_opts.level = 1;  // weights hardly compress at any
@@ -65,7 +65,7 @@ rocksdb::Options rocks_options(const rocks_tuning& how) {
   options.info_log = std::make_shared<no_info_log>();
   options.max_open_files =
       how.read_only ? -1 : 512;  // all at once: a compaction elsewhere can't remove them under us
-  compact_sorted_runs(options);
+  compact_sorted_runs(options, how.compress_oldest);
   options.bytes_per_sync = std::size_t{4} << 20;  // begin to write back before the sync at the end
   options.compaction_filter_factory = how.expiry;
   options.listeners = {how.listener};

@@ -10,6 +10,7 @@ namespace headrace::storage {
 struct rocks_tuning {
   bool read_only = false;
   std::size_t block_cache_bytes = 0;
+  bool compress_oldest = true;
   std::shared_ptr<rocksdb::CompactionFilterFactory> expiry;
   std::shared_ptr<rocksdb::EventListener> listener;
 };

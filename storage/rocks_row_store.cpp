@@ -137,6 +137,7 @@ result<std::unique_ptr<rocks_row_store>> rocks_row_store::open(options how) {
   auto built = std::make_unique<engine>();
   const rocksdb::Options tuned = rocks_options({.read_only = how.read_only,
                                                 .block_cache_bytes = how.block_cache_bytes,
+                                                .compress_oldest = how.compress_oldest,
                                                 .expiry = built->expiry,
                                                 .listener = built->gate});
   rocksdb::DB* db = nullptr;

@@ -25,6 +25,9 @@ class rocks_row_store final : public row_store {
     std::filesystem::path path;  // created if absent, with its parents
     bool read_only = false;  // takes no lock and changes nothing; sees what was durable when opened
     std::size_t block_cache_bytes = std::size_t{64} << 20;
+    /// ZSTD for the oldest sorted run, where cold rows lie. A restart that reads every row is twice
+    /// as fast without.
+    bool compress_oldest = true;
     io_pool* pool = nullptr;  // shares large reads; must outlive the store
   };
   /// Fails: in_use (another process or object has it), corrupt (file named), disk_full, io_error,

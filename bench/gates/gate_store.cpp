@@ -37,13 +37,15 @@ result<void> append_push(ps::shard& to, storage::ordered_log& log, const frame& 
 
 }  // namespace
 
-result<std::unique_ptr<gate_store>> gate_store::open(const std::filesystem::path& folder) {
+result<std::unique_ptr<gate_store>> gate_store::open(const std::filesystem::path& folder,
+                                                     bool cold_rows) {
   auto made = std::make_unique<gate_store>();
   made->folder = folder;
   made->pool = std::make_unique<storage::io_pool>(io_threads);
   storage::rocks_row_store::options how;
   how.path = folder / "rows";
   how.pool = made->pool.get();
+  how.compress_oldest = cold_rows;  // as the product's server does
   auto rows = storage::rocks_row_store::open(std::move(how));
   if (!rows) return rows.error();
   made->rows = std::move(*rows);

@@ -18,7 +18,8 @@ namespace headrace::bench {
 
 /// The disks of one server and the pool of those who wait for them.
 struct gate_store {
-  static result<std::unique_ptr<gate_store>> open(const std::filesystem::path& folder);
+  static result<std::unique_ptr<gate_store>> open(const std::filesystem::path& folder,
+                                                  bool cold_rows = false);
 
   /// Opens a shard over the store and its log; what it waits for comes to `inbox`. Where the log's
   /// tail has no bound, nothing is written back.

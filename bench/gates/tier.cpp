@@ -145,7 +145,7 @@ result<outcome> run_load(const gate_options& asked,
   std::error_code ignored;
   std::filesystem::remove_all(folder, ignored);
   std::filesystem::create_directories(folder);
-  auto store = gate_store::open(folder);
+  auto store = gate_store::open(folder, job.memory_bytes > 0);
   if (!store) return store.error();
   push_source source(job, shard_id{0}, schemas::value_codec::fp32);
   {

@@ -102,6 +102,7 @@ class product_server final : public server {
     storage::rocks_row_store::options how;
     how.path = folder_ / "rows";
     how.pool = pool_.get();
+    how.compress_oldest = false;  // as for any table without a memory budget
     auto opened = storage::rocks_row_store::open(std::move(how));
     if (!opened) return opened.error();
     rows_ = std::move(*opened);

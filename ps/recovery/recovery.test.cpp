@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -170,6 +171,36 @@ TEST(Install, RowsGoOnUnderTheLogAndOlderPushesAreStale) {
   EXPECT_EQ(refused.ack.status, errc::stale_gradient) << refused.ack.detail;
   late.pulled_version = again.version();
   EXPECT_TRUE(again.decide(late, 2'000).record) << "and the watermark stayed where it was";
+}
+
+// A release is no record: a replay would bring back who was let out, and let out who is in.
+TEST(Install, QuarantineStaysAsItIs) {
+  const auto schema = judging_schema();
+  history all(schema);
+  random_stream draw(11);
+  const auto explode = [&](const std::string& source) {
+    for (int i = 0; i < 8; ++i) {
+      auto blocks = drawn_blocks(draw);
+      blocks[0].values[0] = std::numeric_limits<float>::quiet_NaN();
+      all.push(source, blocks, 1'000);
+    }
+  };
+  explode("released");
+  ASSERT_TRUE(all.state.release("released"));
+  explode("kept");
+  storage::memory_row_store now_rows;
+  ASSERT_TRUE(all.state.flush(now_rows).ok());
+  const auto position = now_rows.position(shard_id{0});
+  const auto now = decode_position_state(position->state, shard_id{0});
+  ASSERT_TRUE(now.ok());
+  storage::memory_row_store store;
+  auto then = cut_tables::open(shard_id{0}, schema, store, all.log, lsn{10});
+  ASSERT_TRUE(then.ok()) << describe(then.error());
+  ASSERT_TRUE(then->install(lsn{17}, *now, false).ok());
+  shard again(shard_id{0}, schema, shard_limits{}, epoch{1});
+  ASSERT_TRUE(again.load(store).ok());
+  EXPECT_FALSE(again.quarantined().is_quarantined("released"));
+  EXPECT_TRUE(again.quarantined().is_quarantined("kept"));
 }
 
 TEST(Install, AShardWhoseRowsAreNotThoseOfTheRecordDoesNotOpen) {

@@ -18,27 +18,6 @@ constexpr std::size_t scan_rows_max = 1U << 20;  // the same when there is none 
 
 std::string text(lsn at) { return std::to_string(at.value); }
 
-/// Rows and log must end at the same record; anything else is damage that no redo heals.
-result<void> check_ends(const shard& state, lsn position, const storage::ordered_log::extent& log) {
-  const std::string name = "update log of shard " + std::to_string(state.id().value);
-  if (state.applied() < log.last) {
-    return error{errc::corrupt,
-                 name + " begins at " + text(log.first) + " but rows are flushed only through " +
-                     text(position) + "; restore the state folder from a copy"};
-  }
-  if (const lsn newest = std::max(state.applied(), state.newest_row()); newest > log.last) {
-    return error{errc::corrupt,
-                 name + " ends at " + text(log.last) + " but rows hold record " + text(newest) +
-                     ": the log lost its tail; restore the state folder from a copy"};
-  }
-  return {};
-}
-
-storage::row_place place_behind(const storage::stored_row& row) {
-  if (row.key.value == UINT64_MAX) return {table_id{row.table.value + 1}, row_key{0}};
-  return {row.table, row_key{row.key.value + 1}};
-}
-
 /// Brings the outcome of an append to the owner: at once when the log reports inside `append`, else
 /// by `deliver`.
 struct rendezvous {
@@ -62,67 +41,6 @@ result<std::unique_ptr<durable_shard>> durable_shard::open(parts from) {
 
 // What was given to others must end before a later incarnation writes the same rows.
 durable_shard::~durable_shard() { parts_.io->finish(); }
-
-result<void> durable_shard::recover() {
-  const auto position = state_->load_position(*parts_.rows);
-  if (!position) return position.error();
-  result<void> redone;
-  const auto read =
-      parts_.log->read_from(lsn{position->value + 1}, [&](const storage::log_record& record) {
-        redone = redo(record);
-        return redone.ok();
-      });
-  if (!redone) return redone.error();
-  if (!read) return read.error();
-  return check_ends(*state_, *position, parts_.log->last());
-}
-
-result<void> durable_shard::redo(const storage::log_record& record) {
-  working_set rows;
-  if (state_->has_cold_rows()) {
-    auto needed = state_->open_set(record);
-    if (!needed) return needed.error();
-    rows = std::move(*needed);
-    fetched_rows found;
-    for (const working_set::part& part : rows.parts) {
-      auto read = parts_.rows->read(
-          state_->id(), part.table, part.missing, [&](const auto& row) { found.add(row); });
-      if (!read) return read;
-    }
-    if (rows.open) {
-      if (auto filled = state_->fill_set(rows, found); !filled) return filled;
-    }
-  }
-  auto done = state_->redo(record);
-  state_->close_set(rows);
-  if (!done || !state_->over_budget()) return done;
-  state_->tidy(scan_rows);
-  // What was redone is dirty: written early, it may be dropped, too. The position stays behind it.
-  if (state_->far_over_budget()) return state_->write_rows(*parts_.rows);
-  return done;
-}
-
-// Rows come into DRAM piece by piece while the shard serves; those it needs sooner it fetches.
-void durable_shard::take_rest(storage::row_place from) {
-  struct piece {
-    fetched_rows rows;
-    result<void> read;
-  };
-  auto found = std::make_shared<piece>();
-  parts_.io->run(
-      [found, from, store = parts_.rows, id = state_->id(), rows_max = parts_.how.rows_per_piece] {
-        found->read = store->scan_from(
-            id, from, rows_max, [&](const storage::stored_row& row) { found->rows.add(row); });
-      },
-      [this, found] {
-        if (failed()) return;
-        if (!found->read) return fail(found->read.error());
-        if (auto taken = state_->take_resident(found->rows.rows()); !taken)
-          return fail(taken.error());
-        if (found->rows.rows().size() < parts_.how.rows_per_piece) return state_->all_taken();
-        take_rest(place_behind(found->rows.rows().back()));
-      });
-}
 
 // ---- pushes and pulls ----
 
@@ -513,7 +431,8 @@ void durable_shard::truncate(lsn through) {
   auto done = std::make_shared<result<void>>();
   parts_.io->run([done, keep, log = parts_.log.get()] { *done = log->truncate_before(keep); },
                  [this, done] {
-                   if (!*done) write_back_failure_ = done->error();
+                   truncation_failure_.reset();
+                   if (!*done) truncation_failure_ = done->error();
                  });
 }
 

@@ -120,6 +120,8 @@ class durable_shard {
   const std::string& refusing() const { return refusing_; }
   /// Why the newest write-back failed; nothing after one that did not.
   const std::optional<error>& write_back_failure() const { return write_back_failure_; }
+  /// Why records that nobody needs any more could not be dropped; nothing after that went well.
+  const std::optional<error>& truncation_failure() const { return truncation_failure_; }
 
  private:
   /// A push or a pull on its way to the tables.
@@ -154,7 +156,8 @@ class durable_shard {
 
   explicit durable_shard(parts from);
   result<void> recover();
-  result<void> redo(const storage::log_record& record);
+  struct redo_window;
+  result<void> redo(redo_window window);
   void take_rest(storage::row_place from);
 
   void fetch(const request_ptr& what, std::function<void()> then);
@@ -195,6 +198,7 @@ class durable_shard {
   bool pumping_ = false;
   std::optional<error> failure_;
   std::optional<error> write_back_failure_;
+  std::optional<error> truncation_failure_;
   std::uint64_t failed_ms_ = 0;  // when
   std::string refusing_;
 };

@@ -219,12 +219,14 @@ admission_bits shard::admit_rows(const schemas::push_section& section, std::uint
 void shard::forget_admissions(const schemas::push_section& section,
                               const admission_bits& admitted) {
   if (admitted.rows() == 0) return;
+  row_admissions bits{.bits = admitted.bytes(), .first = 0};
   for (const schemas::row_block& block : section.blocks) {
     auto& waiting = gatekeepers_[block.table.value].in_flight;
-    if (waiting.empty()) continue;
-    for (const std::uint64_t key : block.keys) {
-      if (const auto at = waiting.find(key); at != waiting.end()) waiting.erase(at);
+    for (std::size_t i = 0; i < block.keys.size() && !waiting.empty(); ++i) {
+      if (!bits[i]) continue;
+      if (const auto at = waiting.find(block.keys[i]); at != waiting.end()) waiting.erase(at);
     }
+    bits.first += block.keys.size();
   }
 }
 
@@ -242,6 +244,11 @@ std::optional<removal> shard::find_expired(table_id id,
   table& of = tables_[id.value];
   const schemas::expiry_spec& expiry = of.spec().expiry;
   if (expiry.ttl_ms == 0 || expiry.idle_ms() != 0 || taking_) return std::nullopt;
+  // What a removal on its way takes is not to be counted on, nor looked for again.
+  if (std::ranges::any_of(in_flight_, [&](const pending& entry) {
+        return entry.removed && entry.removed->table == id;
+      }))
+    return std::nullopt;
   const std::uint64_t stamp_ms = next_stamp(now_ms);
   std::uint64_t may_go = of.standing() - std::min<std::uint64_t>(of.standing(), expiry.min_rows);
   std::uint64_t& last_ms = gatekeepers_[id.value].expired_ms;
@@ -256,9 +263,16 @@ std::optional<removal> shard::find_expired(table_id id,
         (row.flags & row_flag::removed) == 0 && !is_live(row, stamp_ms, expiry.ttl_ms))
       found.keys.push_back(row.key);
   });
+  std::ranges::sort(found.keys);
+  for (const pending& entry : in_flight_) {
+    for (const schemas::row_block& block : entry.section.blocks) {  // these are being used now
+      if (block.table != id || found.keys.empty()) continue;
+      std::erase_if(found.keys,
+                    [&](std::uint64_t key) { return std::ranges::binary_search(block.keys, key); });
+    }
+  }
   if (found.keys.empty()) return std::nullopt;
   last_ms = stamp_ms;
-  std::ranges::sort(found.keys);
   return found;
 }
 

@@ -96,8 +96,8 @@ class shard {
   /// whose rows hold nothing behind `applied`.
   result<void> redo_deciding(const storage::log_record& record);
   /// The position of rows that are put in place at once at `at`: versions and stamps go on from
-  /// `before`, which is given up, and its watermarks stay unless `retrain`. Pushes computed before
-  /// are stale from then on.
+  /// `before`, which is given up, its watermarks stay unless `retrain`, and who is in quarantine
+  /// stays there. Pushes computed before are stale from then on.
   storage::shard_position install_at(lsn at, const position_state& before, bool retrain) const;
 
   /// Rows at the newest applied version; never creates, touches or counts a row. Refusals come as
@@ -149,6 +149,8 @@ class shard {
 
   /// Some rows may lie in the store only.
   bool has_cold_rows() const;
+  /// Some table may hold less than all of its rows in DRAM.
+  bool has_budget() const;
   /// Some table may come to leave rows to the store only.
   bool may_miss() const;
   /// Pins the rows of these blocks that lie in DRAM and names those to fetch. Not open where every
@@ -248,7 +250,7 @@ class shard {
   result<void> check_record(const storage::log_record& record) const;
   frame refuse_pull(const error& why) const;
   result<lsn> take_position(storage::row_store& store);
-  std::vector<std::byte> save_judgement() const;
+  std::vector<std::byte> save_judgement(const quarantine& ward) const;
   result<void> load_judgement(std::span<const std::byte> bytes);
   result<void> take(const storage::stored_row& row);
   result<void> write_all(dirty_rows rows, storage::row_store& store);

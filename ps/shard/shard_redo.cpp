@@ -1,4 +1,5 @@
 // Records read back from the log.
+#include "base/byte_io.hpp"
 #include "base/check.hpp"
 #include "ps/shard/shard.hpp"
 
@@ -138,7 +139,11 @@ storage::shard_position shard::install_at(lsn at,
   state.stamp_ms = std::max(before.stamp_ms, stamp_ms_);
   state.rows = counts().rows;
   state.watermarks = retrain ? rule_.save() : before.watermarks;
-  state.judgement = save_judgement();
+  // Who is in quarantine is no matter of rows: it stays as it is.
+  quarantine ward(limits_.quarantine);
+  byte_reader judged(before.judgement);
+  const bool known = !before.judgement.empty() && ward.load(judged).ok();
+  state.judgement = save_judgement(known ? ward : quarantine_);
   return {.flushed = at, .epoch = epoch_, .state = encode_position_state(state)};
 }
 

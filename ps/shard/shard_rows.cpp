@@ -5,6 +5,7 @@
 #include "ps/shard/shard.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace headrace::ps {
@@ -25,7 +26,7 @@ shard::write_back shard::begin_write_back() {
                              .stamp_ms = stamp_ms_,
                              .rows = counts().rows,
                              .watermarks = rule_.save(),
-                             .judgement = save_judgement(),
+                             .judgement = save_judgement(quarantine_),
                              .oldest_version = oldest_version_};
   begun.position = {.flushed = applied_, .epoch = epoch_, .state = encode_position_state(state)};
   tail_rows_behind_ = tail_rows_;
@@ -86,9 +87,9 @@ result<lsn> shard::load_position(storage::row_store& store) {
   return take_position(store);
 }
 
-std::vector<std::byte> shard::save_judgement() const {
+std::vector<std::byte> shard::save_judgement(const quarantine& ward) const {
   byte_writer out;
-  quarantine_.save(out);
+  ward.save(out);
   out.number(static_cast<std::uint32_t>(gatekeepers_.size()));
   for (const gatekeeper& keeper : gatekeepers_) keeper.rule.save(out);
   return out.take();
@@ -236,11 +237,26 @@ result<void> shard::take(const storage::stored_row& row) {
 }
 
 result<void> shard::take_resident(std::span<const storage::stored_row> rows) {
-  for (const storage::stored_row& row : rows) {
-    const bool budgeted =
-        row.table.value < tables_.size() && tables_[row.table.value].spec().memory_bytes > 0;
-    if (budgeted) continue;
-    if (auto taken = take(row); !taken) return taken;
+  std::array<std::uint64_t, 64> keys;
+  std::array<row_header*, 64> there;
+  while (!rows.empty()) {
+    const table_id id = rows.front().table;
+    std::size_t count = 0;
+    while (count < std::min(keys.size(), rows.size()) && rows[count].table == id) {
+      keys[count] = rows[count].key.value;
+      ++count;
+    }
+    const auto piece = rows.first(count);
+    rows = rows.subspan(count);
+    if (id.value < tables_.size()) {
+      const table& to = tables_[id.value];
+      if (to.spec().memory_bytes > 0) continue;
+      // Looked up side by side first: the index is not in the processor's cache.
+      to.find(std::span(keys).first(count), std::span(there).first(count));
+    }
+    for (const storage::stored_row& row : piece) {
+      if (auto taken = take(row); !taken) return taken;
+    }
   }
   return {};
 }
@@ -271,6 +287,12 @@ void shard::tidy(std::size_t scan_max) {
 bool shard::may_miss() const {
   return std::any_of(tables_.begin(), tables_.end(), [](const table& each) {
     return !each.complete() || each.spec().memory_bytes > 0;
+  });
+}
+
+bool shard::has_budget() const {
+  return std::any_of(tables_.begin(), tables_.end(), [](const table& each) {
+    return each.spec().memory_bytes > 0;
   });
 }
 

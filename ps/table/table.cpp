@@ -128,10 +128,10 @@ std::size_t table::evict(lsn settled, std::size_t scan_max) {
   while (over_budget()) {
     row_header* const row = state_->leaving.next(settled, steps);
     if (row == nullptr) break;
+    if ((row->flags & row_flag::removed) == 0) ++dropped;  // a tombstone is in no store
     drop(row);
-    ++dropped;
+    state_->complete = false;
   }
-  if (dropped > 0) state_->complete = false;
   return dropped;
 }
 

@@ -70,7 +70,7 @@ class table {
   /// Drops rows that are known least until the table keeps its memory budget
   /// (ps/table/eviction.hpp). A row goes only if it is clean, not pinned, and was last changed by a
   /// record at or before `settled`. Looks at about `scan_max` rows at most and gives the number of
-  /// rows dropped.
+  /// rows dropped that the store has.
   std::size_t evict(lsn settled, std::size_t scan_max);
   /// Visits rows behind the hand of a slow sweep, `scan_max` of them, each once a round.
   void sweep(std::size_t scan_max, const std::function<void(row_header&)>& see);

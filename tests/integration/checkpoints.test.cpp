@@ -139,6 +139,12 @@ TEST(Checkpoints, AnArchiveOfAnotherJobIsRefused) {
       headrace({"restore", job, "--set", "shards.count=3", "--state", folder / "other"});
   EXPECT_EQ(other.status, 1);
   EXPECT_NE(other.errors.find("give its job file"), std::string::npos) << other.errors;
+  // Killed when all was in its place but for the folder it came in: asked again, it touches
+  // nothing.
+  ASSERT_EQ(headrace({"restore", job, "--state", folder / "whole"}).status, 0);
+  fs::create_directory(folder / "whole/.restoring");
+  EXPECT_EQ(headrace({"restore", job, "--state", folder / "whole"}).status, 1);
+  EXPECT_EQ(headrace({"verify", "--state", folder / "whole"}).status, 0);
   const auto full = headrace({"restore", job, "--state", folder / "server"});
   EXPECT_EQ(full.status, 1) << "a folder that holds a state is not written over";
 }

@@ -151,6 +151,32 @@ TEST_F(Rewind, WhatCannotBeReachedIsSaid) {
   EXPECT_NE(behind.errors.find("put in place"), std::string::npos) << behind.errors;
 }
 
+// What the log no longer holds can't be guessed from its stamps.
+TEST_F(Rewind, ToATimeThatTheLogDoesNotReachIsRefused) {
+  const std::vector<std::string> cut{"--set", "durability.keep_log=needed"};
+  std::vector<std::string> learning{
+      "run", job_, "--state", folder_ / "state", "--json", "--speed", "max"};
+  learning.insert(learning.end(), cut.begin(), cut.end());
+  for (const char* source : {"first", "second"}) {
+    auto words = learning;
+    words.insert(words.end(), {"--set", std::string("source.name=") + source});
+    ASSERT_EQ(headrace(words).status, 0);
+  }
+  const std::string learned = digest("state");
+  // Its log is cut at the latest by the second start.
+  fs::remove_all(folder_ / "state/log/shard-0000");
+  fs::remove_all(folder_ / "state/log/shard-0001");
+  auto third = learning;
+  third.insert(third.end(), {"--set", "source.name=third"});
+  ASSERT_EQ(headrace(third).status, 0);
+  const std::string more = digest("state");
+  ASSERT_NE(more, learned);
+  const auto refused = rewind("state", {"--to", "30d"});
+  EXPECT_EQ(refused.status, 1) << refused.output;
+  EXPECT_NE(refused.errors.find("begins at record"), std::string::npos) << refused.errors;
+  EXPECT_EQ(digest("state"), more);
+}
+
 TEST_F(Rewind, NotUnderARunningServer) {
   learn("state", "a", folder_ / "a.csv");
   child_process server({headrace_binary(),
