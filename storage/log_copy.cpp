@@ -64,7 +64,7 @@ result<void> copy_log(ordered_log& from,
   log_writer writer(**to, after);
   result<void> written;
   if (through > after) {
-    const auto read = from.read_from(writer.next(), [&](const log_record& record) {
+    auto read = from.read_from(writer.next(), [&](const log_record& record) {
       if (record.lsn < writer.next()) return true;
       if (record.lsn > through) return false;
       written = record.lsn == writer.next() ? writer.add(record) : missing(writer.next(), folder);

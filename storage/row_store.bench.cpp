@@ -133,7 +133,7 @@ std::vector<row_key> draw_keys(random_stream& draw, where from) {
     key = row_key{mix64(from == where::nowhere ? drawn + key_space : drawn)};
   }
   std::ranges::sort(keys);
-  keys.erase(std::ranges::unique(keys).begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   return keys;
 }
 

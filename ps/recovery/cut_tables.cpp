@@ -58,18 +58,17 @@ result<void> cut_tables::read(storage::ordered_log& log, lsn through, const with
   if (!position) return position.error();
   result<void> redone;
   if (through > *position) {
-    const auto read =
-        log.read_from(lsn{position->value + 1}, [&](const storage::log_record& record) {
-          if (record.lsn > through) return false;
-          const bool deciding = left_out != nullptr && record.lsn > left_out->decide_after;
-          if (left_out != nullptr && is_of(record, left_out->source, left_out->from_ms)) {
-            ++left_out_;
-            redone = redo(emptied(record), deciding);
-          } else {
-            redone = redo(record, deciding);
-          }
-          return redone.ok() && record.lsn < through;
-        });
+    auto read = log.read_from(lsn{position->value + 1}, [&](const storage::log_record& record) {
+      if (record.lsn > through) return false;
+      const bool deciding = left_out != nullptr && record.lsn > left_out->decide_after;
+      if (left_out != nullptr && is_of(record, left_out->source, left_out->from_ms)) {
+        ++left_out_;
+        redone = redo(emptied(record), deciding);
+      } else {
+        redone = redo(record, deciding);
+      }
+      return redone.ok() && record.lsn < through;
+    });
     if (!read) return read;
     if (!redone) return redone;
   }

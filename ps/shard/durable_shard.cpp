@@ -457,7 +457,7 @@ void durable_shard::end_cycle(const result<lsn>& how) {
 }
 
 result<lsn> durable_shard::flush() {
-  const auto through = flush_now();
+  auto through = flush_now();
   pump();  // pushes may have waited for the write-back that this one took the place of
   return through;
 }

@@ -96,8 +96,7 @@ result<void> durable_shard::redo(redo_window window) {
   fetched_rows found;
   for (auto& [table, keys] : missing) {
     std::ranges::sort(keys);
-    const auto same = std::ranges::unique(keys);
-    keys.erase(same.begin(), same.end());
+    keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
     auto read = parts_.rows->read(
         state_->id(), table, keys, [&](const storage::stored_row& row) { found.add(row); });
     if (!read) return read;

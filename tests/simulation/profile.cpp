@@ -36,7 +36,7 @@ void draw_rows(dice& chance, profile& p) {
 }
 
 void draw_judgement(dice& chance, profile& p) {
-  p.admit_count = one_of<std::uint32_t>(chance, {1, 1, 1, 3});  // its sketch takes time
+  p.admit_count = one_of<std::uint32_t>(chance, {1, 1, 1, 1, 1, 1, 1, 3});  // its sketch takes time
   p.admit_window_ms = one_of<std::uint64_t>(chance, {0, 100, 1'000});
   p.admit_probability = one_of(chance, {1.0F, 0.7F});
   p.ttl_ms = one_of<std::uint64_t>(chance, {0, 30, 300});
