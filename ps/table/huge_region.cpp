@@ -3,6 +3,8 @@
 #include "base/check.hpp"
 
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <new>
 #include <sys/mman.h>
 #include <utility>
@@ -11,6 +13,7 @@ namespace headrace::ps {
 namespace {
 
 constexpr std::size_t small_page = 4096;
+constexpr std::size_t heap_max = 64 * 1024;  // a mapping of their own costs more than they hold
 
 std::size_t round_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -25,13 +28,19 @@ std::byte* map(std::size_t bytes) {
   return static_cast<std::byte*>(made);
 }
 
+std::byte* take_from_heap(std::size_t bytes) {
+  void* made = std::aligned_alloc(small_page, bytes);
+  if (made == nullptr) throw std::bad_alloc();
+  return static_cast<std::byte*>(std::memset(made, 0, bytes));
+}
+
 }  // namespace
 
 huge_region::huge_region(std::size_t bytes) {
   CHECK(bytes > 0);
   if (bytes < page_bytes) {
     size_ = round_up(bytes, small_page);
-    data_ = map(size_);
+    data_ = size_ <= heap_max ? take_from_heap(size_) : map(size_);
     return;
   }
   // One page more than needed, then both ends are cut back to the boundary.
@@ -45,7 +54,13 @@ huge_region::huge_region(std::size_t bytes) {
   ::madvise(data_, size_, MADV_HUGEPAGE);  // a hint: without it everything works, only slower
 }
 
-huge_region::~huge_region() { unmap(data_, size_); }
+huge_region::~huge_region() {
+  if (size_ > heap_max) {
+    unmap(data_, size_);
+  } else {
+    std::free(data_);
+  }
+}
 
 huge_region::huge_region(huge_region&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}

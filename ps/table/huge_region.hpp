@@ -4,7 +4,7 @@
 
 namespace headrace::ps {
 
-/// Zeroed memory straight from the kernel, on huge pages where it is large enough for one.
+/// Zeroed memory, on huge pages where it is large enough for one; from the heap where it is small.
 ///
 /// Pages come on first touch, so an untouched tail costs nothing. Random rows on huge pages are
 /// read 2.1 times as fast as on 4 KiB pages (notes/stack.md §4.1). Throws std::bad_alloc like any
