@@ -13,7 +13,8 @@ namespace headrace::ps {
 namespace {
 
 constexpr std::size_t small_page = 4096;
-constexpr std::size_t heap_max = 64 * 1024;  // a mapping of their own costs more than they hold
+constexpr std::size_t heap_max = std::size_t{64}
+                                 << 10;  // a mapping of their own costs more than they hold
 
 std::size_t round_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
 
