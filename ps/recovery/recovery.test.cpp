@@ -164,7 +164,8 @@ TEST(Install, RowsGoOnUnderTheLogAndOlderPushesAreStale) {
   EXPECT_EQ(*position, lsn{21});
   EXPECT_EQ(digest_text(again.digest()), digest_text(rewound));
   EXPECT_GT(again.version(), all.state.version()) << "versions only grow";
-  auto late = section_of({"a", 1}, 21, 20, drawn_blocks(draw));
+  const auto blocks = drawn_blocks(draw);  // outlives the section over it
+  auto late = section_of({"a", 1}, 21, 20, blocks);
   late.pulled_version = all.state.version();
   const auto refused = again.decide(late, 2'000);
   EXPECT_FALSE(refused.record);
