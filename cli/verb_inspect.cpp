@@ -1,4 +1,5 @@
 #include "base/json_line.hpp"
+#include "cli/feature_key.hpp"
 #include "cli/job_inspection.hpp"
 #include "cli/verbs.hpp"
 #include "schemas/hash.hpp"
@@ -23,7 +24,6 @@ struct inspect_flags {
   std::string table = "embedding";
   std::optional<std::uint64_t> key;
   std::string feature;
-  std::string value;
 };
 
 std::string_view name_of(storage::record_kind kind) {
@@ -160,11 +160,9 @@ void print_row(
 result<std::optional<row_key>> wanted_key(const inspect_flags& flags, const job& job) {
   if (flags.key) return std::optional(row_key{*flags.key});
   if (flags.feature.empty()) return std::optional<row_key>{};
-  for (const auto& feature : job.source.features) {
-    if (feature.name == flags.feature)
-      return std::optional(schemas::hash_string_key(feature.salt, flags.value));
-  }
-  return error{errc::bad_config, "--feature " + flags.feature + ": the job has no such feature"};
+  const auto key = feature_key(job.source, flags.feature);
+  if (!key) return key.error();
+  return std::optional(*key);
 }
 
 int inspect_rows(const inspect_flags& flags) {
@@ -250,8 +248,7 @@ void add_inspect(CLI::App& app, verb_context& context) {
   auto* rows = add("rows", "rows of a table with their weights and optimizer state", inspect_rows);
   rows->add_option("--table", flags->table, "table, e.g. embedding or bias");
   rows->add_option("--key", flags->key, "one row by its 64-bit key");
-  rows->add_option("--feature", flags->feature, "one row by feature …");
-  rows->add_option("--value", flags->value, "… and value, e.g. --feature user --value 42");
+  rows->add_option("--feature", flags->feature, "one row by feature and value: user=42");
   rows->add_option("--limit", flags->limit, "at most so many");
   add("digest",
       "digest of the live tables and of a replay of their logs; fails if they differ",

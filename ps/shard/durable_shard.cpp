@@ -302,12 +302,6 @@ void durable_shard::forget(table_id table,
   fetch(what, std::move(then));
 }
 
-bool durable_shard::release(const std::string& source) {
-  const bool was_there = state_->release(source);
-  released_ = released_ || was_there;
-  return was_there;
-}
-
 void durable_shard::tick() {
   if (failed()) return;
   for (std::uint32_t i = 0; i < state_->tables(); ++i) {
@@ -371,12 +365,11 @@ void durable_shard::flush_later(flushed done) {
 
 void durable_shard::begin_cycle() {
   if (cycle_) return;
-  if (state_->flushed() == state_->applied() && !released_) {
+  if (state_->is_written_back()) {
     const auto through = state_->applied();
     for (const flushed& each : std::exchange(next_, {})) each(through);
     return;
   }
-  released_ = false;
   cycle_.emplace(cycle{++cycles_, state_->begin_write_back(), nullptr, std::exchange(next_, {})});
   step(cycle_->number);
 }
@@ -440,7 +433,6 @@ void durable_shard::end_cycle(const result<lsn>& how) {
   if (!how) {
     state_->lost(*cycle_->batch);
     cycle_->rest.rows.give_up();
-    released_ = true;
     write_back_failure_ = how.error();
     failed_ms_ = parts_.time->now_ms();
   } else {
@@ -470,15 +462,8 @@ result<lsn> durable_shard::flush_now() {
     cycle_->rest.rows.give_up();
     heard.insert(heard.end(), cycle_->done.begin(), cycle_->done.end());
     cycle_.reset();
-    released_ = true;
   }
   auto flushed_through = state_->flush(*parts_.rows);
-  if (flushed_through && released_) {
-    auto saved = state_->write_rows(*parts_.rows);
-    if (saved) saved = parts_.rows->commit(state_->id(), state_->begin_write_back().position);
-    if (!saved) flushed_through = saved.error();
-    released_ = !saved;
-  }
   if (flushed_through) {
     write_back_failure_.reset();
     truncate(*flushed_through);

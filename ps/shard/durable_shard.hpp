@@ -83,7 +83,7 @@ class durable_shard {
               bool dry_run = false);
   /// Lets a source out of quarantine. False: it was not there. No record says so: it survives a
   /// restart once a flush that was asked for afterwards is done.
-  bool release(const std::string& source);
+  bool release(const std::string& source) { return state_->release(source); }
   /// Lets rows expire where that must be decided, and drops what nobody needs. Call it some times a
   /// second.
   void tick();
@@ -193,7 +193,6 @@ class durable_shard {
   std::vector<flushed> next_;  // asked for while a cycle was under way
   std::uint64_t cycles_ = 0;
   std::size_t fetches_ = 0;  // under way
-  bool released_ = false;    // a source, of which the stored position may not know yet
   lsn keep_from_{UINT64_MAX};
   bool pumping_ = false;
   std::optional<error> failure_;

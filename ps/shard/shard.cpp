@@ -170,6 +170,12 @@ shard::decision shard::decide(const schemas::push_section& section, std::uint64_
   return admit(framed(section), now_ms, *norm);
 }
 
+bool shard::release(const std::string& source) {
+  if (!quarantine_.release(source)) return false;
+  ++releases_;
+  return true;
+}
+
 std::uint64_t shard::count_new_rows(const schemas::push_section& section) const {
   std::uint64_t sum = 0;
   std::vector<row_header*> found;

@@ -106,7 +106,8 @@ class shard {
 
   /// Sources whose pushes are voided until they are released.
   const quarantine& quarantined() const { return quarantine_; }
-  bool release(const std::string& source) { return quarantine_.release(source); }
+  /// Lets one in again. False: it was not there. No record says so, only the next position.
+  bool release(const std::string& source);
 
   schemas::watermark_reply watermarks(const schemas::watermark_request& request) const;
   /// Order-free; covers key, weights, optimizer state and count of every live row, not LSN. Rows
@@ -131,6 +132,8 @@ class shard {
   write_back begin_write_back();
   /// The position is durable: the log is not needed through it.
   void written_back(lsn through);
+  /// The store has everything up to now, releases of sources as well.
+  bool is_written_back() const { return flushed_ == applied_ && kept_releases_ == releases_; }
   /// A batch of a write-back that failed, or ended otherwise: its rows are dirty again.
   void lost(row_batch& batch) { batch.lost(tables_); }
   /// Begins, writes and ends a write-back at once. After a failure the position is where it was and
@@ -289,6 +292,9 @@ class shard {
   std::uint64_t tail_bytes_ = 0;
   std::uint64_t tail_rows_behind_ = 0;  // of the write-back under way
   std::uint64_t tail_bytes_behind_ = 0;
+  std::uint64_t releases_ = 0;  // of sources, in this life; those that the position knows of:
+  std::uint64_t kept_releases_ = 0;
+  std::uint64_t releases_behind_ = 0;  // of the write-back under way
   residency seen_;
 };
 

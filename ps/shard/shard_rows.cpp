@@ -31,6 +31,7 @@ shard::write_back shard::begin_write_back() {
   begun.position = {.flushed = applied_, .epoch = epoch_, .state = encode_position_state(state)};
   tail_rows_behind_ = tail_rows_;
   tail_bytes_behind_ = tail_bytes_;
+  releases_behind_ = releases_;
   return begun;
 }
 
@@ -38,6 +39,7 @@ void shard::written_back(lsn through) {
   flushed_ = std::max(flushed_, through);
   tail_rows_ -= std::exchange(tail_rows_behind_, 0);
   tail_bytes_ -= std::exchange(tail_bytes_behind_, 0);
+  kept_releases_ = releases_behind_;
 }
 
 result<void> shard::write_rows(storage::row_store& store) {
@@ -60,7 +62,7 @@ result<void> shard::write_all(dirty_rows rows, storage::row_store& store) {
 }
 
 result<lsn> shard::flush(storage::row_store& store) {
-  if (flushed_ == applied_) return applied_;
+  if (is_written_back()) return applied_;
   write_back all = begin_write_back();
   if (auto written = write_all(std::move(all.rows), store); !written) return written.error();
   if (auto committed = store.commit(id_, all.position); !committed) return committed.error();
