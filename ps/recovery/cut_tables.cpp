@@ -1,7 +1,8 @@
 #include "ps/recovery/cut_tables.hpp"
 
 #include "base/check.hpp"
-#include "ps/shard/decisions.hpp"
+#include "ps/shard/durable_shard.hpp"
+#include "ps/shard/redo_window.hpp"
 #include "schemas/push.hpp"
 
 #include <span>
@@ -56,21 +57,20 @@ result<cut_tables> cut_tables::open_without(shard_id id,
 result<void> cut_tables::read(storage::ordered_log& log, lsn through, const without* left_out) {
   const auto position = state_->load_position(*store_);
   if (!position) return position.error();
+  redo_window window(*state_, *store_, durability_options{}.rows_per_batch);
   result<void> redone;
   if (through > *position) {
     auto read = log.read_from(lsn{position->value + 1}, [&](const storage::log_record& record) {
       if (record.lsn > through) return false;
       const bool deciding = left_out != nullptr && record.lsn > left_out->decide_after;
-      if (left_out != nullptr && is_of(record, left_out->source, left_out->from_ms)) {
-        ++left_out_;
-        redone = redo(emptied(record), deciding);
-      } else {
-        redone = redo(record, deciding);
-      }
+      const bool is_out = left_out != nullptr && is_of(record, left_out->source, left_out->from_ms);
+      if (is_out) ++left_out_;
+      redone = window.add(is_out ? emptied(record) : record, deciding);
       return redone.ok() && record.lsn < through;
     });
-    if (!read) return read;
+    if (redone) redone = window.finish();
     if (!redone) return redone;
+    if (!read) return read;
   }
   if (const lsn newest = state_->newest_row(); newest > applied()) {
     return error{errc::corrupt,
@@ -80,38 +80,6 @@ result<void> cut_tables::read(storage::ordered_log& log, lsn through, const with
                      " only: the log lost its tail; restore the state folder from a copy"};
   }
   return {};
-}
-
-result<working_set> cut_tables::fetch(const storage::log_record& record, bool deciding) {
-  auto rows = state_->open_set(record);
-  if (!rows) return rows;
-  if (deciding && record.kind == storage::record_kind::removal) {
-    const auto what = decode_removal(record.payload.bytes());
-    if (!what || what->table.value >= state_->tables()) return rows;  // redo says what is wrong
-    const schemas::pull_block block{what->table, schemas::value_codec::fp32, what->keys};
-    rows = state_->open_set(std::span(&block, 1));
-  }
-  if (!rows->open) return rows;
-  fetched_rows found;
-  for (const working_set::part& part : rows->parts) {
-    auto read = store_->read(
-        state_->id(), part.table, part.missing, [&](const auto& row) { found.add(row); });
-    if (!read) return read.error();
-  }
-  if (auto filled = state_->fill_set(*rows, found); !filled) return filled.error();
-  return rows;
-}
-
-result<void> cut_tables::redo(const storage::log_record& record, bool deciding) {
-  working_set rows;
-  if (state_->has_cold_rows()) {
-    auto fetched = fetch(record, deciding);
-    if (!fetched) return fetched.error();
-    rows = std::move(*fetched);
-  }
-  auto done = deciding ? state_->redo_deciding(record) : state_->redo(record);
-  state_->close_set(rows);
-  return done;
 }
 
 result<void> cut_tables::install(lsn at, const position_state& before, bool retrain) {

@@ -61,8 +61,6 @@ class cut_tables {
   cut_tables(std::unique_ptr<shard> state, storage::row_store& store)
       : state_(std::move(state)), store_(&store) {}
   result<void> read(storage::ordered_log& log, lsn through, const without* left_out);
-  result<void> redo(const storage::log_record& record, bool deciding);
-  result<working_set> fetch(const storage::log_record& record, bool deciding);
 
   std::unique_ptr<shard> state_;
   storage::row_store* store_;

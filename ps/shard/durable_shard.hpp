@@ -156,8 +156,7 @@ class durable_shard {
 
   explicit durable_shard(parts from);
   result<void> recover();
-  struct redo_window;
-  result<void> redo(redo_window window);
+  result<void> make_room();
   void take_rest(storage::row_place from);
 
   void fetch(const request_ptr& what, std::function<void()> then);

@@ -230,6 +230,28 @@ TEST(TieredShard, OneDigestLiveReplayedOnEveryTargetAndByEveryCompiler) {
             "d44d1fe1a550a64adb0205c80ecb8a05");
 }
 
+// A log that was never written back, larger than the tables may be: also without a cold row at the
+// start.
+TEST(TieredShard, ARestartKeepsToItsMemoryWhileItRedoes) {
+  constexpr std::uint64_t rows = 4'000;
+  constexpr std::uint64_t batches = 24;  // more than a table may ever be over its budget
+  tiered all(0);
+  for (std::uint64_t batch = 1; batch <= batches; ++batch) {
+    block_data block;
+    block.dim = 3;
+    for (std::uint64_t key = 0; key < rows; ++key) block.keys.push_back(batch * rows + key);
+    block.values.assign(rows * 3, 1.0F);
+    all.push(batch, {block});
+    all.let_go();
+  }
+  tiered small(16);
+  small.disk = all.disk;
+  ASSERT_TRUE(small.open());
+  EXPECT_FALSE(small.at->state().far_over_budget());
+  small.let_go();
+  EXPECT_EQ(small.digest(), all.digest());
+}
+
 TEST(TieredShard, APushWaitsWhileTheTailIsFullAndGoesOnWhenRowsAreWritten) {
   durability_options how;
   how.tail_rows_max = 8;
