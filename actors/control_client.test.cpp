@@ -2,10 +2,8 @@
 
 #include "actors/server_node.hpp"
 #include "actors/system_config.hpp"
-#include "base/clock.hpp"
+#include "actors/test_node.hpp"
 #include "schemas/push.hpp"
-#include "storage/memory_log.hpp"
-#include "storage/memory_row_store.hpp"
 
 #include <caf/actor_system.hpp>
 #include <gtest/gtest.h>
@@ -24,32 +22,11 @@ using namespace std::chrono_literals;
 using schemas::message_kind;
 
 constexpr auto patience = 60s;
-constexpr std::uint32_t shards = 2;
-
-schemas::job_schema counting_schema() {
-  schemas::job_schema schema;
-  schema.shards = shards;
-  schemas::table_spec counts;
-  counts.id = table_id{0};
-  counts.name = "embedding";
-  counts.dim = 1;
-  counts.optimizer.kind = schemas::optimizer_kind::add;
-  schema.tables.push_back(counts);
-  return schema;
-}
-
-std::uint64_t key_on(shard_id shard, std::uint64_t from = 0) {
-  while (schemas::shard_of(row_key{from}, shards) != shard) ++from;
-  return from;
-}
 
 /// A node over logs and rows in memory that outlive it, and a client of it.
 class Decisions : public ::testing::Test {
  protected:
-  Decisions() {
-    for (auto& disk : disks_) disk = std::make_shared<storage::memory_log::contents>();
-    start();
-  }
+  Decisions() { start(); }
   void start() {
     client_.reset();
     node_.reset();
@@ -58,26 +35,13 @@ class Decisions : public ::testing::Test {
     how.schema = counting_schema();
     how.flush_interval_ms = 0;
     how.on_failure = [](const error&) {};  // some tests stop it on a disk that fails
-    how.opener = [this](shard_id id) { return opener(id); };
+    how.opener = [this](shard_id id) { return disks_.opener(id); };
     auto node = server_node::start(system_, transport_, std::move(how));
     ASSERT_TRUE(node.ok()) << describe(node.error());
     node_ = std::move(*node);
     auto client = control_client::open(transport_, node_->endpoints().front(), "test");
     ASSERT_TRUE(client.ok()) << describe(client.error());
     client_ = std::move(*client);
-  }
-  open_shard opener(shard_id id) {
-    return [this, id](ps::durable_shard::delivery deliver, std::unique_ptr<ps::background> io) {
-      ps::durable_shard::parts parts;
-      parts.state = std::make_unique<ps::shard>(
-          id, counting_schema(), ps::shard_limits{}, headrace::epoch{1});
-      parts.log = std::make_unique<storage::memory_log>(disks_[id.value]);
-      parts.rows = &rows_;
-      parts.time = &time_;
-      parts.io = std::move(io);
-      parts.deliver = std::move(deliver);
-      return ps::durable_shard::open(std::move(parts));
-    };
   }
   /// Adds `what` to one row.
   errc push(std::uint64_t key, float what) {
@@ -123,9 +87,7 @@ class Decisions : public ::testing::Test {
   system_config config_;
   caf::actor_system system_{config_};
   transport_context transport_;
-  std::array<std::shared_ptr<storage::memory_log::contents>, shards> disks_;
-  storage::memory_row_store rows_;
-  manual_clock time_;
+  memory_node disks_;
   std::array<std::uint64_t, shards> batches_{};
   std::unique_ptr<server_node> node_;
   std::unique_ptr<control_client> client_;
@@ -158,7 +120,7 @@ TEST_F(Decisions, ADryRunOnlyLooks) {
   EXPECT_EQ(seen->found, std::vector<std::uint64_t>{key});
   EXPECT_EQ(seen->lsn, lsn{});
   EXPECT_FALSE(is_absent(key));
-  EXPECT_EQ(disks_[0]->records.size(), 1U);
+  EXPECT_EQ(disks_.disks[0]->records.size(), 1U);
 }
 
 TEST_F(Decisions, WhatCannotBeForgottenIsNamed) {
@@ -171,7 +133,7 @@ TEST_F(Decisions, WhatCannotBeForgottenIsNamed) {
   EXPECT_EQ(code({at, table_id{7}, false, {key}}), errc::unknown_table);
   EXPECT_EQ(code({at, table_id{0}, false, {key, key}}), errc::bad_keys);
   EXPECT_EQ(code({at, table_id{0}, true, {key_on(shard_id{1})}}), errc::bad_keys);
-  EXPECT_TRUE(disks_[0]->records.empty());
+  EXPECT_TRUE(disks_.disks[0]->records.empty());
 }
 
 TEST_F(Decisions, AReleasedSourceIsLetInAgain) {
@@ -189,7 +151,8 @@ TEST_F(Decisions, AReleaseSurvivesARestartThoughNothingWasLearnedSinceTheLastFlu
   explode(key);
   ASSERT_TRUE(client_->flush(shards, patience).ok());
   EXPECT_EQ(release("clicks"), (std::vector<bool>{false, true}));
-  rows_.fail_next(errc::io_error);  // what stopping would write: the answer came after the flush
+  disks_.rows.fail_next(
+      errc::io_error);  // what stopping would write: the answer came after the flush
   start();
   EXPECT_EQ(push(key, 1.0F), errc::ok);
 }
@@ -198,7 +161,7 @@ TEST_F(Decisions, AReleaseThatCannotBeKeptSaysSoUntilItCan) {
   const std::uint64_t key = key_on(shard_id{0});
   explode(key);
   ASSERT_TRUE(client_->flush(shards, patience).ok());
-  rows_.fail_next(errc::disk_full);
+  disks_.rows.fail_next(errc::disk_full);
   const auto failed = client_->release("clicks", shards, patience);
   ASSERT_FALSE(failed.ok());
   EXPECT_EQ(failed.error().code, errc::disk_full);
