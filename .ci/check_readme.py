@@ -33,7 +33,18 @@ for op in ("push", "pull"):
 for pair in ("1x1", "4x1", "16x1", "16x4", "256x4"):
     wanted.append(("| " + pair.replace("x", " × ") + " |", f"| {learning['movielens-' + pair]['auc_second_half']:.3f} |"))
 
+# What README says of the tests is what they do.
+seeds = re.search(r'"HEADRACE_SEEDS", ([0-9\']+)\)', open("tests/simulation/simulation.test.cpp").read()).group(1).replace("'", "")
+mutants = re.search(r"static constexpr auto all = \{(.*?)\};", open("tests/simulation/variant.cpp").read(), re.S).group(1).count("variant::")
+kills = re.search(r"int kills\(\) \{ return by_weight\((\d+)", open("tests/fault/kill_restart.test.cpp").read()).group(1)
+prose = " ".join(readme.split())
+said = [f"runs {int(seeds):,} seeded worlds", f"catch {mutants} known-wrong variants", f"kills a run {kills} times"]
+
 failed = 0
+for sentence in said:
+    if sentence not in prose:
+        failed += 1
+        print(f"FAIL README does not say '{sentence}'")
 for row, figure in wanted:
     lines = [line for line in readme.splitlines() if row in line and line.startswith("|")]
     if not any(figure in line for line in lines):
@@ -47,5 +58,5 @@ for target in re.findall(r"\]\(([^)#h][^)]*)\)", readme):
     except OSError:
         failed += 1
         print(f"FAIL README links to {target}, which is not there")
-print(f"{len(wanted)} figures compared, {failed} wrong")
+print(f"{len(wanted) + len(said)} figures compared, {failed} wrong")
 sys.exit(1 if failed else 0)
