@@ -99,12 +99,12 @@ result<void> job_inspection::redo(shard_id shard, lsn from, lsn through, ps::sha
   return redone;
 }
 
-result<std::unique_ptr<ps::shard>> job_inspection::live_tables(shard_id shard, lsn through) const {
+result<std::unique_ptr<ps::shard>> job_inspection::live_tables(shard_id shard) const {
   auto made =
       std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
   const auto flushed = made->load(*rows_);
   if (!flushed) return flushed.error();
-  if (auto redone = redo(shard, lsn{flushed->value + 1}, through, *made); !redone)
+  if (auto redone = redo(shard, lsn{flushed->value + 1}, all, *made); !redone)
     return redone.error();
   return made;
 }

@@ -32,24 +32,24 @@ class job_inspection {
   result<void> read_log(shard_id shard, lsn from, const storage::ordered_log::visitor& visit) const;
   static constexpr lsn all{UINT64_MAX};
   /// The shard as a server would have it after a start: rows, then the log behind them.
-  result<std::unique_ptr<ps::shard>> live_tables(shard_id shard, lsn through = all) const;
+  result<std::unique_ptr<ps::shard>> live_tables(shard_id shard) const;
   /// The shard from its log alone. Fails: not_found when the log no longer begins at 1, or was gone
   /// on from rows that were installed.
   result<std::unique_ptr<ps::shard>> replayed_tables(shard_id shard, lsn through = all) const;
 
   struct digest_report {
-    std::string
-        tables;  // key, weights, optimizer state, count of every row of every shard, order-free
+    /// Key, weights, optimizer state and count of every row of every shard, in any order.
+    std::string tables;
     /// The same after replaying every log from its beginning; nothing where that is not possible.
     std::optional<std::string> replayed;
     std::string why_not_replayed;
     std::string weights;  // key and weights only, of the live tables
     std::uint64_t rows = 0;
     std::uint64_t records = 0;  // in the update logs
-    std::uint64_t batches =
-        0;  // every shard has every batch of every source through this one, summed over sources
-    std::optional<std::uint64_t>
-        sealed;                    // batches in the sample log, where a worker keeps one here
+    /// Every shard has every batch of every source through this one; summed over sources.
+    std::uint64_t batches = 0;
+    /// Batches in the sample log, where a worker keeps one here.
+    std::optional<std::uint64_t> sealed;
     std::uint64_t gaps = 0;        // records whose chain does not follow the one before
     std::uint64_t duplicates = 0;  // records of a batch that was there already
     std::uint64_t voids = 0;
