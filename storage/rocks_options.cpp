@@ -60,6 +60,7 @@ void compact_sorted_runs(rocksdb::Options& options, bool compress_oldest) {
 
 rocksdb::Options rocks_options(const rocks_tuning& how) {
   rocksdb::Options options;
+  options.env = how.files;
   options.create_if_missing = true;
   options.paranoid_checks = true;
   options.info_log = std::make_shared<no_info_log>();

@@ -13,6 +13,7 @@ struct rocks_tuning {
   bool compress_oldest = true;
   std::shared_ptr<rocksdb::CompactionFilterFactory> expiry;
   std::shared_ptr<rocksdb::EventListener> listener;
+  rocksdb::Env* files = nullptr;  // must outlive the store
 };
 
 /// How RocksDB is set up for rows that come in large sorted files and are overwritten again and

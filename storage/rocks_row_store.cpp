@@ -5,6 +5,7 @@
 #include "storage/rocks_options.hpp"
 #include "storage/rocks_support.hpp"
 #include "storage/row_expiry.hpp"
+#include "storage/row_file_system.hpp"
 #include "storage/row_ingest.hpp"
 
 #include <rocksdb/db.h>
@@ -18,6 +19,7 @@
 namespace headrace::storage {
 namespace {
 
+constexpr const char* incoming = "incoming";  // a folder for files on their way in
 constexpr std::size_t wal_files_max = 8;
 
 constexpr std::size_t window_keys = 4096;  // looked up before any is visited: each holds a block
@@ -56,6 +58,8 @@ struct rocks_row_store::engine {
   options how;
   std::shared_ptr<row_expiry> expiry = std::make_shared<row_expiry>();
   std::shared_ptr<level0_gate> gate = std::make_shared<level0_gate>();
+  std::shared_ptr<row_file_system> files;
+  std::unique_ptr<rocksdb::Env> env;  // over `files`
   std::unique_ptr<rocksdb::DB> db;
   std::unique_ptr<row_ingest> ingest;
 
@@ -135,11 +139,14 @@ result<std::unique_ptr<rocks_row_store>> rocks_row_store::open(std::filesystem::
 
 result<std::unique_ptr<rocks_row_store>> rocks_row_store::open(options how) {
   auto built = std::make_unique<engine>();
+  built->files = std::make_shared<row_file_system>(how.path / incoming);
+  built->env = rocksdb::NewCompositeEnv(built->files);
   const rocksdb::Options tuned = rocks_options({.read_only = how.read_only,
                                                 .block_cache_bytes = how.block_cache_bytes,
                                                 .compress_oldest = how.compress_oldest,
                                                 .expiry = built->expiry,
-                                                .listener = built->gate});
+                                                .listener = built->gate,
+                                                .files = built->env.get()});
   rocksdb::DB* db = nullptr;
   rocksdb::Status status;
   if (how.read_only) {
@@ -156,7 +163,8 @@ result<std::unique_ptr<rocks_row_store>> rocks_row_store::open(options how) {
   built->how = std::move(how);
   if (!built->how.read_only) {
     if (auto tidied = built->tidy(); !tidied) return tidied.error();
-    auto ingest = row_ingest::open(*db, tuned, built->how.path / "incoming", built->gate);
+    auto ingest =
+        row_ingest::open(*db, tuned, built->how.path / incoming, built->gate, built->files);
     if (!ingest) return ingest.error();
     built->ingest = std::move(*ingest);
   }

@@ -54,15 +54,16 @@ void prefetch_ahead(std::span<const stored_row> rows,
 result<std::unique_ptr<row_ingest>> row_ingest::open(rocksdb::DB& db,
                                                      const rocksdb::Options& options,
                                                      std::filesystem::path folder,
-                                                     std::shared_ptr<level0_gate> gate) {
+                                                     std::shared_ptr<level0_gate> gate,
+                                                     std::shared_ptr<row_file_system> files) {
   std::error_code failure;
   std::filesystem::remove_all(folder, failure);  // files that a killed process was writing
   if (failure) return file_error("empty", folder, failure.value());
   if (auto made = make_folder(folder); !made) return made.error();
   rocksdb::Options as_in_level_0 = options;
   as_in_level_0.bottommost_compression = rocksdb::kDisableCompressionOption;  // it would be used
-  return std::unique_ptr<row_ingest>(
-      new row_ingest(db, std::move(as_in_level_0), std::move(folder), std::move(gate)));
+  return std::unique_ptr<row_ingest>(new row_ingest(
+      db, std::move(as_in_level_0), std::move(folder), std::move(gate), std::move(files)));
 }
 
 rocksdb::Status row_ingest::take_over(const std::filesystem::path& file) {
@@ -73,7 +74,9 @@ rocksdb::Status row_ingest::take_over(const std::filesystem::path& file) {
   how.write_global_seqno = false;  // the manifest has it; the file stays as it was written
   // While there is a snapshot, the file gets a new sequence number and goes to level 0.
   const rocksdb::ManagedSnapshot snapshot(&db_);
-  return db_.IngestExternalFile({file.string()}, how);
+  rocksdb::Status status = db_.IngestExternalFile({file.string()}, how);
+  file_system_->settle(status.ok());
+  return status;
 }
 
 rocksdb::Status row_ingest::write(

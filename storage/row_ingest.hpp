@@ -2,6 +2,7 @@
 
 #include "base/result.hpp"
 #include "storage/level0_gate.hpp"
+#include "storage/row_file_system.hpp"
 #include "storage/row_store.hpp"
 
 #include <rocksdb/db.h>
@@ -35,11 +36,12 @@ namespace headrace::storage {
 class row_ingest {
  public:
   /// `folder` is emptied; it must be on the file system of `db`, which must outlive this;
-  /// `gate` listens to it.
+  /// `gate` listens to it, and `files` are its files.
   static result<std::unique_ptr<row_ingest>> open(rocksdb::DB& db,
                                                   const rocksdb::Options& options,
                                                   std::filesystem::path folder,
-                                                  std::shared_ptr<level0_gate> gate);
+                                                  std::shared_ptr<level0_gate> gate,
+                                                  std::shared_ptr<row_file_system> files);
 
   /// Of a key that comes twice the last one counts. `rows` must not be empty.
   rocksdb::Status write(shard_id shard, std::span<const stored_row> rows);
@@ -49,8 +51,13 @@ class row_ingest {
   row_ingest(rocksdb::DB& db,
              rocksdb::Options options,
              std::filesystem::path folder,
-             std::shared_ptr<level0_gate> gate)
-      : db_(db), options_(std::move(options)), folder_(std::move(folder)), gate_(std::move(gate)) {}
+             std::shared_ptr<level0_gate> gate,
+             std::shared_ptr<row_file_system> files)
+      : db_(db),
+        options_(std::move(options)),
+        folder_(std::move(folder)),
+        gate_(std::move(gate)),
+        file_system_(std::move(files)) {}
   /// Writes a file with what `fill` puts into it, and has it taken over.
   rocksdb::Status write(const std::function<rocksdb::Status(rocksdb::SstFileWriter&)>& fill);
   rocksdb::Status take_over(const std::filesystem::path& file);
@@ -59,6 +66,7 @@ class row_ingest {
   rocksdb::Options options_;
   std::filesystem::path folder_;
   std::shared_ptr<level0_gate> gate_;
+  std::shared_ptr<row_file_system> file_system_;
   std::mutex one_file_;  // is taken over at a time
   std::atomic<std::uint64_t> files_{0};
 };
