@@ -28,8 +28,8 @@ TEST(IoPool, BeginsTasksInTheOrderTheyWereGiven) {
 TEST(IoPool, FinishesWhatIsQueuedBeforeItEnds) {
   std::atomic<int> done{0};
   {
+    std::latch started(3);  // outlives the threads that look at it
     io_pool pool(3);
-    std::latch started(3);
     for (int i = 0; i < 3; ++i) {
       pool.run([&] {
         started.arrive_and_wait();  // all three threads are busy, the rest waits in the queue
@@ -59,8 +59,8 @@ TEST(IoPool, NamesItsThreads) {
   std::mutex mutex;
   std::set<std::string> names;
   {
-    io_pool pool(2);
     std::latch both(2);
+    io_pool pool(2);
     for (int i = 0; i < 2; ++i) {
       pool.run([&] {
         std::array<char, 16> name{};
@@ -87,8 +87,8 @@ TEST(IoPool, SharesEachPieceOnceAndReturnsWhenAllAreDone) {
 TEST(IoPool, SharesFromItsOwnTasksWithoutWaitingForever) {
   std::atomic<int> pieces{0};
   {
-    io_pool pool(2);
     std::latch busy(2);
+    io_pool pool(2);
     for (int i = 0; i < 2; ++i) {
       pool.run([&] {
         busy.arrive_and_wait();

@@ -97,6 +97,7 @@ TEST(RocksRowStore, KeepsTheLastOfAMemtableAFileAndAMemtable) {
 
 TEST(RocksRowStore, ReadsManyKeysOnAPoolAsWithoutOneAndFromItsTasks) {
   temporary_folder folder;
+  std::latch done(4);  // outlives the threads that look at it
   io_pool pool(3);
   rocks_row_store::options how;
   how.path = folder.path();
@@ -111,7 +112,6 @@ TEST(RocksRowStore, ReadsManyKeysOnAPoolAsWithoutOneAndFromItsTasks) {
     if (key < 20'000) found.push_back(row_of(0, key, 1));
   }
   EXPECT_EQ(read(*store, shard_id{1}, 0, keys), found);
-  std::latch done(4);
   for (int i = 0; i < 4; ++i) {
     pool.run([&] {
       EXPECT_EQ(read(*store, shard_id{1}, 0, keys), found);

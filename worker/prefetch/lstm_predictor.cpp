@@ -10,8 +10,6 @@
 namespace headrace::worker {
 namespace {
 
-constexpr float usual_rate = 0.01F;  // about the last hundred proposals of a way
-
 constexpr std::uint32_t stride_classes = 130;  // none, 0, ± 2^0 … 2^63
 
 /// Sign and size of a difference of keys, by powers of two.
