@@ -18,8 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto server_patience = 10s;
-
 struct checkpoint_flags : job_flags {
   std::string connect;
   std::string from;

@@ -21,8 +21,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 10s;
-
 struct forget_flags : job_flags {
   std::string connect;
   std::string table = "embedding";
@@ -128,10 +126,10 @@ int forget(const forget_flags& flags) {
   auto control = actors::control_client::open(process.transport, endpoint, "forget");
   if (!control) return report_error(control.error());
   const auto fingerprint = schemas::fingerprint(job->name, job->schema);
-  if (const auto welcome = (*control)->hello(fingerprint, patience); !welcome)
+  if (const auto welcome = (*control)->hello(fingerprint, server_patience); !welcome)
     return report_error(welcome.error());
   for (const auto& request : *requests) {
-    const auto reply = (*control)->forget(request, patience);
+    const auto reply = (*control)->forget(request, server_patience);
     if (!reply) return report_error(reply.error());
     print(request, *reply, *keys, flags.json);
   }

@@ -17,7 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 10s;
 constexpr auto flush_patience = 60s;  // a shard writes its rows before it answers
 
 struct release_flags : job_flags {
@@ -51,7 +50,7 @@ int release(const release_flags& flags) {
   auto control = actors::control_client::open(process.transport, endpoint, "release");
   if (!control) return report_error(control.error());
   const auto fingerprint = schemas::fingerprint(job->name, job->schema);
-  const auto welcome = (*control)->hello(fingerprint, patience);
+  const auto welcome = (*control)->hello(fingerprint, server_patience);
   if (!welcome) return report_error(welcome.error());
   const auto replies = (*control)->release(flags.source, welcome->shards, flush_patience);
   if (!replies) return report_error(replies.error());

@@ -19,7 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 10s;
 constexpr auto digest_patience = 600s;  // every row is hashed
 
 struct status_flags : override_flags {
@@ -116,7 +115,7 @@ int status(const status_flags& flags) {
   job_process process;
   auto control = actors::control_client::open(process.transport, *endpoint, "status");
   if (!control) return report_error(control.error());
-  const auto shards = (*control)->status(patience);
+  const auto shards = (*control)->status(server_patience);
   if (!shards) return report_error(shards.error());
   std::optional<std::string> digest;
   if (flags.digest) {

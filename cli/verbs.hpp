@@ -3,6 +3,8 @@
 #include "base/result.hpp"
 #include "cli/signals.hpp"
 
+#include <chrono>
+
 namespace CLI {
 class App;
 }
@@ -12,6 +14,9 @@ class App;
 namespace headrace::cli {
 
 enum exit_code : int { exit_done = 0, exit_failed = 1, exit_usage = 2, exit_interrupted = 130 };
+
+/// How long a verb waits for a running server to answer.
+inline constexpr std::chrono::seconds server_patience{10};
 
 /// What every verb is handed: made in main before any thread exists.
 struct verb_context {
