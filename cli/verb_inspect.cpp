@@ -1,4 +1,5 @@
 #include "base/json_line.hpp"
+#include "base/units.hpp"
 #include "cli/feature_key.hpp"
 #include "cli/job_inspection.hpp"
 #include "cli/verbs.hpp"
@@ -11,6 +12,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <memory>
+#include <vector>
 
 namespace headrace::cli {
 namespace {
@@ -24,6 +26,8 @@ struct inspect_flags {
   std::string table = "embedding";
   std::optional<std::uint64_t> key;
   std::string feature;
+  std::string ttl;
+  std::uint32_t count = 0;
 };
 
 std::string_view name_of(storage::record_kind kind) {
@@ -195,6 +199,54 @@ int inspect_rows(const inspect_flags& flags) {
   return exit_done;
 }
 
+result<std::uint64_t> wanted_ttl_ms(const inspect_flags& flags) {
+  if (flags.ttl.empty()) return std::uint64_t{0};
+  const auto ns = parse_duration_ns(flags.ttl);
+  if (!ns || *ns < 1e6)
+    return error{errc::bad_config, "--ttl " + flags.ttl + ": a duration of 1ms or more, as 30d"};
+  return static_cast<std::uint64_t>(*ns / 1e6);
+}
+
+int inspect_dry_run(const inspect_flags& flags) {
+  const auto ttl_ms = wanted_ttl_ms(flags);
+  if (!ttl_ms) return report_error(ttl_ms.error());
+  if (*ttl_ms == 0 && flags.count == 0)
+    return report_error({errc::bad_config, "give --ttl, --count or both"});
+  const auto inspection = job_inspection::open(flags.state);
+  if (!inspection) return report_error(inspection.error());
+  const schemas::job_schema& schema = inspection->description().schema;
+  std::vector<ps::shard::census> sums(schema.tables.size());
+  for (std::uint32_t s = 0; s < schema.shards; ++s) {
+    const auto tables = inspection->live_tables(shard_id{s});
+    if (!tables) return report_error(tables.error());
+    for (std::size_t t = 0; t < sums.size(); ++t) {
+      const auto found = (*tables)->count_rows(schema.tables[t].id, *ttl_ms, flags.count);
+      sums[t].rows += found.rows;
+      sums[t].idle += found.idle;
+      sums[t].rare += found.rare;
+    }
+  }
+  for (std::size_t t = 0; t < sums.size(); ++t) {
+    const std::string& name = schema.tables[t].name;
+    if (flags.json) {
+      json_line line;
+      line.add("table", name)
+          .add("rows", sums[t].rows)
+          .add("would_expire", sums[t].idle)
+          .add("would_not_be_admitted", sums[t].rare);
+      std::puts(line.text().c_str());
+    } else {
+      std::printf("%-16s %10" PRIu64 " rows; %10" PRIu64 " would expire, %10" PRIu64
+                  " would not have been admitted\n",
+                  name.c_str(),
+                  sums[t].rows,
+                  sums[t].idle,
+                  sums[t].rare);
+    }
+  }
+  return exit_done;
+}
+
 int inspect_checkpoint(const inspect_flags& flags) {
   const auto folder = storage::job_folder::open_read_only(flags.state);
   if (!folder) return report_error(folder.error());
@@ -254,6 +306,11 @@ void add_inspect(CLI::App& app, verb_context& context) {
       "digest of the live tables and of a replay of their logs; fails if they differ",
       inspect_digest);
   add("checkpoint", "what the rows on disk cover", inspect_checkpoint);
+  auto* dry_run = add("dry-run",
+                      "how many rows an expiry or a count of admission would leave out",
+                      inspect_dry_run);
+  dry_run->add_option("--ttl", flags->ttl, "rows idle for longer expire, e.g. 30d");
+  dry_run->add_option("--count", flags->count, "rows pushed less often are not admitted");
 }
 
 }  // namespace headrace::cli

@@ -100,6 +100,21 @@ TEST(Decisions, ARemovalOnItsWayIsNotCountedOnTwice) {
   EXPECT_EQ(on.state->digest().rows, 2U);
 }
 
+TEST(Decisions, ACensusCountsWhatAnExpiryOrACountWouldLeaveOutAndChangesNothing) {
+  judged on(counting());
+  on.state->commit(on.decide({1, 2, 3}, 1'000));
+  on.state->commit(on.decide({2, 3}, 1'050));
+  on.state->commit(on.decide({3, 4}, 1'100));
+  const auto before = on.state->digest();
+  const auto found = on.state->count_rows(table_id{0}, 99, 2);
+  EXPECT_EQ(found.rows, 4U);
+  EXPECT_EQ(found.idle, 1U);  // 1: for 100 ms at the last record
+  EXPECT_EQ(found.rare, 2U);  // 1 and 4 came once
+  EXPECT_EQ(on.state->count_rows(table_id{0}, 100, 0).idle, 0U);
+  EXPECT_EQ(on.state->count_rows(table_id{0}, 0, 0).idle, 0U);
+  EXPECT_EQ(on.state->digest().low, before.low);
+}
+
 TEST(Decisions, AreReadAsWritten) {
   admission_bits bits(11);
   bits.admit(0);

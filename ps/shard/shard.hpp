@@ -175,6 +175,8 @@ class shard {
   /// Takes what was found in the store of the missing rows, in (table, key) order, into DRAM. What
   /// came there meanwhile stays. Fails: corrupt.
   result<void> fill_set(working_set& set, const fetched_rows& found);
+  /// The first half of `fill_set`, for rows that several open sets miss. Fails: corrupt.
+  result<void> take_fetched(std::span<const storage::stored_row> rows);
   void close_set(working_set& set);
 
   /// Takes stored rows that are not in DRAM, of tables without a memory budget: the way back from
@@ -206,6 +208,15 @@ class shard {
   /// is not defined.
   void visit(table_id table,
              const std::function<void(row_key, std::uint32_t, std::span<const float>)>& see) const;
+
+  /// Live rows of a table, by what an expiry or an admission would make of them.
+  struct census {
+    std::uint64_t rows = 0;
+    std::uint64_t idle = 0;  // not pushed to for longer than the ttl, at the last record's stamp
+    std::uint64_t rare = 0;  // pushed less often than the count
+  };
+  /// `ttl_ms` 0: none is idle.
+  census count_rows(table_id table, std::uint64_t ttl_ms, std::uint32_t count_min) const;
 
  private:
   /// An admitted push, void or advance whose record is on its way to the log.

@@ -166,4 +166,19 @@ void shard::visit(
   });
 }
 
+shard::census shard::count_rows(table_id table_of,
+                                std::uint64_t ttl_ms,
+                                std::uint32_t count_min) const {
+  CHECK(table_of.value < tables_.size());
+  const table& rows = tables_[table_of.value];
+  census found;
+  rows.visit([&](const row_header& row) {
+    if (!is_live(row, stamp_ms_, rows.spec().expiry.idle_ms())) return;
+    ++found.rows;
+    found.idle += is_live(row, stamp_ms_, ttl_ms) ? 0 : 1;
+    found.rare += row.count < count_min ? 1 : 0;
+  });
+  return found;
+}
+
 }  // namespace headrace::ps

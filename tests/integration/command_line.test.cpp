@@ -337,5 +337,30 @@ TEST(CommandLine, ARunningServerForgetsRowsByFeatureAndKey) {
   EXPECT_EQ(server.process.wait_for(patience), 0) << server.process.errors();
 }
 
+TEST(CommandLine, ADryRunCountsWhatAPolicyWouldLeaveOut) {
+  const temporary_folder folder;
+  std::string rows = "click,user\n";
+  for (int i = 0; i < 40; ++i)
+    rows += std::to_string(i % 2) + (i < 30 ? ",often" : ",u" + std::to_string(i)) + '\n';
+  const auto events = write_file(folder / "clicks.csv", rows);
+  const auto job = write_file(folder / "clicks.toml",
+                              "[job]\nname = \"clicks\"\n[source]\nuri = \"file://" + events +
+                                  "\"\nlabel = \"click > 0\"\n[features.user]\n"
+                                  "[model]\narch = \"count\"\n[durability]\nlog = \"os\"\n");
+  ASSERT_EQ(headrace({"run", job, "--state", folder / "state", "--json"}).status, 0);
+  const auto dry_run = [&](std::vector<std::string> more) {
+    std::vector<std::string> all{"inspect", "dry-run", "--state", folder / "state"};
+    all.insert(all.end(), more.begin(), more.end());
+    return headrace(std::move(all));
+  };
+  const auto found = dry_run({"--ttl", "1h", "--count", "2", "--json"});
+  EXPECT_EQ(found.status, 0) << found.errors;
+  EXPECT_EQ(json_field(found.output, "rows"), "11");
+  EXPECT_EQ(json_field(found.output, "would_expire"), "0");
+  EXPECT_EQ(json_field(found.output, "would_not_be_admitted"), "10");
+  expect_one_line(dry_run({}), 2, {"--ttl", "--count"});
+  expect_one_line(dry_run({"--ttl", "soon"}), 2, {"--ttl soon", "30d"});
+}
+
 }  // namespace
 }  // namespace headrace::tests
