@@ -40,9 +40,12 @@ struct lookup {
       keys[i] = slice_of(bytes[i]);
     }
   }
+  // What a large read brings is all in DRAM then: its blocks would push others out of the cache.
   void run(rocksdb::DB& db, std::size_t begin, std::size_t end) {
     constexpr bool sorted = true;
-    db.MultiGet(rocks_read_options(),
+    rocksdb::ReadOptions how = rocks_read_options();
+    how.fill_cache = keys.size() <= split_keys;
+    db.MultiGet(how,
                 db.DefaultColumnFamily(),
                 end - begin,
                 &keys[begin],

@@ -35,7 +35,7 @@ durable_shard::durable_shard(parts from) : parts_(std::move(from)), state_(parts
 result<std::unique_ptr<durable_shard>> durable_shard::open(parts from) {
   std::unique_ptr<durable_shard> made(new durable_shard(std::move(from)));
   if (auto good = made->recover(); !good) return good.error();
-  if (made->state_->has_cold_rows()) made->take_rest({});
+  if (made->state_->has_cold_rows()) made->take_rest();
   return made;
 }
 

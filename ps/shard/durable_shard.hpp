@@ -154,10 +154,13 @@ class durable_shard {
     std::vector<flushed> done;
   };
 
+  struct piece;  // of rows on their way from the store
+
   explicit durable_shard(parts from);
   result<void> recover();
   result<void> make_room();
-  void take_rest(storage::row_place from);
+  void take_rest();
+  void take_rest(storage::row_place from, std::shared_ptr<piece> found);
 
   void fetch(const request_ptr& what, std::function<void()> then);
   void answer_pull(request& what);

@@ -62,13 +62,16 @@ result<void> durable_shard::make_room() {
   return {};
 }
 
+struct durable_shard::piece {
+  fetched_rows rows;
+  result<void> read;
+};
+
+void durable_shard::take_rest() { take_rest({}, std::make_shared<piece>()); }
+
 // Rows come into DRAM piece by piece while the shard serves; those it needs sooner it fetches.
-void durable_shard::take_rest(storage::row_place from) {
-  struct piece {
-    fetched_rows rows;
-    result<void> read;
-  };
-  auto found = std::make_shared<piece>();
+void durable_shard::take_rest(storage::row_place from, std::shared_ptr<piece> found) {
+  found->rows.clear();
   parts_.io->run(
       [found, from, store = parts_.rows, id = state_->id(), rows_max = parts_.how.rows_per_piece] {
         found->read = store->scan_from(
@@ -80,7 +83,7 @@ void durable_shard::take_rest(storage::row_place from) {
         if (auto taken = state_->take_resident(found->rows.rows()); !taken)
           return fail(taken.error());
         if (found->rows.rows().size() < parts_.how.rows_per_piece) return state_->all_taken();
-        take_rest(place_behind(found->rows.rows().back()));
+        take_rest(place_behind(found->rows.rows().back()), found);
       });
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t bytes_max = std::size_t{256} << 20;
 constexpr std::size_t records_max = 2'048;  // each may pin the same row: 12 bits count them
+constexpr std::size_t keys_per_read = 32'768;
 constexpr std::size_t without_budget = 16;  // times the rows
 
 std::size_t rows_of(const working_set& set) {
@@ -47,13 +48,10 @@ result<void> redo_window::add(const storage::log_record& record, bool deciding) 
 
 result<void> redo_window::finish() {
   if (waiting_.empty()) return {};
-  auto found = fetch();
-  if (!found) return found.error();
+  if (auto fetched = fetch(); !fetched) return fetched;
   for (entry& each : waiting_) {
-    if (each.rows.open) {
-      // All of them with the first: what is missing after that is in no store either.
-      auto filled = state_.fill_set(each.rows, std::exchange(*found, {}));
-      if (!filled) return filled;
+    if (each.rows.open) {  // what is missing now is in no store either
+      if (auto filled = state_.fill_set(each.rows, {}); !filled) return filled;
     }
     if (auto done = apply(each.record, each.deciding); !done) return done;
     state_.close_set(each.rows);
@@ -77,7 +75,8 @@ result<void> redo_window::apply(const storage::log_record& record, bool deciding
   return deciding ? state_.redo_deciding(record) : state_.redo(record);
 }
 
-result<fetched_rows> redo_window::fetch() {
+/// All missing rows of the window come to DRAM.
+result<void> redo_window::fetch() {
   std::map<table_id, std::vector<row_key>> missing;
   for (const entry& each : waiting_) {
     for (const working_set::part& part : each.rows.parts) {
@@ -89,11 +88,17 @@ result<fetched_rows> redo_window::fetch() {
   for (auto& [table, keys] : missing) {
     std::ranges::sort(keys);
     keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
-    auto read = store_.read(
-        state_.id(), table, keys, [&](const storage::stored_row& row) { found.add(row); });
-    if (!read) return read.error();
+    for (std::span<const row_key> rest = keys; !rest.empty();) {
+      const auto piece = rest.first(std::min(rest.size(), keys_per_read));
+      rest = rest.subspan(piece.size());
+      found.clear();
+      auto read = store_.read(
+          state_.id(), table, piece, [&](const storage::stored_row& row) { found.add(row); });
+      if (!read) return read;
+      if (auto taken = state_.take_fetched(found.rows()); !taken) return taken;
+    }
   }
-  return found;
+  return {};
 }
 
 }  // namespace headrace::ps

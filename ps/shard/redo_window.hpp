@@ -40,7 +40,7 @@ class redo_window {
   };
   result<working_set> needed(const storage::log_record& record, bool deciding);
   result<void> apply(const storage::log_record& record, bool deciding);
-  result<fetched_rows> fetch();
+  result<void> fetch();
 
   shard& state_;
   storage::row_store& store_;

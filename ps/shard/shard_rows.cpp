@@ -173,9 +173,7 @@ working_set shard::open_set(std::span<const schemas::pull_block> blocks) {
 
 result<void> shard::fill_set(working_set& set, const fetched_rows& found) {
   CHECK(set.open);
-  for (const storage::stored_row& row : found.rows()) {
-    if (auto taken = take(row); !taken) return taken;
-  }
+  if (auto taken = take_fetched(found.rows()); !taken) return taken;
   for (working_set::part& part : set.parts) {
     for (const row_key key : part.missing) {
       row_header* row = tables_[part.table.value].find(key.value);
@@ -188,7 +186,14 @@ result<void> shard::fill_set(working_set& set, const fetched_rows& found) {
     }
     part.missing.clear();
   }
-  seen_.fetched += found.rows().size();
+  return {};
+}
+
+result<void> shard::take_fetched(std::span<const storage::stored_row> rows) {
+  for (const storage::stored_row& row : rows) {
+    if (auto taken = take(row); !taken) return taken;
+  }
+  seen_.fetched += rows.size();
   return {};
 }
 

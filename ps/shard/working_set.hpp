@@ -40,22 +40,35 @@ class fetched_rows {
   fetched_rows& operator=(fetched_rows&&) = default;
 
   void add(const storage::stored_row& row) {
-    const std::size_t size = row.payload.size();
-    if (chunks_.empty() || chunks_.back().capacity() - chunks_.back().size() < size) {
-      chunks_.emplace_back().reserve(std::max(chunk_bytes, size));
-    }
-    std::vector<std::byte>& chunk = chunks_.back();
+    std::vector<std::byte>& chunk = chunk_for(row.payload.size());
     const std::size_t at = chunk.size();
     chunk.insert(chunk.end(), row.payload.begin(), row.payload.end());
     rows_.push_back(row);
     rows_.back().payload = std::span(chunk).subspan(at);
   }
   std::span<const storage::stored_row> rows() const { return rows_; }
+  /// Empty again; the memory stays for the next rows.
+  void clear() {
+    rows_.clear();
+    for (std::vector<std::byte>& each : chunks_) each.clear();
+    filling_ = 0;
+  }
 
  private:
   static constexpr std::size_t chunk_bytes = std::size_t{256} << 10;  // payloads are 4-byte aligned
 
+  std::vector<std::byte>& chunk_for(std::size_t bytes) {
+    while (filling_ < chunks_.size()) {
+      std::vector<std::byte>& last = chunks_[filling_];
+      if (last.capacity() - last.size() >= bytes) return last;
+      ++filling_;
+    }
+    chunks_.emplace_back().reserve(std::max(chunk_bytes, bytes));
+    return chunks_.back();
+  }
+
   std::deque<std::vector<std::byte>> chunks_;  // never grown beyond what was reserved
+  std::size_t filling_ = 0;
   std::vector<storage::stored_row> rows_;
 };
 
