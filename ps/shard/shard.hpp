@@ -267,6 +267,9 @@ class shard {
   std::vector<std::byte> save_judgement(const quarantine& ward) const;
   result<void> load_judgement(std::span<const std::byte> bytes);
   result<void> take(const storage::stored_row& row);
+  /// Those of tables that `wanted` names.
+  template <class Wanted>
+  result<void> take_all(std::span<const storage::stored_row> rows, Wanted wanted);
   result<void> write_all(dirty_rows rows, storage::row_store& store);
   template <class Block>
   working_set open_set_of(std::span<const Block> blocks);

@@ -174,9 +174,14 @@ working_set shard::open_set(std::span<const schemas::pull_block> blocks) {
 result<void> shard::fill_set(working_set& set, const fetched_rows& found) {
   CHECK(set.open);
   if (auto taken = take_fetched(found.rows()); !taken) return taken;
+  std::vector<std::uint64_t> keys;
+  std::vector<row_header*> rows;
   for (working_set::part& part : set.parts) {
-    for (const row_key key : part.missing) {
-      row_header* row = tables_[part.table.value].find(key.value);
+    keys.clear();
+    for (const row_key key : part.missing) keys.push_back(key.value);
+    rows.resize(keys.size());
+    tables_[part.table.value].find(keys, rows);
+    for (row_header* row : rows) {
       if (row == nullptr) {
         ++seen_.absent;
         continue;
@@ -190,11 +195,8 @@ result<void> shard::fill_set(working_set& set, const fetched_rows& found) {
 }
 
 result<void> shard::take_fetched(std::span<const storage::stored_row> rows) {
-  for (const storage::stored_row& row : rows) {
-    if (auto taken = take(row); !taken) return taken;
-  }
   seen_.fetched += rows.size();
-  return {};
+  return take_all(rows, [](const table&) { return true; });
 }
 
 void shard::close_set(working_set& set) {
@@ -244,6 +246,11 @@ result<void> shard::take(const storage::stored_row& row) {
 }
 
 result<void> shard::take_resident(std::span<const storage::stored_row> rows) {
+  return take_all(rows, [](const table& to) { return to.spec().memory_bytes == 0; });
+}
+
+template <class Wanted>
+result<void> shard::take_all(std::span<const storage::stored_row> rows, Wanted wanted) {
   std::array<std::uint64_t, 64> keys;
   std::array<row_header*, 64> there;
   while (!rows.empty()) {
@@ -257,7 +264,7 @@ result<void> shard::take_resident(std::span<const storage::stored_row> rows) {
     rows = rows.subspan(count);
     if (id.value < tables_.size()) {
       const table& to = tables_[id.value];
-      if (to.spec().memory_bytes > 0) continue;
+      if (!wanted(to)) continue;
       // Looked up side by side first: the index is not in the processor's cache.
       to.find(std::span(keys).first(count), std::span(there).first(count));
     }
