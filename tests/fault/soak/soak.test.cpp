@@ -118,7 +118,7 @@ class Soak : public testing::Test {
     switch (kind) {
       case fault::kill_server:
         server_->process.signal(SIGKILL);
-        ASSERT_EQ(server_->process.wait_for(patience), 128 + SIGKILL);
+        ASSERT_EQ(server_->process.wait_for(patience), 128 + SIGKILL) << server_->process.errors();
         return start_server();
       case fault::kill_worker:
         worker_->signal(SIGKILL);
