@@ -7,10 +7,10 @@ namespace headrace::storage {
 row_file_system::row_file_system(std::filesystem::path incoming)
     : FileSystemWrapper(rocksdb::FileSystem::Default()), incoming_(std::move(incoming)) {}
 
-void row_file_system::settle(bool taken) {
+void row_file_system::settle(bool may_name) {
   const std::lock_guard lock(mutex_);
   linked_.clear();
-  if (!taken) return;
+  if (may_name) return;
   for (const std::string& file : doubtful_) {
     target()->DeleteFile(file, {}, nullptr).PermitUncheckedError();
   }

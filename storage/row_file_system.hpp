@@ -13,16 +13,15 @@ namespace headrace::storage {
 ///
 /// RocksDB takes a file over by a link and a line in its manifest. When that line cannot be synced,
 /// it removes the link again (7.8; for files of its own it knows better since 6.3), though the line
-/// may be in the manifest all the same: then the store can't be opened. Here such a link stays,
-/// until a later file was taken over, which after a failure begins a new manifest, or until the
-/// store is opened again. Thread-safe.
+/// may be in the manifest all the same: then the store can't be opened. Here such a link stays
+/// until the store is opened again, or until it is known that no line names it. Thread-safe.
 class row_file_system final : public rocksdb::FileSystemWrapper {
  public:
   /// Files come from `incoming`; other links, as a checkpoint makes them, are not watched.
   explicit row_file_system(std::filesystem::path incoming);
 
-  /// A file was taken over or was not: what was linked since the last call is settled.
-  void settle(bool taken);
+  /// A take-over ended. Links that RocksDB wanted removed go now, unless a line `may_name` them.
+  void settle(bool may_name);
 
   rocksdb::IOStatus LinkFile(const std::string& file,
                              const std::string& as,

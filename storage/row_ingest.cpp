@@ -75,7 +75,9 @@ rocksdb::Status row_ingest::take_over(const std::filesystem::path& file) {
   // While there is a snapshot, the file gets a new sequence number and goes to level 0.
   const rocksdb::ManagedSnapshot snapshot(&db_);
   rocksdb::Status status = db_.IngestExternalFile({file.string()}, how);
-  file_system_->settle(status.ok());
+  // A full disk took no whole line. And it is tried again and again: what is kept would fill it.
+  const bool may_be_named = !status.ok() && !status.IsNoSpace();
+  file_system_->settle(may_be_named);
   return status;
 }
 
