@@ -69,7 +69,7 @@ rocksdb::Options rocks_options(const rocks_tuning& how) {
   compact_sorted_runs(options, how.compress_oldest);
   options.bytes_per_sync = std::size_t{4} << 20;  // begin to write back before the sync at the end
   options.compaction_filter_factory = how.expiry;
-  options.listeners = {how.listener};
+  options.listeners = how.listeners;
   options.table_factory = table_factory(how);
   return options;
 }

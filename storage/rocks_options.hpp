@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 namespace headrace::storage {
 
@@ -12,7 +13,7 @@ struct rocks_tuning {
   std::size_t block_cache_bytes = 0;
   bool compress_oldest = true;
   std::shared_ptr<rocksdb::CompactionFilterFactory> expiry;
-  std::shared_ptr<rocksdb::EventListener> listener;
+  std::vector<std::shared_ptr<rocksdb::EventListener>> listeners;
   rocksdb::Env* files = nullptr;  // must outlive the store
 };
 

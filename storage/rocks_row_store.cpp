@@ -1,16 +1,12 @@
 #include "storage/rocks_row_store.hpp"
 
 #include "base/check.hpp"
-#include "storage/file_io.hpp"
+#include "storage/rocks_database.hpp"
 #include "storage/rocks_options.hpp"
 #include "storage/rocks_support.hpp"
 #include "storage/row_expiry.hpp"
-#include "storage/row_file_system.hpp"
-#include "storage/row_ingest.hpp"
 
-#include <rocksdb/db.h>
 #include <rocksdb/utilities/checkpoint.h>
-#include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <utility>
@@ -18,9 +14,6 @@
 
 namespace headrace::storage {
 namespace {
-
-constexpr const char* incoming = "incoming";  // a folder for files on their way in
-constexpr std::size_t wal_files_max = 8;
 
 constexpr std::size_t window_keys = 4096;  // looked up before any is visited: each holds a block
 constexpr std::size_t split_keys = 256;    // a smaller read is not shared
@@ -59,67 +52,42 @@ struct lookup {
 
 struct rocks_row_store::engine {
   options how;
-  std::shared_ptr<row_expiry> expiry = std::make_shared<row_expiry>();
-  std::shared_ptr<level0_gate> gate = std::make_shared<level0_gate>();
-  std::shared_ptr<row_file_system> files;
-  std::unique_ptr<rocksdb::Env> env;  // over `files`
-  std::unique_ptr<rocksdb::DB> db;
-  std::unique_ptr<row_ingest> ingest;
+  std::unique_ptr<rocks_database> rows;
 
   result<void> check(const rocksdb::Status& status, std::string_view what) const {
     if (status.ok()) return {};
     return rocks_error(status, how.path, what);
   }
 
-  result<void> may_write() const {
-    if (!how.read_only) return {};
-    return error{errc::in_use, "the rows were opened for reading only"};
-  }
-
   error foreign_row() const {
     return {errc::corrupt, "'" + how.path.string() + "' holds a row that headrace did not write"};
   }
 
-  // Each opening leaves an empty WAL file behind, and only a flush removes them: without this a
-  // crash loop would fill the folder. What is flushed is the deletion of a key that never exists.
-  result<void> tidy() {
-    std::error_code failure;
-    std::size_t logs = 0;
-    for (std::filesystem::directory_iterator at(how.path, failure), end; !failure && at != end;
-         at.increment(failure)) {
-      logs += at->path().extension() == ".log" ? 1 : 0;
-    }
-    if (logs <= wal_files_max) return {};
-    const auto nothing = encode_row_key(shard_id{0xFFFFFFFF}, position_table, row_key{1});
-    rocksdb::WriteBatch batch;
-    if (const auto status = batch.Delete(slice_of(nothing)); !status.ok())
-      return check(status, "tidy");
-    rocksdb::WriteOptions options;
-    options.disableWAL = true;
-    if (const auto status = db->Write(options, &batch); !status.ok()) return check(status, "tidy");
-    return check(db->Flush(rocksdb::FlushOptions()), "tidy");
-  }
-
-  // A full disk stops RocksDB for good unless it is told that there is space again; then one more
-  // try. After any other error nobody knows what the disk holds: the caller must start anew.
+  // One more try where a full disk stopped RocksDB: perhaps there is space again.
   template <class Work>
-  result<void> with_resume(Work work, std::string_view what) {
-    rocksdb::Status status = work();
-    if (!status.ok() && check(status, what).error().code == errc::disk_full && db->Resume().ok())
-      status = work();
+  result<void> write(std::string_view what, Work work) {
+    rocksdb::Status status;
+    for (int tries = 0; tries < 2; ++tries) {
+      const auto to = rows->write();
+      if (!to) return to.error();
+      status = work(*to);
+      if (status.ok() || !rows->stopped()) break;
+    }
     return check(status, what);
   }
 
   // One window of a read.
   result<void> look_up(lookup& look, const std::function<void(const stored_row&)>& visit) {
     const std::size_t count = look.keys.size();
+    const auto from = rows->read();
+    if (!from) return from.error();
     const auto piece = [&](std::size_t i) {
-      look.run(*db, i * piece_keys, std::min(count, (i + 1) * piece_keys));
+      look.run(*from->db, i * piece_keys, std::min(count, (i + 1) * piece_keys));
     };
     if (how.pool != nullptr && count > split_keys) {
       how.pool->share((count + piece_keys - 1) / piece_keys, piece);
     } else {
-      look.run(*db, 0, count);
+      look.run(*from->db, 0, count);
     }
     row_decoder decoder;
     for (std::size_t i = 0; i < count; ++i) {
@@ -141,36 +109,11 @@ result<std::unique_ptr<rocks_row_store>> rocks_row_store::open(std::filesystem::
 }
 
 result<std::unique_ptr<rocks_row_store>> rocks_row_store::open(options how) {
+  auto rows = rocks_database::open(how);
+  if (!rows) return rows.error();
   auto built = std::make_unique<engine>();
-  built->files = std::make_shared<row_file_system>(how.path / incoming);
-  built->env = rocksdb::NewCompositeEnv(built->files);
-  const rocksdb::Options tuned = rocks_options({.read_only = how.read_only,
-                                                .block_cache_bytes = how.block_cache_bytes,
-                                                .compress_oldest = how.compress_oldest,
-                                                .expiry = built->expiry,
-                                                .listener = built->gate,
-                                                .files = built->env.get()});
-  rocksdb::DB* db = nullptr;
-  rocksdb::Status status;
-  if (how.read_only) {
-    if (std::error_code absent; !std::filesystem::exists(how.path / "CURRENT", absent)) {
-      return error{errc::not_found, "no rows in '" + how.path.string() + "'"};
-    }
-    status = rocksdb::DB::OpenForReadOnly(tuned, how.path.string(), &db);
-  } else {
-    if (auto made = make_folder(how.path); !made) return made.error();
-    status = rocksdb::DB::Open(tuned, how.path.string(), &db);
-  }
-  if (!status.ok()) return rocks_open_error(status, how.path);
-  built->db.reset(db);
   built->how = std::move(how);
-  if (!built->how.read_only) {
-    if (auto tidied = built->tidy(); !tidied) return tidied.error();
-    auto ingest =
-        row_ingest::open(*db, tuned, built->how.path / incoming, built->gate, built->files);
-    if (!ingest) return ingest.error();
-    built->ingest = std::move(*ingest);
-  }
+  built->rows = std::move(*rows);
   return std::unique_ptr<rocks_row_store>(new rocks_row_store(std::move(built)));
 }
 
@@ -178,15 +121,16 @@ rocks_row_store::rocks_row_store(std::unique_ptr<engine> built) : engine_(std::m
 rocks_row_store::~rocks_row_store() = default;
 
 result<void> rocks_row_store::write(shard_id shard, std::span<const stored_row> rows) {
-  if (auto may = engine_->may_write(); !may) return may;
   if (rows.empty()) return {};
-  return engine_->with_resume([&] { return engine_->ingest->write(shard, rows); }, "write rows to");
+  return engine_->write("write rows to", [&](const rocks_database::writing& to) {
+    return to.files->write(shard, rows);
+  });
 }
 
 result<void> rocks_row_store::commit(shard_id shard, const shard_position& position) {
-  if (auto may = engine_->may_write(); !may) return may;
-  return engine_->with_resume([&] { return engine_->ingest->write(shard, position); },
-                              "write a position to");
+  return engine_->write("write a position to", [&](const rocks_database::writing& to) {
+    return to.files->write(shard, position);
+  });
 }
 
 result<shard_position> rocks_row_store::position(shard_id shard) {
@@ -194,7 +138,9 @@ result<shard_position> rocks_row_store::position(shard_id shard) {
   const auto key = encode_row_key(shard, position_table, row_key{0});
   rocksdb::ReadOptions reading = rocks_read_options();
   reading.fill_cache = false;  // asked for once
-  const auto status = engine_->db->Get(reading, slice_of(key), &value);
+  const auto from = engine_->rows->read();
+  if (!from) return from.error();
+  const auto status = from->db->Get(reading, slice_of(key), &value);
   const auto& path = engine_->how.path;
   if (status.IsNotFound()) return shard_position{};
   if (!status.ok()) return rocks_error(status, path, "read the position of a shard from");
@@ -228,7 +174,9 @@ result<void> rocks_row_store::scan_from(shard_id shard,
   const rocksdb::Slice bound = slice_of(end);
   rocksdb::ReadOptions how = rocks_scan_options();
   how.iterate_upper_bound = &bound;
-  const std::unique_ptr<rocksdb::Iterator> at(engine_->db->NewIterator(how));
+  const auto rows = engine_->rows->read();
+  if (!rows) return rows.error();
+  const std::unique_ptr<rocksdb::Iterator> at(rows->db->NewIterator(how));
   row_decoder decoder;
   for (at->Seek(slice_of(begin)); rows_max > 0 && at->Valid(); at->Next(), --rows_max) {
     if (!decoder.decode(bytes_of(at->key()), bytes_of(at->value()))) return engine_->foreign_row();
@@ -238,17 +186,20 @@ result<void> rocks_row_store::scan_from(shard_id shard,
 }
 
 result<void> rocks_row_store::verify() {
-  return engine_->check(engine_->db->VerifyChecksum(rocks_scan_options()), "verify the rows in");
+  const auto rows = engine_->rows->read();
+  if (!rows) return rows.error();
+  return engine_->check(rows->db->VerifyChecksum(rocks_scan_options()), "verify the rows in");
 }
 
 result<void> rocks_row_store::checkpoint(const std::filesystem::path& into) {
-  if (auto may = engine_->may_write(); !may) return may;
+  const auto rows = engine_->rows->write();
+  if (!rows) return rows.error();
   std::error_code absent;
   if (std::filesystem::exists(into, absent)) {
     return error{errc::in_use, "'" + into.string() + "' exists; a checkpoint needs a new folder"};
   }
   rocksdb::Checkpoint* made = nullptr;
-  const auto status = rocksdb::Checkpoint::Create(engine_->db.get(), &made);
+  const auto status = rocksdb::Checkpoint::Create(rows->db, &made);
   const std::unique_ptr<rocksdb::Checkpoint> maker(made);
   if (!status.ok()) return rocks_error(status, into, "make a checkpoint in");
   const auto done = maker->CreateCheckpoint(into.string());
@@ -258,20 +209,21 @@ result<void> rocks_row_store::checkpoint(const std::filesystem::path& into) {
 
 std::uint64_t rocks_row_store::bytes() const {
   std::uint64_t bytes = 0;
-  engine_->db->GetIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize, &bytes);
+  const auto rows = engine_->rows->read();
+  if (rows) rows->db->GetIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize, &bytes);
   return bytes;
 }
 
 result<void> rocks_row_store::compact() {
-  if (auto may = engine_->may_write(); !may) return may;
   rocksdb::CompactRangeOptions all;
   all.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
-  return engine_->with_resume([&] { return engine_->db->CompactRange(all, nullptr, nullptr); },
-                              "compact the rows in");
+  return engine_->write("compact the rows in", [&](const rocks_database::writing& to) {
+    return to.db->CompactRange(all, nullptr, nullptr);
+  });
 }
 
 void rocks_row_store::set_expiry(table_id table, std::uint64_t last_seen_below_ms) {
-  engine_->expiry->set(table, last_seen_below_ms);
+  engine_->rows->expiry().set(table, last_seen_below_ms);
 }
 
 }  // namespace headrace::storage

@@ -181,6 +181,22 @@ TEST_F(FaultyDisk, AFullDiskRefusesPushesAnswersReadsAndResumesByItself) {
   expect_all_learned_once();
 }
 
+// RocksDB stops for good then (7.8), and is opened again.
+TEST_F(FaultyDisk, AFullDiskUnderTheManifestOfRowsIsGotOver) {
+  begin(with_log("os"), "/server/rows/MANIFEST-");
+  if (HasFatalFailure()) return;
+  start_server(true);
+  if (HasFatalFailure()) return;
+  start_worker(false);
+  ASSERT_TRUE(eventually([&] { return (*disk_)->syncs > 10; }, patience));
+  (*disk_)->disk_full_from = 1;
+  ASSERT_TRUE(injected(5));
+  expect_reads_answered();
+  ASSERT_FALSE(server_->process.wait_for(0ms)) << server_->process.errors();
+  (*disk_)->disk_full_from = 0;
+  expect_all_learned_once();
+}
+
 TEST_F(FaultyDisk, AWorkersFullDiskStopsItsSourceUntilThereIsSpace) {
   begin(with_log("os"), "/worker/samples/");
   if (HasFatalFailure()) return;
