@@ -6,6 +6,7 @@
 #include "actors/worker_actor.hpp"
 #include "schemas/control.hpp"
 #include "schemas/hash.hpp"
+#include "worker/model/presets.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -275,13 +276,14 @@ class Pipeline : public Actors {
   }
   using connector = std::function<result<std::unique_ptr<request_path>>(request_path::receiver)>;
   void start_worker(std::vector<batch_number> watermarks, connector connect = nullptr) {
-    worker::model_spec model;
-    model.arch = worker::model_arch::count;
-    model.dim = 0;
+    auto model = worker::load_preset("count");
+    CHECK(model.ok());
     worker_parts parts;
     parts.name = "worker";
-    parts.trainer =
-        std::make_unique<worker::trainer>(model, counting_schema(), schemas::value_codec::fp32);
+    parts.trainer = std::make_unique<worker::trainer>(
+        std::make_shared<const worker::model_graph>(std::move(*model)),
+        counting_schema(),
+        schemas::value_codec::fp32);
     worker::window_spec window;
     window.source = source;
     window.in_flight_max = 2;

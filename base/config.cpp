@@ -90,6 +90,27 @@ void insert_override(toml::table& into, const std::string& key, const std::strin
   into.insert_or_assign(key, value);
 }
 
+result<toml::table> parse_toml(const std::string& text, const std::string& origin) {
+  try {
+    return toml::parse(text, origin);
+  } catch (const toml::parse_error& failure) {
+    return error{errc::bad_config,
+                 origin + ":" + std::to_string(failure.source().begin.line) +
+                     ": not TOML: " + std::string(failure.description())};
+  }
+}
+
+void merge(toml::table& into, toml::table&& from) {
+  for (auto&& [key, node] : from) {
+    toml::node* there = into.get(key.str());
+    if (there == nullptr) {
+      into.insert(key.str(), std::move(node));
+    } else if (there->is_table() && node.is_table()) {
+      merge(*there->as_table(), std::move(*node.as_table()));
+    }
+  }
+}
+
 }  // namespace
 
 struct config_reader::state {
@@ -118,7 +139,8 @@ struct config_reader::state {
     }
     const auto* node = find(key);
     if (node == nullptr) return origin;
-    return origin + ":" + std::to_string(node->source().begin.line);
+    const auto& file = node->source().path;
+    return (file == nullptr ? origin : *file) + ":" + std::to_string(node->source().begin.line);
   }
 
   void fail(std::string message) {
@@ -202,17 +224,20 @@ result<config_reader> config_reader::parse(const std::string& text,
                                            std::span<const std::string> overrides) {
   auto made = std::make_unique<state>();
   made->origin = origin;
-  try {
-    made->root = toml::parse(text);
-  } catch (const toml::parse_error& failure) {
-    return error{errc::bad_config,
-                 origin + ":" + std::to_string(failure.source().begin.line) +
-                     ": not TOML: " + std::string(failure.description())};
-  }
+  auto root = parse_toml(text, origin);
+  if (!root) return root.error();
+  made->root = std::move(*root);
   for (const auto& given : overrides) {
     if (const auto applied = made->apply(given); !applied) return applied.error();
   }
   return config_reader(std::move(made));
+}
+
+result<void> config_reader::include(const std::string& text, const std::string& origin) {
+  auto other = parse_toml(text, origin);
+  if (!other) return other.error();
+  merge(state_->root, std::move(*other));
+  return {};
 }
 
 bool config_reader::has(std::string_view key) const { return state_->find(key) != nullptr; }
@@ -240,6 +265,13 @@ std::string config_reader::text(std::string_view key, std::string_view fallback)
   if (node != nullptr && !node->is_string()) state_->refuse(key, *node, "text in quotes");
   state_->resolve(key, quoted(value));
   return value;
+}
+
+std::string config_reader::unresolved_text(std::string_view key) {
+  const auto* node = state_->read(key);
+  if (node == nullptr) return {};
+  if (!node->is_string()) state_->refuse(key, *node, "text in quotes");
+  return node->is_string() ? node->as_string()->get() : std::string();
 }
 
 std::string config_reader::required_text(std::string_view key, std::string_view what) {
@@ -398,6 +430,16 @@ void config_reader::refuse(std::string_view key, std::string_view why) {
   const bool has_value = node != nullptr && !node->is_table();
   state_->fail(state_->place(key) + ": " + std::string(key) +
                (has_value ? " = " + shown(*node) : "") + ": " + std::string(why));
+}
+
+result<void> config_reader::check(std::string_view section) const {
+  const auto* node = state_->find(section);
+  if (node != nullptr && node->is_table()) {
+    if (auto unknown = state_->unknown_key(*node->as_table(), std::string(section)))
+      return error{errc::bad_config, std::move(*unknown)};
+  }
+  if (state_->failure) return error{errc::bad_config, *state_->failure};
+  return {};
 }
 
 result<std::string> config_reader::finish() const {

@@ -50,11 +50,17 @@ class config_reader {
   config_reader& operator=(config_reader&&) noexcept;
   ~config_reader();
 
+  /// Adds what another TOML text says and this one doesn't: a preset under what the user wrote. In
+  /// messages `origin` stands for it. Fails: bad_config (not TOML).
+  result<void> include(const std::string& text, const std::string& origin);
+
   bool has(std::string_view key) const;
   /// Names of the tables right below `key`, in file order.
   std::vector<std::string> sections(std::string_view key) const;
 
   std::string text(std::string_view key, std::string_view fallback);
+  /// Text that the resolved configuration leaves out: what it led to stands there instead.
+  std::string unresolved_text(std::string_view key);
   /// Text that must be there; `what` says what it is, for the message when it is not.
   std::string required_text(std::string_view key, std::string_view what);
   /// Text or a whole number, as text.
@@ -84,6 +90,10 @@ class config_reader {
 
   /// Remembers a failure about `key` that the caller found: "file:line: key = value: `why`".
   void refuse(std::string_view key, std::string_view why);
+
+  /// What is wrong so far: an unknown key below `section` once all of its keys were read, then the
+  /// first refused value of any section. Fails: bad_config.
+  result<void> check(std::string_view section) const;
 
   /// The resolved configuration as TOML, defaults included, or the first failure: an unknown key,
   /// then the first refused value. Fails: bad_config.

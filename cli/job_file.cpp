@@ -3,16 +3,14 @@
 #include "actors/transport/context.hpp"
 #include "base/config.hpp"
 #include "base/parse_number.hpp"
+#include "cli/model_section.hpp"
+#include "cli/read_text.hpp"
 #include "cli/source_section.hpp"
 #include "cli/table_section.hpp"
 #include "schemas/wire.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -23,19 +21,7 @@ constexpr std::uint64_t ms = 1'000'000;  // nanoseconds
 constexpr std::uint64_t second = 1'000 * ms;
 constexpr std::uint64_t day = 86'400 * second;
 
-using worker::model_arch;
-
-void read_model(config_reader& config, worker::model_spec& model) {
-  model.arch = config.choice<model_arch>(
-      "model.arch",
-      "fm",
-      {{"lr", model_arch::lr}, {"fm", model_arch::fm}, {"count", model_arch::count}});
-  const bool has_latent = model.arch == model_arch::fm;
-  const auto dim = config.whole("model.dim", has_latent ? 8 : 0, {has_latent ? 1 : 0, 1023});
-  model.dim = has_latent ? static_cast<std::uint32_t>(dim) : 0;  // lr and count have no use for it
-}
-
-void read_train(config_reader& config, model_arch arch, train_spec& train) {
+void read_train(config_reader& config, bool counts, train_spec& train) {
   using schemas::value_codec;
   train.batch_max =
       static_cast<std::uint32_t>(config.whole("train.batch_max", train.batch_max, {1, 65'536}));
@@ -46,7 +32,7 @@ void read_train(config_reader& config, model_arch arch, train_spec& train) {
   const auto staleness = config.optional_whole("train.staleness", {0, 1'000'000'000});
   if (staleness) train.staleness_max = static_cast<std::uint64_t>(*staleness);
   train.push =
-      arch == model_arch::count  // int8 would round counts
+      counts  // int8 would round counts
           ? config.choice<value_codec>("train.push", "fp32", {{"fp32", value_codec::fp32}})
           : config.choice<value_codec>(
                 "train.push", "int8", {{"int8", value_codec::int8}, {"fp32", value_codec::fp32}});
@@ -60,7 +46,7 @@ void check_batch_fits(config_reader& config, const job& made) {
   const bool generated = made.source.generate != worker::generator::none;
   const std::uint64_t features = generated ? planted_features : made.source.features.size();
   const std::uint64_t row_bytes =
-      made.schema.tables[0].dim * sizeof(float) + 2 * sizeof(std::uint64_t);
+      widest_lookup(*made.model) * sizeof(float) + 2 * sizeof(std::uint64_t);
   const std::uint64_t section_rows =
       std::min<std::uint64_t>(schemas::block_rows_max, schemas::frame_bytes_max / 2 / row_bytes);
   const std::uint64_t shards = made.schema.shards;
@@ -117,21 +103,6 @@ void read_server(config_reader& config, std::string& listen) {
     config.refuse("server.listen", "the port is a number, 0 (any free one) … 65535");
 }
 
-result<std::string> read_text(const std::filesystem::path& file) {
-  std::error_code failure;
-  if (std::filesystem::is_directory(file, failure)) {
-    return error{errc::bad_input, "job file '" + file.string() + "' is a folder"};
-  }
-  std::ifstream in(file, std::ios::binary);
-  if (!in) {
-    const errc code = errno == ENOENT ? errc::not_found : errc::io_error;
-    return error{code, "cannot open job file '" + file.string() + "': " + std::strerror(errno)};
-  }
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
 }  // namespace
 
 result<job> parse_job(const std::string& text,
@@ -145,9 +116,10 @@ result<job> parse_job(const std::string& text,
   if (!is_plain_name(made.name))
     config->refuse("job.name", "accepted is 1 … 64 letters, digits, _ - and .");
   read_source(*config, made);
-  read_model(*config, made.model);
-  read_tables(*config, made.model, made.schema);
-  read_train(*config, made.model.arch, made.train);
+  if (auto model = read_model(*config, origin, made); !model) return model.error();
+  if (made.model == nullptr) return config->finish().error();
+  read_tables(*config, *made.model, made.schema);
+  read_train(*config, made.model->counts(), made.train);
   check_batch_fits(*config, made);
   read_durability(*config, made.durability);
   read_checkpoint(*config, made.checkpoint);
@@ -160,7 +132,7 @@ result<job> parse_job(const std::string& text,
 }
 
 result<job> load_job(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
-  const auto text = read_text(file);
+  const auto text = read_text(file, "job file");
   if (!text) return text.error();
   return parse_job(*text, file.string(), overrides);
 }

@@ -6,10 +6,11 @@
 #include "schemas/push.hpp"
 #include "schemas/schema.hpp"
 #include "worker/ingest/source_spec.hpp"
-#include "worker/model/model_spec.hpp"
+#include "worker/model/model_graph.hpp"
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,8 +47,9 @@ struct job {
   std::string name;
   worker::source_spec source;
   std::uint64_t pace_duration_ns =
-      0;  // the whole source in this time, evenly; 0 = as fast as it is read
-  worker::model_spec model;
+      0;                   // the whole source in this time, evenly; 0 = as fast as it is read
+  std::string model_name;  // of the preset, or the model file
+  std::shared_ptr<const worker::model_graph> model;
   schemas::job_schema schema;
   train_spec train;
   durability_spec durability;

@@ -20,7 +20,6 @@ constexpr number_range share_range{0.0, 1.0};
 
 using schemas::optimizer_kind;
 using schemas::value_codec;
-using worker::model_arch;
 
 float read_float(config_reader& config,
                  const std::string& key,
@@ -34,11 +33,21 @@ float read_float(config_reader& config,
   return static_cast<float>(config.number(key, shortest.value_or(0.0), accepted));
 }
 
-optimizer_kind read_optimizer_kind(config_reader& config, const std::string& key, model_arch arch) {
-  if (arch == model_arch::count)
+// What a section that doesn't say otherwise begins with.
+struct table_defaults {
+  bool counts = false;
+  schemas::optimizer_spec optimizer;
+};
+
+std::string_view word(optimizer_kind kind) { return schemas::name(kind); }
+
+optimizer_kind read_optimizer_kind(config_reader& config,
+                                   const std::string& key,
+                                   const table_defaults& defaults) {
+  if (defaults.counts)
     return config.choice<optimizer_kind>(key, "add", {{"add", optimizer_kind::add}});
   return config.choice<optimizer_kind>(key,
-                                       "adagrad",
+                                       word(defaults.optimizer.kind),
                                        {{"adagrad", optimizer_kind::adagrad},
                                         {"sgd", optimizer_kind::sgd},
                                         {"momentum", optimizer_kind::momentum},
@@ -58,7 +67,8 @@ void read_own_settings(config_reader& config,
           read_float(config, section + "momentum", optimizer.momentum, share_range);
       return;
     case optimizer_kind::adamw:
-      optimizer.weight_decay = read_float(config, section + "weight_decay", 0.01F, {0.0, 10.0});
+      optimizer.weight_decay =
+          read_float(config, section + "weight_decay", optimizer.weight_decay, {0.0, 10.0});
       [[fallthrough]];
     case optimizer_kind::adam:
       optimizer.beta1 = read_float(config, section + "beta1", optimizer.beta1, {0.0, 0.9999});
@@ -79,24 +89,21 @@ void read_own_settings(config_reader& config,
 
 void read_optimizer(config_reader& config,
                     const std::string& section,
-                    model_arch arch,
+                    const table_defaults& defaults,
                     schemas::optimizer_spec& optimizer) {
-  optimizer.kind = read_optimizer_kind(config, section + "kind", arch);
+  optimizer = defaults.optimizer;
+  optimizer.kind = read_optimizer_kind(config, section + "kind", defaults);
+  if (optimizer.kind != defaults.optimizer.kind)
+    optimizer.weight_decay = optimizer.kind == optimizer_kind::adamw ? 0.01F : 0.0F;
   optimizer.rate = read_float(config, section + "lr", optimizer.rate, rate_range);
   optimizer.initial_accumulator = read_float(
       config, section + "initial_accumulator", optimizer.initial_accumulator, accumulator_range);
   optimizer.first_rate = optimizer.rate;
   optimizer.first_initial_accumulator = optimizer.initial_accumulator;
-  optimizer.l2 = read_float(config, section + "l2", 0.0F, {0.0, 10.0});
-  optimizer.gradient_clip = read_float(config, section + "clip", 0.0F, {0.0, 1e6});
+  optimizer.l2 = read_float(config, section + "l2", optimizer.l2, {0.0, 10.0});
+  optimizer.gradient_clip =
+      read_float(config, section + "clip", optimizer.gradient_clip, {0.0, 1e6});
   read_own_settings(config, section, optimizer);
-}
-
-schemas::table_spec read_table(config_reader& config, const std::string& name, model_arch arch) {
-  schemas::table_spec table;
-  table.name = name;
-  read_optimizer(config, "tables." + name + ".optimizer.", arch, table.optimizer);
-  return table;
 }
 
 /// A number for the whole table, as each shard's part, rounded up.
@@ -131,40 +138,63 @@ void read_life(config_reader& config, std::uint32_t shards, schemas::table_spec&
   expiry.rows_per_second = per_shard(config, section + "expire.rows_per_second", shards);
 }
 
-schemas::table_spec read_embedding(config_reader& config,
-                                   const worker::model_spec& model,
-                                   std::uint32_t shards) {
-  constexpr float latent_scale = 0.01F;  // latent vectors of 0 would never learn
-  schemas::table_spec table = read_table(config, "embedding", model.arch);
-  table.id = model.embedding;
-  table.dim = 1 + model.dim;
+schemas::table_spec read_table(config_reader& config,
+                               const worker::model_table& wanted,
+                               const table_defaults& defaults,
+                               std::uint32_t shards) {
+  schemas::table_spec table;
+  table.name = wanted.name;
+  table.dim = static_cast<std::uint32_t>(wanted.dim);
   auto& optimizer = table.optimizer;
-  const std::string section = "tables.embedding.optimizer.";
-  optimizer.first_rate = read_float(config, section + "first_lr", optimizer.rate, rate_range);
-  optimizer.first_initial_accumulator = read_float(config,
-                                                   section + "first_initial_accumulator",
-                                                   optimizer.initial_accumulator,
-                                                   accumulator_range);
-  optimizer.first_order_columns = model.arch == model_arch::count ? 0 : 1;
-  const float scale = model.arch == model_arch::fm ? latent_scale : 0.0F;
-  table.init.scale = read_float(config, "tables.embedding.init.scale", scale, {0.0, 100.0});
+  const std::string section = "tables." + wanted.name + ".";
+  read_optimizer(config, section + "optimizer.", defaults, optimizer);
+  const bool looked_up = wanted.rows == 0;
+  if (!looked_up && !wanted.network) return table;
+  if (wanted.first_order_columns > 0) {
+    optimizer.first_rate =
+        read_float(config, section + "optimizer.first_lr", optimizer.rate, rate_range);
+    optimizer.first_initial_accumulator =
+        read_float(config,
+                   section + "optimizer.first_initial_accumulator",
+                   optimizer.initial_accumulator,
+                   accumulator_range);
+  }
+  optimizer.first_order_columns = wanted.first_order_columns;
+  table.init.scale = read_float(config, section + "init.scale", wanted.init_scale, {0.0, 100.0});
   table.init.seed =
-      static_cast<std::uint64_t>(config.whole("tables.embedding.init.seed", 1, {0, INT64_MAX}));
-  if (model.arch == model_arch::count) table.init.scale = 0.0F;  // a count starts at 0
-  read_life(config, shards, table);
+      static_cast<std::uint64_t>(config.whole(section + "init.seed", 1, {0, INT64_MAX}));
+  if (defaults.counts) table.init.scale = 0.0F;  // a count starts at 0
+  if (looked_up) read_life(config, shards, table);
   return table;
+}
+
+// A network learns by Adam at its usual rate (Kingma and Ba, ICLR'15), rows by Adagrad.
+table_defaults network_defaults(config_reader& config, const worker::model_graph& model) {
+  table_defaults defaults;
+  defaults.optimizer.kind = optimizer_kind::adam;
+  defaults.optimizer.rate = 0.001F;
+  if (!std::ranges::any_of(model.tables(), &worker::model_table::network)) return defaults;
+  schemas::optimizer_spec common;
+  read_optimizer(config, "tables.dense.optimizer.", defaults, common);
+  defaults.optimizer = common;
+  return defaults;
 }
 
 }  // namespace
 
 void read_tables(config_reader& config,
-                 const worker::model_spec& model,
+                 const worker::model_graph& model,
                  schemas::job_schema& schema) {
   schema.shards = static_cast<std::uint32_t>(config.whole("shards.count", 4, {1, 1024}));
-  schemas::table_spec embedding = read_embedding(config, model, schema.shards);
-  schemas::table_spec bias = read_table(config, "bias", model.arch);
-  bias.id = model.bias;
-  schema.tables = {std::move(embedding), std::move(bias)};
+  table_defaults rows;
+  rows.counts = model.counts();
+  const table_defaults network = network_defaults(config, model);
+  for (const worker::model_table& wanted : model.tables()) {
+    schemas::table_spec table =
+        read_table(config, wanted, wanted.network ? network : rows, schema.shards);
+    table.id = table_id{static_cast<std::uint32_t>(schema.tables.size())};
+    schema.tables.push_back(std::move(table));
+  }
 }
 
 }  // namespace headrace::cli

@@ -4,6 +4,7 @@
 #include "base/json_line.hpp"
 #include "base/units.hpp"
 #include "cli/job_flags.hpp"
+#include "cli/model_section.hpp"
 #include "cli/verbs.hpp"
 #include "worker/ingest/event_source.hpp"
 
@@ -57,17 +58,6 @@ result<first_rows> read_first_rows(worker::source_spec spec) {
   return seen;
 }
 
-std::string_view word(worker::model_arch arch) {
-  switch (arch) {
-    case worker::model_arch::lr:
-      return "lr";
-    case worker::model_arch::fm:
-      return "fm";
-    case worker::model_arch::count:
-      return "count";
-  }
-  return "unknown";
-}
 std::string describe_source(const job& job, const first_rows& seen) {
   std::ostringstream out;
   const auto& source = job.source;
@@ -89,8 +79,7 @@ std::string describe_source(const job& job, const first_rows& seen) {
 std::string describe_training(const job& job) {
   std::ostringstream out;
   const auto& train = job.train;
-  out << "  model     " << word(job.model.arch);
-  if (job.model.arch == worker::model_arch::fm) out << ", dim " << job.model.dim;
+  out << "  model     " << job.model_name << ", " << job.model->nodes().size() << " layers";
   for (const auto& table : job.schema.tables) {
     out << "\n  table     " << table.name << ": rows of " << table.dim
         << (table.dim == 1 ? " value, " : " values, ") << name(table.optimizer.kind);
@@ -113,8 +102,8 @@ std::string to_json(const job& job, const first_rows& seen) {
   line.add("job", job.name).add("ok", true).add("source", job.source.uri);
   line.add("rows_read", seen.records).add("rows_good", seen.good).add("rows_bad", seen.bad);
   line.add("label_1", seen.positive).add("features", seen.features);
-  line.add("model", word(job.model.arch))
-      .add("dim", job.model.dim)
+  line.add("model", job.model_name)
+      .add("dim", widest_lookup(*job.model))
       .add("shards", job.schema.shards);
   line.add("batch_max", job.train.batch_max).add("in_flight", job.train.in_flight);
   line.add("log", name(job.durability.log)).add("listen", job.listen);

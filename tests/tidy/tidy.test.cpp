@@ -103,7 +103,7 @@ TEST(Rules, IncludesUpTheLayersAreCaught) {
 }
 
 TEST(Rules, SiblingsAreCaught) {
-  EXPECT_THAT(include_in("ps/shard/shard.cpp", "\"worker/model/model_spec.hpp\""),
+  EXPECT_THAT(include_in("ps/shard/shard.cpp", "\"worker/model/model_graph.hpp\""),
               ElementsAre(HasSubstr("ps/shard/shard.cpp:2: ps/ must not include")));
   EXPECT_EQ(include_in("worker/step/trainer.cpp", "\"ps/shard/shard.hpp\"").size(), 1U);
   EXPECT_EQ(include_in("storage/segment_log.cpp", "\"kernels/fm/fm.hpp\"").size(), 1U);

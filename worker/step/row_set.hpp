@@ -16,6 +16,8 @@ struct row_set {
   std::vector<std::uint64_t> keys;     // [u] strictly ascending
   std::vector<std::uint32_t> counts;   // [u] occurrences in the batch
   std::vector<std::uint32_t> inverse;  // [n * features] index into keys
+  std::uint32_t features = 0;          // of a sample that look up rows here
+  std::vector<float> factors;          // [n * features] what a row is multiplied by; empty = 1
   std::vector<float> values;           // [u * dim] as pulled
   std::vector<float> gradients;        // [u * dim] summed over the batch
   std::vector<std::uint8_t> absent;    // [u] 1 where the row did not exist yet

@@ -6,8 +6,14 @@
 
 namespace headrace::worker {
 
-trainer::trainer(model_spec model, schemas::job_schema schema, schemas::value_codec push_codec)
-    : schema_(std::move(schema)), model_(model, schema_), packer_(push_codec), twin_(schema_) {}
+trainer::trainer(std::shared_ptr<const model_graph> model,
+                 schemas::job_schema schema,
+                 schemas::value_codec push_codec)
+    : schema_(std::move(schema)), model_(std::move(model)), packer_(push_codec), twin_(schema_) {
+  const auto tables = model_.graph().tables();
+  CHECK(tables.size() == schema_.tables.size());
+  for (std::size_t t = 0; t < tables.size(); ++t) CHECK(tables[t].dim == schema_.tables[t].dim);
+}
 
 std::unique_ptr<training_step> trainer::begin(std::shared_ptr<const schemas::sample_batch> batch) {
   std::unique_ptr<training_step> step;
@@ -38,9 +44,8 @@ void trainer::learn(training_step& step) {
   CHECK(step.plan.complete());
   step.frozen.clear();
   if (twin_.frozen()) predict_frozen(step);
-  const auto online = model_.forward(*step.batch, step.sets);
-  step.online.assign(online.begin(), online.end());
-  model_.backward(*step.batch, step.sets);
+  step.online.resize(step.batch->samples);
+  if (!model_.learn(*step.batch, step.sets, step.online)) ++steps_not_finite_;
 }
 
 // The same forward pass over the twin's rows, which stand in for the pulled ones meanwhile.
@@ -50,8 +55,8 @@ void trainer::predict_frozen(training_step& step) {
     twin_.rows_of(step.sets[s], twin_values_[s]);
     std::swap(step.sets[s].values, twin_values_[s]);
   }
-  const auto frozen = model_.forward(*step.batch, step.sets);
-  step.frozen.assign(frozen.begin(), frozen.end());
+  step.frozen.resize(step.batch->samples);
+  model_.predict(*step.batch, step.sets, step.frozen);
   for (std::size_t s = 0; s < step.sets.size(); ++s)
     std::swap(step.sets[s].values, twin_values_[s]);
 }

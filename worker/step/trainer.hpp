@@ -6,7 +6,7 @@
 #include "schemas/push.hpp"
 #include "schemas/sample.hpp"
 #include "schemas/schema.hpp"
-#include "worker/model/ctr_model.hpp"
+#include "worker/model/graph_model.hpp"
 #include "worker/step/frozen_twin.hpp"
 #include "worker/step/gradient_packer.hpp"
 #include "worker/step/pull_plan.hpp"
@@ -33,7 +33,10 @@ struct training_step {
 /// once. Single-threaded: the worker actor owns it.
 class trainer {
  public:
-  trainer(model_spec model, schemas::job_schema schema, schemas::value_codec push_codec);
+  /// Tables of `schema` are the model's, in its order and widths.
+  trainer(std::shared_ptr<const model_graph> model,
+          schemas::job_schema schema,
+          schemas::value_codec push_codec);
 
   /// Finds the batch's rows; `step.plan` then says what to pull. Steps come from and return to a
   /// pool.
@@ -52,14 +55,17 @@ class trainer {
   std::uint32_t schema_version() const { return schema_.version; }
   /// Rows whose gradient was not finite: dropped before the wire, never sent.
   std::uint64_t rows_not_finite() const { return packer_.rows_not_finite(); }
+  /// Batches whose loss was not finite: pushed without a gradient.
+  std::uint64_t steps_not_finite() const { return steps_not_finite_; }
 
  private:
   void predict_frozen(training_step& step);
 
   schemas::job_schema schema_;
-  ctr_model model_;
+  graph_model model_;
   gradient_packer packer_;
   frozen_twin twin_;
+  std::uint64_t steps_not_finite_ = 0;
   std::vector<row_set> noted_sets_;
   std::vector<std::vector<float>> twin_values_;  // one for each table of a step
   std::vector<std::unique_ptr<training_step>> pool_;

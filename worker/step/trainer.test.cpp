@@ -5,6 +5,7 @@
 #include "kernels/quantize_rows/quantize_rows.hpp"
 #include "kernels/sparse_update/sparse_update.hpp"
 #include "worker/metrics/progressive_metrics.hpp"
+#include "worker/model/presets.hpp"
 #include "worker/step/prediction_log.hpp"
 
 #include <gtest/gtest.h>
@@ -25,6 +26,12 @@ namespace {
 std::uint64_t test_seed() {
   const char* given = std::getenv("HEADRACE_SEED");
   return given != nullptr ? std::strtoull(given, nullptr, 0) : 20'240'613;
+}
+
+std::shared_ptr<const model_graph> model_of(std::string_view preset, std::uint32_t dim) {
+  auto loaded = load_preset(preset, {}, dim);
+  EXPECT_TRUE(loaded.ok()) << describe(loaded.error());
+  return std::make_shared<const model_graph>(std::move(*loaded));
 }
 
 schemas::job_schema schema_of(std::uint32_t latent, std::uint32_t shards = 4) {
@@ -232,7 +239,7 @@ TEST(PullPlan, GivesEachShardItsKeysOnceAndAscending) {
 TEST(PullPlan, RefusesRepliesOfAnotherShapeAndIgnoresSecondOnes) {
   const auto schema = schema_of(2, 1);
   map_server server(schema);
-  trainer by({}, schema, schemas::value_codec::fp32);
+  trainer by(model_of("fm", 2), schema, schemas::value_codec::fp32);
   auto step = by.begin(batch_of({1.0F}, {5, 6}));
   const auto good = server.answer(step->plan.section(shard_id{0}, step->sets, by.schema_version()));
   const auto refused = [&](auto change) {
@@ -262,7 +269,7 @@ TEST(Trainer, PushesTheGradientOfTheSummedLoss) {
   const std::uint32_t latent = 3;
   const auto schema = schema_of(latent);
   map_server server(schema);
-  trainer by({model_arch::fm, latent}, schema, schemas::value_codec::fp32);
+  trainer by(model_of("fm", latent), schema, schemas::value_codec::fp32);
   std::vector<float> labels;
   std::vector<std::uint64_t> keys;
   std::vector<float> values;
@@ -310,7 +317,7 @@ TEST(Trainer, PushesTheGradientOfTheSummedLoss) {
 TEST(Trainer, PushesOccurrencesAndWhatItSawOfTheShard) {
   const auto schema = schema_of(2, 1);
   map_server server(schema);
-  trainer by({model_arch::fm, 2}, schema, schemas::value_codec::int8);
+  trainer by(model_of("fm", 2), schema, schemas::value_codec::int8);
   auto step = by.begin(batch_of({1.0F, 0.0F}, {5, 6, 5, 7}, {}, 9));
   server.pull(by, *step);
   by.learn(*step);
@@ -411,13 +418,13 @@ TEST(GradientPacker, DropsAndCountsRowsThatAreNotFinite) {
 // Label 1 when two ids agree in parity: no first-order weight can say that, a product of latent
 // values can.
 TEST(Trainer, LearnsAProductThatNoLinearModelCan) {
-  for (const auto arch : {model_arch::fm, model_arch::lr}) {
-    const std::uint32_t latent = arch == model_arch::fm ? 4 : 0;
+  for (const std::string_view arch : {"fm", "lr"}) {
+    const std::uint32_t latent = arch == "fm" ? 4 : 0;
     auto schema = schema_of(latent);
     schema.tables[0].optimizer.rate = 0.2F;
     schema.tables[0].init.scale = 0.3F;
     map_server server(schema);
-    trainer by({arch, latent}, schema, schemas::value_codec::int8);
+    trainer by(model_of(arch, latent), schema, schemas::value_codec::int8);
     random_stream random(11);
     progressive_metrics metrics;
     for (std::uint64_t number = 1; number <= 300; ++number) {
@@ -438,7 +445,7 @@ TEST(Trainer, LearnsAProductThatNoLinearModelCan) {
       }
       by.recycle(std::move(step));
     }
-    if (arch == model_arch::fm) {
+    if (arch == "fm") {
       EXPECT_GT(metrics.auc(), 0.99);
     } else {
       EXPECT_LT(metrics.auc(), 0.6);
@@ -452,7 +459,7 @@ TEST(Trainer, CountsOccurrencesExactlyWithTheCountModel) {
   table.optimizer.kind = schemas::optimizer_kind::add;
   schema.tables = {table};
   map_server server(schema);
-  trainer by({model_arch::count, 0}, schema, schemas::value_codec::fp32);
+  trainer by(model_of("count", 1), schema, schemas::value_codec::fp32);
   std::map<std::uint64_t, float> expected;
   random_stream random(4);
   for (std::uint64_t number = 1; number <= 20; ++number) {
@@ -467,7 +474,7 @@ TEST(Trainer, CountsOccurrencesExactlyWithTheCountModel) {
 TEST(FrozenTwin, PredictsWithRowsOfTheFreezeAndDefaultRowsForLaterIds) {
   const auto schema = schema_of(3);
   map_server server(schema);
-  trainer by({model_arch::fm, 3}, schema, schemas::value_codec::fp32);
+  trainer by(model_of("fm", 3), schema, schemas::value_codec::fp32);
   const auto known = batch_of({1.0F, 0.0F}, {5, 6, 7, 8});
   const auto first = server.train(by, known);
   EXPECT_TRUE(first->frozen.empty());
@@ -527,7 +534,7 @@ TEST(FrozenTwin, ComesBackFromSavedBytes) {
 
 TEST(FrozenTwin, KnowsRowsOfBatchesThatAnEarlierRunLearned) {
   const auto schema = schema_of(2);
-  trainer by({model_arch::fm, 2}, schema, schemas::value_codec::fp32);
+  trainer by(model_of("fm", 2), schema, schemas::value_codec::fp32);
   by.note(*batch_of({1.0F}, {5, 6}));
   by.note(*batch_of({1.0F}, {6, 7}));
   const auto chunks = by.twin().noted(100);

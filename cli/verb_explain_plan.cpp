@@ -1,0 +1,91 @@
+#include "cli/job_file.hpp"
+#include "cli/model_section.hpp"
+#include "cli/plan_view.hpp"
+#include "cli/read_text.hpp"
+#include "cli/verbs.hpp"
+#include "worker/model/graph_model.hpp"
+#include "worker/model/presets.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <vector>
+
+namespace headrace::cli {
+namespace {
+
+struct explain_flags {
+  std::string model;
+  std::filesystem::path job;
+  std::vector<std::string> overrides;
+  std::size_t ids = 26;
+  std::size_t numbers = 13;
+  std::size_t batch = worker::graph_model::chunk_samples;
+  std::filesystem::path svg;
+  bool json = false;
+};
+
+std::vector<worker::model_feature> made_up_features(const explain_flags& flags) {
+  std::vector<worker::model_feature> features;
+  for (std::size_t i = 1; i <= flags.numbers; ++i)
+    features.push_back({"number" + std::to_string(i), true});
+  for (std::size_t i = 1; i <= flags.ids; ++i)
+    features.push_back({"id" + std::to_string(i), false});
+  return features;
+}
+
+result<worker::model_graph> load_model(const explain_flags& flags) {
+  std::vector<worker::model_feature> features = made_up_features(flags);
+  if (!flags.job.empty()) {
+    const auto job = load_job(flags.job, {});
+    if (!job) return job.error();
+    features = features_of(job->source);
+  }
+  if (const auto* preset = worker::find_preset(flags.model))
+    return worker::model_graph::load(
+        std::string(preset->text), "model " + flags.model, flags.overrides, features);
+  const auto text = read_text(flags.model, "model file");
+  if (!text) return text.error();
+  return worker::model_graph::load(*text, flags.model, flags.overrides, features);
+}
+
+int explain(const explain_flags& flags) {
+  const auto graph = load_model(flags);
+  if (!graph) return report_error(graph.error());
+  const worker::graph_plan plan(*graph, flags.batch);
+  if (!flags.svg.empty()) {
+    std::ofstream out(flags.svg, std::ios::binary | std::ios::trunc);
+    out << plan_svg(flags.model, *graph, plan);
+    if (!out.flush())
+      return report_error(
+          {errc::io_error, "cannot write '" + flags.svg.string() + "': choose another --svg"});
+  }
+  const std::string said = flags.json ? plan_json(flags.model, *graph, plan) + "\n"
+                                      : plan_text(flags.model, *graph, plan);
+  std::fputs(said.c_str(), stdout);
+  return exit_done;
+}
+
+}  // namespace
+
+void add_explain_plan(CLI::App& app, verb_context& context) {
+  CLI::App* verb = app.add_subcommand(
+      "explain-plan", "Shows what a step of a model does: layers, work, memory; runs nothing");
+  auto given = std::make_shared<explain_flags>();
+  verb->add_option("MODEL", given->model, "a model file, or the name of a preset")->required();
+  verb->add_option("--job", given->job, "a job file: its features instead of made-up ones");
+  verb->add_option("--set", given->overrides, "layers.NAME.KEY=VALUE in place of the file's value");
+  verb->add_option("--ids", given->ids, "made-up features that are ids")
+      ->check(CLI::Range(0, 4096));
+  verb->add_option("--numbers", given->numbers, "made-up features that are numbers")
+      ->check(CLI::Range(0, 4096));
+  verb->add_option("--batch", given->batch, "samples that go through at once")
+      ->check(CLI::Range(1, 65'536));
+  verb->add_option("--svg", given->svg, "draws the memory of a step into this file");
+  verb->add_flag("--json", given->json, "one line of JSON on standard output");
+  verb->callback([given, &context] { context.status = explain(*given); });
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,76 @@
+#pragma once
+
+#include "kernels/dedup/dedup.hpp"
+#include "schemas/sample.hpp"
+#include "worker/model/graph_plan.hpp"
+#include "worker/model/model_graph.hpp"
+#include "worker/step/row_set.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace headrace::worker {
+
+/// A graph at work: one step over the rows and parameters of a batch.
+///
+/// A batch goes through in chunks of at most `chunk_samples`, each forward and then backward while
+/// its activations are in the cache; gradients add up over the chunks. Plans are made for chunks of
+/// 64, 256 and 512 samples, when first needed; afterwards a step allocates nothing. Deterministic.
+/// Single-threaded: the trainer owns it.
+class graph_model {
+ public:
+  static constexpr std::size_t chunk_samples = 512;
+
+  explicit graph_model(std::shared_ptr<const model_graph> graph);
+
+  /// Fills keys, counts and inverse of every table for `batch`; `sets` keeps its buffers. sets[i]
+  /// is table i of the graph.
+  void plan(const schemas::sample_batch& batch, std::vector<row_set>& sets);
+  /// Probability of label 1 for each sample, from the rows in `sets`, into probabilities [samples].
+  void predict(const schemas::sample_batch& batch,
+               std::span<row_set> sets,
+               std::span<float> probabilities);
+  /// The same, and gradients of the summed loss into `sets[…].gradients`. Where the loss is not
+  /// finite all gradients are zero and false is returned.
+  bool learn(const schemas::sample_batch& batch,
+             std::span<row_set> sets,
+             std::span<float> probabilities);
+
+  const model_graph& graph() const { return *graph_; }
+
+ private:
+  struct chunk;
+  const graph_plan& plan_for(std::size_t samples);
+  void bind(const schemas::sample_batch& batch, std::span<row_set> sets, std::size_t begin);
+  double forward(std::span<float> probabilities);
+  void backward();
+  layer_run run_of(std::size_t node) const;
+  std::span<float> buffer(std::size_t index, std::size_t columns) const;
+  std::span<float> whole_buffer(std::size_t index) const;
+
+  std::shared_ptr<const model_graph> graph_;
+  std::vector<std::unique_ptr<graph_plan>> plans_;
+  std::vector<float> arena_;
+  kernels::dedup_scratch scratch_;
+  std::vector<std::uint64_t> chosen_keys_;
+
+  // Of the chunk at work.
+  const graph_plan* at_ = nullptr;
+  std::size_t samples_ = 0;
+  std::size_t features_ = 0;
+  std::span<const float> labels_;
+  std::span<const float> numbers_;
+  /// Spans of each node, made anew for each chunk in buffers that stay.
+  struct node_spans {
+    std::vector<std::span<const float>> inputs;
+    std::vector<lookup_view> lookups;
+    std::vector<std::span<const float>> parameters;
+    std::vector<std::span<float>> input_gradients;
+    std::vector<std::span<float>> parameter_gradients;
+  };
+  std::vector<node_spans> spans_;
+};
+
+}  // namespace headrace::worker

@@ -1,0 +1,96 @@
+#pragma once
+
+#include "worker/model/value_shape.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace headrace::worker {
+
+/// A matrix that a layer learns: a table of `rows` rows of `dim` floats, keys 0 … rows - 1.
+struct parameter_spec {
+  std::string table;
+  std::size_t rows = 1;
+  std::size_t dim = 1;  // 1 … 1024
+  float init_scale = 0.0F;
+  bool network = true;  // learns by Adam unless the job says otherwise; else as rows do
+};
+
+/// Rows that a layer looks up by the keys of its features.
+struct lookup_spec {
+  std::string table;
+  std::size_t width = 1;  // floats in a row, the first-order columns included
+  std::uint32_t first_order_columns = 0;
+  float init_scale = 0.0F;
+  std::vector<std::uint32_t> features;  // of a sample, ascending; empty = all
+};
+
+/// The rows of a lookup as a chunk of samples sees them.
+struct lookup_view {
+  std::size_t width = 0;
+  std::size_t features = 0;
+  std::span<const float> rows;                  // [unique, width]
+  std::span<const std::uint32_t> inverse = {};  // [samples * features] < unique
+  std::span<const float> factors = {};          // [samples * features]; empty = all 1
+  std::span<float> gradients = {};              // [unique, width], added to
+};
+
+/// One layer at work on a chunk of samples. Spans of things that a layer doesn't have are empty.
+struct layer_run {
+  std::size_t samples = 0;
+  std::span<const float> labels;   // [samples]
+  std::span<const float> numbers;  // [samples * features] of the batch, empty = all 1
+  std::size_t features = 0;        // of a sample of the batch
+
+  std::span<const std::span<const float>> inputs;      // each [samples, columns]
+  std::span<const lookup_view> lookups;                // for each input; empty where it has no rows
+  std::span<const std::span<const float>> parameters;  // each [rows, dim]
+  std::span<float> output;                             // [samples, columns]
+  std::span<float> saved;                              // from forward to backward
+  std::span<float> workspace;
+
+  // Backward only.
+  std::span<const float> output_gradient;
+  std::span<const std::span<float>> input_gradients;      // written; empty where nobody wants them
+  std::span<const std::span<float>> parameter_gradients;  // added to
+};
+
+/// Work and traffic of one pass over a number of samples, for the plan's figures.
+struct layer_cost {
+  double forward_flops = 0.0;
+  double backward_flops = 0.0;
+};
+
+/// An operator with its attributes and shapes: what a model is made of (worker/model/ops/).
+///
+/// Immutable, so one graph serves many threads; what a pass leaves behind is in its buffers.
+/// Forward writes the output from inputs, parameters and batch. Backward writes the gradients of
+/// its inputs and adds to those of its parameters and lookups.
+class layer {
+ public:
+  virtual ~layer() = default;
+
+  value_shape output;
+  std::vector<parameter_spec> parameters;
+  std::optional<lookup_spec> lookup;
+
+  /// Floats kept from forward to backward, and needed while either runs.
+  virtual std::size_t saved(std::size_t) const { return 0; }
+  virtual std::size_t workspace(std::size_t) const { return 0; }
+  /// What backward reads: the planner keeps no more.
+  virtual bool backward_reads_inputs() const { return false; }
+  virtual bool backward_reads_output() const { return false; }
+  /// Its output is the probability of the label, and its input's gradient that of the loss.
+  virtual bool is_loss() const { return false; }
+  virtual layer_cost cost(std::size_t) const { return {}; }
+
+  /// Returns the summed loss where it is one, else 0.
+  virtual double forward(const layer_run& run) const = 0;
+  virtual void backward(const layer_run& run) const = 0;
+};
+
+}  // namespace headrace::worker

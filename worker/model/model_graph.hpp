@@ -1,0 +1,72 @@
+#pragma once
+
+#include "base/result.hpp"
+#include "worker/model/layer.hpp"
+#include "worker/model/op_registry.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace headrace::worker {
+
+/// One layer of a graph.
+struct graph_node {
+  std::string name;
+  std::string op;
+  std::vector<std::size_t> inputs;  // nodes, each before this one
+  std::unique_ptr<const layer> body;
+  std::size_t table = 0;  // of its lookup, else of its first parameter
+  bool learns = false;    // it, or something before it, has rows or parameters
+};
+
+/// A table that the model wants, in the order of the job's schema.
+struct model_table {
+  std::string name;
+  std::size_t dim = 1;
+  std::size_t rows = 0;  // of a dense parameter; 0 = looked up by key
+  std::uint32_t first_order_columns = 0;
+  float init_scale = 0.0F;
+  bool network = false;                 // learns by Adam unless the job says otherwise
+  std::vector<std::uint32_t> features;  // of a lookup; empty = all
+};
+
+/// A model as data: a checked graph of layers, in an order in which each comes after its inputs.
+///
+/// Model files are TOML: a section `[layers.NAME]` for each layer with `op`, `inputs` and the
+/// attributes of the operator. One layer, the last, is a loss. Immutable, so threads share it.
+class model_graph {
+ public:
+  /// Reads the sections `[layers.NAME]`. Fails: bad_config in one line that names the file, the
+  /// line and the layer: an unknown operator or attribute (with the nearest known), a missing
+  /// input, a cycle (said in full), shapes that don't fit, a table named twice, no loss or two.
+  static result<model_graph> read(config_reader& config, std::span<const model_feature> features);
+  /// The same from a text of nothing else.
+  static result<model_graph> load(const std::string& text,
+                                  const std::string& origin,
+                                  std::span<const std::string> overrides,
+                                  std::span<const model_feature> features);
+
+  std::span<const graph_node> nodes() const { return nodes_; }
+  /// Lookups in the order of their layers, then the parameters.
+  std::span<const model_table> tables() const { return tables_; }
+  /// The nodes that read node i, ascending.
+  std::vector<std::size_t> readers(std::size_t i) const;
+  /// It counts: rows start at 0, optimizers add, and pushes are exact.
+  bool counts() const { return nodes_.back().op == "count"; }
+  std::size_t loss() const { return nodes_.size() - 1; }
+
+ private:
+  /// Remembers that a key is wrong and why; the error that comes of it.
+  using refuse_layer = std::function<error(const std::string& key, const std::string& why)>;
+  result<void> check_ends(const refuse_layer& refused) const;
+  result<void> number_tables(const refuse_layer& refused);
+
+  std::vector<graph_node> nodes_;
+  std::vector<model_table> tables_;
+};
+
+}  // namespace headrace::worker

@@ -1,0 +1,35 @@
+#include "worker/model/op_registry.hpp"
+
+#include "worker/model/ops/ops.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace headrace::worker {
+namespace {
+
+constexpr std::array ops = {
+    op_entry{"rows", make_rows},
+    op_entry{"count", make_count},
+    op_entry{"factorization", make_factorization},
+    op_entry{"fields", make_fields},
+    op_entry{"numbers", make_numbers},
+    op_entry{"concat", make_concat},
+    op_entry{"sum", make_sum},
+    op_entry{"linear", make_linear},
+    op_entry{"pairwise", make_pairwise},
+    op_entry{"dot", make_dot},
+    op_entry{"cross", make_cross},
+    op_entry{"bce", make_bce},
+};
+
+}  // namespace
+
+std::span<const op_entry> all_ops() { return ops; }
+
+const op_entry* find_op(std::string_view name) {
+  const auto at = std::ranges::find(ops, name, &op_entry::name);
+  return at == ops.end() ? nullptr : &*at;
+}
+
+}  // namespace headrace::worker

@@ -1,0 +1,38 @@
+#include "kernels/bce/bce.hpp"
+
+#include "worker/model/ops/inputs.hpp"
+#include "worker/model/ops/ops.hpp"
+
+#include <algorithm>
+
+namespace headrace::worker {
+namespace {
+
+// Binary cross-entropy of a logit against the label, summed over samples.
+class bce_layer final : public layer {
+ public:
+  bool is_loss() const override { return true; }
+  std::size_t saved(std::size_t samples) const override { return samples; }  // logit gradients
+  double forward(const layer_run& run) const override {
+    return kernels::bce({.logits = run.inputs[0],
+                         .labels = run.labels,
+                         .probabilities = run.output,
+                         .logit_gradients = run.saved.first(run.samples)});
+  }
+  void backward(const layer_run& run) const override {
+    std::ranges::copy(run.saved.first(run.samples), run.input_gradients[0].begin());
+  }
+};
+
+}  // namespace
+
+result<std::unique_ptr<layer>> make_bce(const layer_section& section) {
+  if (auto fits = expect_dense(section, 1, 1); !fits) return fits.error();
+  if (section.inputs[0].columns() != 1)
+    return error{errc::bad_config,
+                 "takes one logit a sample; its input is " + describe(section.inputs[0]) +
+                     ": a linear layer with units = 1 gives one"};
+  return std::unique_ptr<layer>(std::make_unique<bce_layer>());
+}
+
+}  // namespace headrace::worker

@@ -1,0 +1,68 @@
+#include "worker/model/ops/inputs.hpp"
+
+#include "base/nearest_word.hpp"
+
+#include <algorithm>
+
+namespace headrace::worker {
+
+result<void> expect_dense(const layer_section& section, std::size_t least, std::size_t most) {
+  const std::size_t given = section.inputs.size();
+  if (given < least || given > most) {
+    const std::string wanted =
+        least == most ? std::to_string(least)
+                      : (most == SIZE_MAX ? "at least " + std::to_string(least)
+                                          : std::to_string(least) + " … " + std::to_string(most));
+    return error{errc::bad_config,
+                 "takes " + wanted + " inputs, has " + std::to_string(given) + ": set inputs"};
+  }
+  for (const value_shape& input : section.inputs) {
+    if (input.rows)
+      return error{
+          errc::bad_config,
+          "an input is rows; put a layer with op = \"fields\" or \"factorization\" between"};
+  }
+  return {};
+}
+
+result<void> expect_rows(const layer_section& section) {
+  if (section.inputs.size() == 1 && section.inputs[0].rows) return {};
+  return error{errc::bad_config, "takes one input, a layer with op = \"rows\": set inputs"};
+}
+
+result<std::vector<std::uint32_t>> choose_features(const layer_section& section,
+                                                   const std::string& fallback) {
+  const auto wanted = section.config.list(section.key("features"), {fallback});
+  std::vector<std::string> names;
+  for (const model_feature& feature : section.features) names.push_back(feature.name);
+  std::vector<std::uint32_t> chosen;
+  const auto choose_if = [&](const auto& takes) {
+    for (std::uint32_t f = 0; f < names.size(); ++f)
+      if (takes(section.features[f])) chosen.push_back(f);
+  };
+  for (const std::string& word : wanted) {
+    if (word == "all") {
+      choose_if([](const model_feature&) { return true; });
+    } else if (word == "ids" || word == "numbers") {
+      choose_if(
+          [&](const model_feature& feature) { return feature.number == (word == "numbers"); });
+    } else {
+      const auto at = std::ranges::find(names, word);
+      if (at == names.end()) {
+        const std::string near = nearest_word(word, names);
+        return error{errc::bad_config,
+                     "the job has no feature '" + word + "'" +
+                         (near.empty() ? "" : "; did you mean '" + near + "'?")};
+      }
+      chosen.push_back(static_cast<std::uint32_t>(at - names.begin()));
+    }
+  }
+  std::ranges::sort(chosen);
+  const auto twice = std::ranges::unique(chosen);
+  chosen.erase(twice.begin(), twice.end());
+  if (chosen.empty() && !names.empty())
+    return error{errc::bad_config, "no feature of the job is chosen: set features"};
+  return chosen;
+}
+
+}  // namespace headrace::worker
