@@ -120,7 +120,8 @@ struct config_reader::state {
   std::vector<std::pair<std::string, std::string>>
       resolved;  // key path, value as TOML, in order of reading
   std::set<std::string> known;
-  std::optional<std::string> failure;
+  std::optional<std::string> failure;  // the first
+  std::size_t failures = 0;
 
   const toml::node* find(std::string_view key) const {
     const toml::node* at = &root;
@@ -144,6 +145,7 @@ struct config_reader::state {
   }
 
   void fail(std::string message) {
+    ++failures;
     if (!failure) failure = std::move(message);
   }
   void refuse(std::string_view key, const toml::node& node, const std::string& accepted) {
@@ -432,13 +434,15 @@ void config_reader::refuse(std::string_view key, std::string_view why) {
                (has_value ? " = " + shown(*node) : "") + ": " + std::string(why));
 }
 
-result<void> config_reader::check(std::string_view section) const {
+std::size_t config_reader::failures() const { return state_->failures; }
+
+result<void> config_reader::check(std::string_view section, std::size_t before) const {
   const auto* node = state_->find(section);
   if (node != nullptr && node->is_table()) {
     if (auto unknown = state_->unknown_key(*node->as_table(), std::string(section)))
       return error{errc::bad_config, std::move(*unknown)};
   }
-  if (state_->failure) return error{errc::bad_config, *state_->failure};
+  if (state_->failures > before) return error{errc::bad_config, *state_->failure};
   return {};
 }
 

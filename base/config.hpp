@@ -91,9 +91,11 @@ class config_reader {
   /// Remembers a failure about `key` that the caller found: "file:line: key = value: `why`".
   void refuse(std::string_view key, std::string_view why);
 
-  /// What is wrong so far: an unknown key below `section` once all of its keys were read, then the
-  /// first refused value of any section. Fails: bad_config.
-  result<void> check(std::string_view section) const;
+  /// How many reads were refused so far.
+  std::size_t failures() const;
+  /// For a part that can't go on with a wrong value: an unknown key below `section` once all of its
+  /// keys were read, or, with more than `before` failures, the first of all. Fails: bad_config.
+  result<void> check(std::string_view section, std::size_t before) const;
 
   /// The resolved configuration as TOML, defaults included, or the first failure: an unknown key,
   /// then the first refused value. Fails: bad_config.

@@ -1,3 +1,4 @@
+#include "bench/deepfm/deepfm.hpp"
 #include "bench/gates/gate_options.hpp"
 #include "bench/rows64/rows64.hpp"
 #include "cli/verbs.hpp"
@@ -234,6 +235,33 @@ void add_gates(CLI::App& verb, verb_context& context) {
            });
 }
 
+void add_deepfm(CLI::App& bench_verb, verb_context& context) {
+  auto options = std::make_shared<bench::deepfm_options>();
+  CLI::App* verb =
+      bench_verb.add_subcommand("deepfm", "Samples a second that a DeepFM learns, beside PyTorch");
+  verb->add_option("--batch", options->batch, "samples of a step")->check(CLI::Range(1, 8'192));
+  verb->add_option("--seconds", options->seconds, "timed part of a round, on each side")
+      ->check(CLI::Range(0.05, 3'600.0));
+  verb->add_option("--rounds", options->rounds, "rounds, medians of which are reported")
+      ->check(CLI::Range(1, 1'000));
+  add_choice<bench::deepfm_path>(
+      *verb,
+      "--through",
+      options->through,
+      {{"ps", bench::deepfm_path::ps}, {"direct", bench::deepfm_path::direct}},
+      "pull, learn and push through four shards, or forward and backward alone");
+  verb->add_option("--threads", options->threads, "threads of ours; PyTorch has as many, and one")
+      ->check(CLI::Range(1, 16));
+  verb->add_flag("--profile", options->profile, "where the time of a step goes");
+  verb->add_flag("--json", options->json, "one line of JSON on standard output");
+  verb->add_flag("--inside", options->inside)->group("");
+  verb->callback([options, &context] {
+    context.status = bench::run_bench_deepfm(*options, [&context](std::chrono::milliseconds wait) {
+      return context.signals.wait(wait);
+    });
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, verb_context& context) {
@@ -241,6 +269,7 @@ void add_bench(CLI::App& app, verb_context& context) {
       "bench", "Measures this machine: rows64 pushes and pulls rows of 64 floats");
   verb->require_subcommand(1);
   add_gates(*verb, context);
+  add_deepfm(*verb, context);
   auto options = std::make_shared<rows64_options>();
 
   CLI::App* rows64 =

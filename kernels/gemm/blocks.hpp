@@ -8,8 +8,8 @@ namespace headrace::kernels {
 constexpr std::size_t line_bytes = 64;
 
 /// Columns of B that are packed at a time, and most steps of k: 768 KB, which stay in L2 while the
-/// rows of A pass by. Measured (gemm.bench.cpp, AVX2, 1 MB of L2): within 3 % from 256 x 512 to
-/// 512 x 512.
+/// rows of A pass by. Measured with gemm.bench.cpp (AVX2, 1 MB of L2): 320 x 512, 384 x 512 and 512
+/// x 256 cost the same within the noise.
 constexpr std::size_t block_columns = 512;
 constexpr std::size_t block_depth_max = 384;
 /// Rows of a transposed A that are packed at a time: a multiple of every target's tile.

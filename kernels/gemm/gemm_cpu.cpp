@@ -76,8 +76,7 @@ void pack_left(const gemm_args& args, const gemm_block& block, float* packed) {
 }
 
 /// All tiles of a block. A panel of A stays in L1 and B's come from L2, so that C is written row by
-/// row: with the loops the other way round, columns of tiles cost 10 % more (1024 wide: TLB
-/// misses).
+/// row. Measured: with the loops the other way round, 10 % slower at 1024 x 1024 x 1024.
 void multiply_block(const gemm_args& args,
                     const gemm_block& block,
                     const float* packed_left,

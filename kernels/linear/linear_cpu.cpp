@@ -142,7 +142,7 @@ HWY_EXPORT(slope_rows_target);
 namespace {
 
 /// Rows that are done at a time: 512 KB of y or dz, which are in L2 for the next pass, but enough
-/// rows (256) that packing the weights again costs 2 % at most.
+/// rows (256) that packing the weights again is little beside multiplying by them.
 std::size_t chunk_rows(std::size_t rows, std::size_t out) {
   constexpr std::size_t chunk_values = 128 * 1024;
   return std::min(rows, std::max<std::size_t>(chunk_values / std::max<std::size_t>(out, 1), 256));

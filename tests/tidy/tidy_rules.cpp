@@ -54,6 +54,7 @@ const std::vector<library> libraries{
     {"xxh", {"schemas"}},
     {"hwy/", {"kernels"}},
     {"dnnl", {"kernels"}},
+    {"omp.h", {"kernels"}},
     {"oneapi/", {"kernels"}},
     {"cuda", {"kernels"}},
     {"cublas", {"kernels"}},

@@ -130,15 +130,16 @@ result<model_graph> model_graph::load(const std::string& text,
 
 result<model_graph> model_graph::read(config_reader& config,
                                       std::span<const model_feature> features) {
+  const std::size_t before = config.failures();
   const auto refused = [&](const std::string& key, const std::string& why) {
     config.refuse(key, why);
-    return config.check("").error();
+    return config.check("", before).error();
   };
   std::vector<section> sections = read_sections(config);
   if (sections.empty())
     return error{errc::bad_config, "a model has sections [layers.NAME]; none is there"};
   resolve_inputs(config, sections);
-  if (auto good = config.check(""); !good) return good.error();
+  if (auto good = config.check("", before); !good) return good.error();
   std::vector<std::size_t> order;
   if (const auto cycle = ordering(sections).sort(order)) {
     const std::string first = cycle->substr(0, cycle->find(' '));
@@ -160,7 +161,7 @@ result<model_graph> model_graph::read(config_reader& config,
       node.learns = node.learns || graph.nodes_[place[input]].learns;
     }
     auto body = one.op->make({config, one.name, shapes, features});
-    if (auto good = config.check("layers." + one.name); !good) return good.error();
+    if (auto good = config.check("layers." + one.name, before); !good) return good.error();
     if (!body) return refused("layers." + one.name + ".op", body.error().detail);
     node.learns = node.learns || (*body)->lookup || !(*body)->parameters.empty();
     node.body = std::move(*body);

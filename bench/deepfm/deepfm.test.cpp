@@ -1,0 +1,119 @@
+#include "bench/deepfm/deepfm.hpp"
+
+#include "bench/deepfm/job.hpp"
+#include "bench/deepfm/locked_shards.hpp"
+#include "bench/deepfm/report.hpp"
+#include "bench/deepfm/samples.hpp"
+#include "bench/deepfm/torch_peer.hpp"
+#include "bench/deepfm/training_thread.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <numeric>
+
+namespace headrace::bench {
+namespace {
+
+using testing::HasSubstr;
+
+deepfm_job job_of(std::uint32_t shards) {
+  auto job = make_deepfm_job(shards);
+  EXPECT_TRUE(job.ok()) << describe(job.error());
+  return std::move(*job);
+}
+
+TEST(DeepfmBench, HasTheShapesOfThePeer) {
+  std::map<std::string, std::pair<std::size_t, std::size_t>> shapes;
+  const deepfm_job job = job_of(4);
+  for (const auto& table : job.model->tables()) shapes[table.name] = {table.rows, table.dim};
+  const std::map<std::string, std::pair<std::size_t, std::size_t>> wanted = {
+      {"embedding", {0, 17}},
+      {"bias", {1, 1}},
+      {"deep1_weights", {429, 256}},
+      {"deep1_bias", {1, 256}},
+      {"deep2_weights", {256, 128}},
+      {"deep2_bias", {1, 128}},
+      {"deep3_weights", {128, 1}},
+      {"deep3_bias", {1, 1}}};
+  EXPECT_EQ(shapes, wanted);
+}
+
+TEST(DeepfmBench, DrawsZipfIdsUniformNumbersAndAQuarterOfClicks) {
+  const auto batches = make_deepfm_batches(1'000, 20'500);
+  ASSERT_EQ(batches.size(), 20U);
+  double clicks = 0;
+  double numbers = 0;
+  std::map<std::uint64_t, int> of_first_field;
+  for (const auto& batch : batches) {
+    clicks += std::accumulate(batch->labels.begin(), batch->labels.end(), 0.0);
+    for (std::size_t s = 0; s < batch->samples; ++s) {
+      const std::size_t at = s * batch->features;
+      ++of_first_field[batch->keys[at]];
+      EXPECT_LT(batch->keys[at + deepfm_fields - 1], deepfm_rows);
+      EXPECT_EQ(batch->values[at], 1.0F);
+      numbers += batch->values[at + deepfm_fields];
+    }
+  }
+  EXPECT_NEAR(clicks / 20'000, 0.25, 0.02);
+  EXPECT_NEAR(numbers / 20'000, 0.5, 0.02);
+  // The share of rank 1: 1 / sum of i^-1.05 over a million, which is 10.56.
+  const auto top =
+      std::ranges::max_element(of_first_field, {}, [](const auto& entry) { return entry.second; });
+  EXPECT_NEAR(top->second / 20'000.0, 1 / 10.56, 0.01);
+}
+
+TEST(DeepfmBench, LearnsThroughTheShards) {
+  const deepfm_job job = job_of(4);
+  locked_shards shards(job.schema);
+  ASSERT_TRUE(shards.fill(10'000).ok());
+  const auto batches = make_deepfm_batches(64, 128);
+  const auto first = make_ps_thread(job, shards, {batches[0]}, 0);
+  const auto second = make_ps_thread(job, shards, {batches[1]}, 1);
+  for (int i = 0; i < 3; ++i) {
+    for (const auto& thread : {first.get(), second.get()}) {
+      const auto done = thread->step();
+      ASSERT_TRUE(done.ok()) << describe(done.error());
+      EXPECT_EQ(*done, 64U);
+    }
+  }
+  for (const double part : first->clock.spent()) EXPECT_GT(part, 0.0);
+}
+
+TEST(DeepfmBench, LearnsDirectly) {
+  const auto thread = make_direct_thread(job_of(1), make_deepfm_batches(700, 1'400));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(thread->step().value(), 700U);
+}
+
+TEST(DeepfmBench, SaysWhyThereIsNoPeer) {
+  const auto none = torch_peer::start({.python = "/nowhere/python3"});
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code, errc::unavailable);
+  const auto silent = torch_peer::start({.python = "/bin/true"});
+  ASSERT_FALSE(silent.ok());
+  EXPECT_THAT(silent.error().detail, HasSubstr("before it was ready"));
+}
+
+TEST(DeepfmBench, LeavesTheRatioOutWherePytorchIsNot) {
+  deepfm_report report;
+  report.ours = {1000, 3000, 2000};
+  report.peer = "no module";
+  EXPECT_THAT(to_json(report), HasSubstr(R"("samples_per_second":2000,)"));
+  EXPECT_THAT(to_json(report), HasSubstr(R"("ratio_to_pytorch":null,"pytorch":"no module")"));
+  EXPECT_THAT(to_table(report), HasSubstr("not there (no module)"));
+}
+
+TEST(DeepfmBench, ComparesWithTheBetterPeerOfEachRound) {
+  deepfm_report report;
+  report.ours = {1000, 3000, 2000};
+  report.pytorch = {{1, {1000, 500, 1000}}, {2, {800, 1000, 500}}};
+  EXPECT_THAT(to_json(report),
+              HasSubstr(R"("ratio_to_pytorch":2,"ratio_to_pytorch_spread":[1,3])"));
+  EXPECT_THAT(to_json(report), HasSubstr(R"("pytorch_by_threads":{"1":1000,"2":800})"));
+}
+
+}  // namespace
+}  // namespace headrace::bench

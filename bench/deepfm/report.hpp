@@ -1,0 +1,34 @@
+#pragma once
+
+#include "bench/deepfm/deepfm.hpp"
+#include "bench/deepfm/step_clock.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace headrace::bench {
+
+/// Of PyTorch with so many threads: batch / median step, by round.
+struct peer_rates {
+  std::uint32_t threads = 1;
+  std::vector<double> rates = {};
+};
+
+/// What `bench deepfm` found.
+struct deepfm_report {
+  deepfm_options options;
+  std::vector<double> ours;         // samples a second by round: all that was learned, by wall time
+  std::vector<peer_rates> pytorch;  // empty: it was not there
+  std::string peer;                 // its version, or why it was not there
+  step_clock::seconds spent = {};   // of all threads and rounds
+  std::string weight;               // what came of raising the scheduler weight
+  std::string command;
+};
+
+/// One JSON object on one line, with commit, machine and load.
+std::string to_json(const deepfm_report& report);
+/// The same for people.
+std::string to_table(const deepfm_report& report);
+
+}  // namespace headrace::bench

@@ -1,0 +1,146 @@
+#include "bench/deepfm/training_thread.hpp"
+
+#include "base/check.hpp"
+#include "kernels/init_rows/init_rows.hpp"
+#include "schemas/pull.hpp"
+#include "schemas/push.hpp"
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace headrace::bench {
+namespace {
+
+const error not_finite{errc::malformed, "a loss was not finite"};
+
+class ps_thread final : public training_thread {
+ public:
+  ps_thread(const deepfm_job& job,
+            locked_shards& shards,
+            deepfm_batches batches,
+            std::uint32_t number)
+      : trainer_(job.model, job.schema, schemas::value_codec::int8),
+        shards_(shards),
+        batches_(std::move(batches)),
+        number_(number) {
+    for (const auto& batch : batches_) batch->source = {"bench-" + std::to_string(number), 1};
+  }
+
+  result<std::size_t> step() override {
+    clock.start();
+    const std::uint64_t before = done_++;
+    const auto& batch = batches_[before % batches_.size()];
+    batch->prev = batch_number{before};
+    batch->batch = batch_number{before + 1};
+    auto step = trainer_.begin(batch);
+    clock.end(step_part::begin);
+    for (std::uint32_t i = 0; i < shards_.count(); ++i) {
+      if (auto pulled = pull(*step, turn(i)); !pulled) return pulled.error();
+    }
+    trainer_.learn(*step);
+    clock.end(step_part::learn);
+    for (std::uint32_t i = 0; i < shards_.count(); ++i) {
+      if (auto pushed = push(*step, turn(i)); !pushed) return pushed.error();
+    }
+    const std::size_t samples = batch->samples;
+    trainer_.recycle(std::move(step));
+    if (trainer_.steps_not_finite() > 0) return not_finite;
+    return samples;
+  }
+
+ private:
+  // Each thread begins at another shard: they seldom want the same one.
+  shard_id turn(std::uint32_t i) const { return shard_id{(i + 2 * number_) % shards_.count()}; }
+
+  result<void> pull(worker::training_step& step, shard_id from) {
+    const frame section = step.plan.section(from, step.sets, trainer_.schema_version());
+    if (section.size() == 0) return {};
+    const auto answer = shards_.pull(from, section, clock);
+    if (!answer) return answer.error();
+    const auto reply = schemas::decode_pull_reply(*answer);
+    if (!reply) return reply.error();
+    if (reply->status != errc::ok) return error{reply->status, reply->detail};
+    clock.end(step_part::pull_messages);
+    auto taken = trainer_.accept(step, *reply);
+    clock.end(step_part::accept);
+    return taken;
+  }
+
+  result<void> push(const worker::training_step& step, shard_id to) {
+    const frame section = trainer_.push_section(step, to, step.batch->prev);
+    clock.end(step_part::push_sections);
+    CHECK(section.size() > 0);  // 817 rows of matrices: each shard has some
+    const auto answer = shards_.push(to, section, clock);
+    if (!answer) return answer.error();
+    const auto ack = schemas::decode_push_ack(*answer);
+    if (!ack) return ack.error();
+    clock.end(step_part::push_messages);
+    return {};
+  }
+
+  worker::trainer trainer_;
+  locked_shards& shards_;
+  deepfm_batches batches_;
+  std::uint32_t number_;
+  std::uint64_t done_ = 0;
+};
+
+class direct_thread final : public training_thread {
+ public:
+  direct_thread(const deepfm_job& job, deepfm_batches batches)
+      : model_(job.model), batches_(std::move(batches)) {
+    batches_.resize(std::min(batches_.size(), resident));
+    for (const auto& batch : batches_) {
+      sets_.emplace_back();
+      model_.plan(*batch, sets_.back());
+      for (worker::row_set& set : sets_.back()) start(set, job.schema.tables[set.table.value]);
+    }
+  }
+
+  result<std::size_t> step() override {
+    clock.start();
+    const std::size_t at = done_++ % batches_.size();
+    for (worker::row_set& set : sets_[at]) std::ranges::fill(set.gradients, 0.0F);
+    probabilities_.resize(batches_[at]->samples);
+    const bool finite = model_.learn(*batches_[at], sets_[at], probabilities_);
+    clock.end(step_part::learn);
+    if (!finite) return not_finite;
+    return probabilities_.size();
+  }
+
+ private:
+  static constexpr std::size_t resident = 8;  // batches; 5 MB of rows each at 4096 samples
+
+  static void start(worker::row_set& set, const schemas::table_spec& table) {
+    kernels::init_rows({.keys = set.keys,
+                        .seed = table.init.seed,
+                        .scale = table.init.scale,
+                        .first_order_columns = table.optimizer.first_order_columns,
+                        .dim = set.dim,
+                        .values = set.values,
+                        .rows = {}});
+  }
+
+  worker::graph_model model_;
+  deepfm_batches batches_;
+  std::vector<std::vector<worker::row_set>> sets_;  // of each batch
+  std::vector<float> probabilities_;
+  std::size_t done_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<training_thread> make_ps_thread(const deepfm_job& job,
+                                                locked_shards& shards,
+                                                deepfm_batches batches,
+                                                std::uint32_t number) {
+  return std::make_unique<ps_thread>(job, shards, std::move(batches), number);
+}
+
+std::unique_ptr<training_thread> make_direct_thread(const deepfm_job& job, deepfm_batches batches) {
+  return std::make_unique<direct_thread>(job, std::move(batches));
+}
+
+}  // namespace headrace::bench

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "base/result.hpp"
+#include "bench/deepfm/job.hpp"
+#include "bench/deepfm/locked_shards.hpp"
+#include "bench/deepfm/step_clock.hpp"
+#include "schemas/sample.hpp"
+#include "worker/model/graph_model.hpp"
+#include "worker/step/trainer.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace headrace::bench {
+
+using deepfm_batches = std::vector<std::shared_ptr<schemas::sample_batch>>;
+
+/// What one thread does again and again. Single-threaded; several share the shards.
+class training_thread {
+ public:
+  virtual ~training_thread() = default;
+  /// One batch; the samples in it. Fails: whatever refused a pull or a push, and a loss that is
+  /// not finite.
+  virtual result<std::size_t> step() = 0;
+
+  step_clock clock;
+};
+
+/// A worker and its source: pull, learn, push, over `batches` in turn. `number` tells threads
+/// apart. Their headers are written to: no two threads share batches.
+std::unique_ptr<training_thread> make_ps_thread(const deepfm_job& job,
+                                                locked_shards& shards,
+                                                deepfm_batches batches,
+                                                std::uint32_t number);
+
+/// Forward and backward alone: the rows of a few of `batches` stay where they are.
+std::unique_ptr<training_thread> make_direct_thread(const deepfm_job& job, deepfm_batches batches);
+
+}  // namespace headrace::bench
