@@ -204,8 +204,7 @@ std::vector<worker::row_set> all_rows(worker::trainer& by, std::span<const batch
       all[t].dim = set.dim;
       all[t].keys.insert(all[t].keys.end(), set.keys.begin(), set.keys.end());
       std::ranges::sort(all[t].keys);
-      const auto twice = std::ranges::unique(all[t].keys);
-      all[t].keys.erase(twice.begin(), twice.end());
+      all[t].keys.erase(std::unique(all[t].keys.begin(), all[t].keys.end()), all[t].keys.end());
     }
     by.recycle(std::move(step));
   }

@@ -12,6 +12,16 @@ allocation_count::allocation_count() : before_(allocations) {}
 std::size_t allocation_count::made() const { return allocations - before_; }
 }  // namespace headrace::tests
 
+// A sanitizer's own operator new stays: its nothrow form would not fit our delete. There nothing is
+// counted.
+#if defined(__has_feature)
+#define HEADRACE_HAS_FEATURE(x) __has_feature(x)
+#else
+#define HEADRACE_HAS_FEATURE(x) 0
+#endif
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !HEADRACE_HAS_FEATURE(address_sanitizer) && !HEADRACE_HAS_FEATURE(thread_sanitizer)
+
 // The other forms (arrays, nothrow) call this one; aligned ones are not counted.
 void* operator new(std::size_t bytes) {
   ++allocations;
@@ -20,3 +30,5 @@ void* operator new(std::size_t bytes) {
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+#endif

@@ -58,8 +58,7 @@ result<std::vector<std::uint32_t>> choose_features(const layer_section& section,
     }
   }
   std::ranges::sort(chosen);
-  const auto twice = std::ranges::unique(chosen);
-  chosen.erase(twice.begin(), twice.end());
+  chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
   if (chosen.empty() && !names.empty())
     return error{errc::bad_config, "no feature of the job is chosen: set features"};
   return chosen;
