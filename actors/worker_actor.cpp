@@ -149,6 +149,7 @@ void worker_actor::learn_in_order() {
     std::unique_ptr<worker::training_step> step = std::move(steps_.front().step);
     steps_.pop_front();
     parts_.trainer->learn(*step);
+    if (!step->finite) log_warn("worker.loss_not_finite", {{"batch", step->batch->batch.value}});
     score(*step);
     push(*step);
     parts_.trainer->recycle(std::move(step));

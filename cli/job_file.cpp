@@ -42,9 +42,7 @@ void read_train(config_reader& config, bool counts, train_spec& train) {
 // A batch's rows of one shard travel as one section, which is bounded in rows and bytes. Keys
 // spread evenly over the shards, so half of the bound leaves room for chance.
 void check_batch_fits(config_reader& config, const job& made) {
-  constexpr std::uint64_t planted_features = 39;
-  const bool generated = made.source.generate != worker::generator::none;
-  const std::uint64_t features = generated ? planted_features : made.source.features.size();
+  const std::uint64_t features = features_of(made.source).size();
   const std::uint64_t row_bytes =
       widest_lookup(*made.model) * sizeof(float) + 2 * sizeof(std::uint64_t);
   const std::uint64_t section_rows =

@@ -88,16 +88,15 @@ const graph_plan& graph_model::plan_for(std::size_t samples) {
   return *plan;
 }
 
-std::span<float> graph_model::buffer(std::size_t index, std::size_t columns) const {
+std::span<float> graph_model::buffer(std::size_t index, std::size_t columns) {
   if (index == none) return {};
-  float* begin = const_cast<float*>(arena_.data()) + at_->buffers()[index].offset;
-  return {begin, samples_ * columns};
+  return {arena_.data() + at_->buffers()[index].offset, samples_ * columns};
 }
 
-std::span<float> graph_model::whole_buffer(std::size_t index) const {
+std::span<float> graph_model::whole_buffer(std::size_t index) {
   if (index == none) return {};
   const planned_buffer& found = at_->buffers()[index];
-  return {const_cast<float*>(arena_.data()) + found.offset, found.floats};
+  return {arena_.data() + found.offset, found.floats};
 }
 
 void graph_model::bind(const schemas::sample_batch& batch,
@@ -141,7 +140,7 @@ void graph_model::bind(const schemas::sample_batch& batch,
   }
 }
 
-layer_run graph_model::run_of(std::size_t i) const {
+layer_run graph_model::run_of(std::size_t i) {
   const layer& body = *graph_->nodes()[i].body;
   const auto& planned = at_->of(i);
   layer_run run;
@@ -205,9 +204,7 @@ bool graph_model::learn(const schemas::sample_batch& batch,
     loss += forward(probabilities.subspan(begin, samples_));
     backward();
   }
-  if (std::isfinite(loss)) return true;
-  for (row_set& set : sets) std::ranges::fill(set.gradients, 0.0F);
-  return false;
+  return std::isfinite(loss);
 }
 
 }  // namespace headrace::worker

@@ -33,7 +33,7 @@ class graph_model {
                std::span<row_set> sets,
                std::span<float> probabilities);
   /// The same, and gradients of the summed loss into `sets[…].gradients`. Where the loss is not
-  /// finite all gradients are zero and false is returned.
+  /// finite the gradients mean nothing and false is returned.
   bool learn(const schemas::sample_batch& batch,
              std::span<row_set> sets,
              std::span<float> probabilities);
@@ -41,14 +41,13 @@ class graph_model {
   const model_graph& graph() const { return *graph_; }
 
  private:
-  struct chunk;
   const graph_plan& plan_for(std::size_t samples);
   void bind(const schemas::sample_batch& batch, std::span<row_set> sets, std::size_t begin);
   double forward(std::span<float> probabilities);
   void backward();
-  layer_run run_of(std::size_t node) const;
-  std::span<float> buffer(std::size_t index, std::size_t columns) const;
-  std::span<float> whole_buffer(std::size_t index) const;
+  layer_run run_of(std::size_t node);
+  std::span<float> buffer(std::size_t index, std::size_t columns);
+  std::span<float> whole_buffer(std::size_t index);
 
   std::shared_ptr<const model_graph> graph_;
   std::vector<std::unique_ptr<graph_plan>> plans_;

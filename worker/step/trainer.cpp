@@ -45,7 +45,8 @@ void trainer::learn(training_step& step) {
   step.frozen.clear();
   if (twin_.frozen()) predict_frozen(step);
   step.online.resize(step.batch->samples);
-  if (!model_.learn(*step.batch, step.sets, step.online)) ++steps_not_finite_;
+  step.finite = model_.learn(*step.batch, step.sets, step.online);
+  if (!step.finite) ++steps_not_finite_;
 }
 
 // The same forward pass over the twin's rows, which stand in for the pulled ones meanwhile.
@@ -72,6 +73,7 @@ frame trainer::push_section(const training_step& step, shard_id shard, batch_num
   header.prev = prev;
   header.pulled_version = step.plan.pulled_version(shard);
   header.event_time_ms = step.batch->event_time_max_ms;
+  if (!step.finite) return schemas::encode(header);
   return packer_.section(std::move(header), step.sets, step.plan);
 }
 

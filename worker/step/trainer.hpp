@@ -26,6 +26,7 @@ struct training_step {
   pull_plan plan;
   std::vector<float> online;  // [samples] predicted before learning
   std::vector<float> frozen;  // [samples] by the twin; empty before the freeze
+  bool finite = true;         // its loss; else nothing is pushed but the advance of the batch
 };
 
 /// The arithmetic half of a worker: no sockets, no clock, no retries (worker/step/push_window.hpp
@@ -55,7 +56,7 @@ class trainer {
   std::uint32_t schema_version() const { return schema_.version; }
   /// Rows whose gradient was not finite: dropped before the wire, never sent.
   std::uint64_t rows_not_finite() const { return packer_.rows_not_finite(); }
-  /// Batches whose loss was not finite: pushed without a gradient.
+  /// Batches whose loss was not finite: pushed without rows, so no optimizer moves.
   std::uint64_t steps_not_finite() const { return steps_not_finite_; }
 
  private:

@@ -415,6 +415,26 @@ TEST(GradientPacker, DropsAndCountsRowsThatAreNotFinite) {
   }
 }
 
+TEST(Trainer, PushesNoRowsOfABatchWhoseLossIsNotFinite) {
+  const auto schema = schema_of(2, 1);
+  map_server server(schema);
+  trainer by(model_of("fm", 2), schema, schemas::value_codec::fp32);
+  server.row(0, 5)[0] = std::numeric_limits<float>::infinity();
+  auto step = by.begin(batch_of({0.0F}, {5, 6}));
+  server.pull(by, *step);
+  by.learn(*step);
+  EXPECT_EQ(by.steps_not_finite(), 1U);
+  const frame bytes = by.push_section(*step, shard_id{0}, batch_number{0});
+  EXPECT_TRUE(schemas::decode_push(bytes)->blocks.empty());
+  by.recycle(std::move(step));
+
+  auto next = by.begin(batch_of({0.0F}, {6, 7}, {}, 2));
+  server.pull(by, *next);
+  by.learn(*next);
+  EXPECT_FALSE(
+      schemas::decode_push(by.push_section(*next, shard_id{0}, batch_number{1}))->blocks.empty());
+}
+
 // Label 1 when two ids agree in parity: no first-order weight can say that, a product of latent
 // values can.
 TEST(Trainer, LearnsAProductThatNoLinearModelCan) {
