@@ -159,9 +159,17 @@ class maker {
     made.last = coin();
     made.samples = static_cast<std::uint32_t>(count());
     made.features = static_cast<std::uint32_t>(below(9));
+    made.label_count = static_cast<std::uint32_t>(1 + below(3));
+    made.sequences = static_cast<std::uint32_t>(below(3));
     const std::size_t cells = std::size_t{made.samples} * made.features;
     for (std::size_t i = 0; i < made.samples; ++i) {
-      made.labels.push_back(coin() ? 1.0F : 0.0F);
+      for (std::uint32_t l = 0; l < made.label_count; ++l)
+        made.labels.push_back(coin() ? 1.0F : 0.0F);
+      for (std::uint32_t s = 0; s < made.sequences; ++s) {
+        made.lengths.push_back(static_cast<std::uint16_t>(below(5)));
+        for (std::size_t k = 0; k < made.lengths.back(); ++k)
+          made.sequence_keys.push_back(number());
+      }
       made.row_numbers.push_back(number());
     }
     for (std::size_t i = 0; i < cells; ++i) made.keys.push_back(number());

@@ -275,6 +275,17 @@ TEST(Hostile, SampleColumnsMustFitTheirCounts) {
   expect_refused(batch([](auto root) { root.initValues(20); }), errc::malformed, "values");
   expect_refused(batch([](auto root) { root.setSamples(3); }), errc::malformed, "labels");
   expect_refused(batch([](auto root) { root.setFeatures(4); }), errc::malformed, "keys");
+  expect_refused(batch([](auto root) { root.setMoreLabels(1); }), errc::malformed, "labels");
+  expect_refused(
+      batch([](auto root) { root.setMoreLabels(0xFFFFFFFFU); }), errc::too_large, "labels");
+  expect_refused(batch([](auto root) { root.setSequences(1); }), errc::malformed, "lengths");
+  expect_refused(batch([](auto root) {
+                   root.setSequences(1);
+                   root.initLengths(4)[1] = 1;
+                   root.initSequenceKeys(8);
+                 }),
+                 errc::malformed,
+                 "sequence keys");
   expect_refused(batch([](auto root) {
                    root.setSamples(0x80000000U);
                    root.setFeatures(0x80000000U);

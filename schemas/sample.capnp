@@ -19,8 +19,12 @@ struct SampleBatch {
   acceptedMs @9 :UInt64;
   samples @10 :UInt32;
   features @11 :UInt32;
-  labels @12 :Data;          # samples × f32
+  labels @12 :Data;          # samples × (1 + moreLabels) × f32, sample-major
   rowNumbers @13 :Data;      # samples × u64
   keys @14 :Data;            # samples × features × u64, sample-major
   values @15 :Data;          # samples × features × f32, or empty when all are 1
+  moreLabels @16 :UInt32;    # labels of a sample behind the first
+  sequences @17 :UInt32;     # features of a sample that are lists of keys, oldest first
+  lengths @18 :Data;         # samples × sequences × u16, sample-major
+  sequenceKeys @19 :Data;    # Σ lengths × u64, list after list
 }

@@ -15,6 +15,8 @@
 /// boundaries.
 namespace headrace::schemas {
 
+constexpr std::uint32_t labels_max = 64;  // of a sample
+
 /// A feature of a sample is a row key times a value (1 for ids).
 struct sample_batch {
   source_id source;
@@ -31,10 +33,16 @@ struct sample_batch {
   // key of its own.
   std::uint32_t samples = 0;
   std::uint32_t features = 0;
-  std::vector<float> labels;               // [n] 0 or 1
+  std::uint32_t label_count = 1;           // l, 1 … labels_max
+  std::vector<float> labels;               // [n * l] 0 or 1, sample-major
   std::vector<std::uint64_t> row_numbers;  // [n] record number in the source, from 0
   std::vector<std::uint64_t> keys;         // [n * f] row keys, sample-major
   std::vector<float> values;               // [n * f], or empty when all are 1
+
+  // Features that are lists of keys, such as what a user saw last, oldest first: s for each sample.
+  std::uint32_t sequences = 0;
+  std::vector<std::uint16_t> lengths;        // [n * s], sample-major
+  std::vector<std::uint64_t> sequence_keys;  // list after list
   friend bool operator==(const sample_batch&, const sample_batch&) = default;
 };
 

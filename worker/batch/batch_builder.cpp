@@ -6,6 +6,14 @@
 #include <utility>
 
 namespace headrace::worker {
+namespace {
+
+template <class Value>
+void append(std::vector<Value>& to, const std::vector<Value>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+}  // namespace
 
 batch_builder::batch_builder(settings given) : settings_(std::move(given)) {
   CHECK(settings_.samples_max >= 1);
@@ -18,10 +26,15 @@ std::optional<schemas::sample_batch> batch_builder::add(const event& next,
   if (empty()) start(next, now_ns, now_ms);
   CHECK(next.keys.size() == held_.features);
   CHECK(next.values.empty() == held_.values.empty() || held_.samples == 0);
+  CHECK(next.more_labels.size() + 1 == held_.label_count);
+  CHECK(next.lengths.size() == held_.sequences);
   held_.labels.push_back(next.label);
+  append(held_.labels, next.more_labels);
   held_.row_numbers.push_back(next.row_number);
-  held_.keys.insert(held_.keys.end(), next.keys.begin(), next.keys.end());
-  held_.values.insert(held_.values.end(), next.values.begin(), next.values.end());
+  append(held_.keys, next.keys);
+  append(held_.values, next.values);
+  append(held_.lengths, next.lengths);
+  append(held_.sequence_keys, next.sequence_keys);
   held_.event_time_min_ms = std::min(held_.event_time_min_ms, next.event_time_ms);
   held_.event_time_max_ms = std::max(held_.event_time_max_ms, next.event_time_ms);
   held_.offset_end = position;
@@ -35,11 +48,13 @@ void batch_builder::start(const event& first, std::uint64_t now_ns, std::uint64_
   held_.source = settings_.source;
   held_.schema_version = settings_.schema_version;
   held_.features = static_cast<std::uint32_t>(first.keys.size());
+  held_.label_count = static_cast<std::uint32_t>(1 + first.more_labels.size());
+  held_.sequences = static_cast<std::uint32_t>(first.lengths.size());
   held_.event_time_min_ms = first.event_time_ms;
   held_.event_time_max_ms = first.event_time_ms;
   held_.accepted_ms = now_ms;
   first_added_ns_ = now_ns;
-  held_.labels.reserve(settings_.samples_max);
+  held_.labels.reserve(settings_.samples_max * held_.label_count);
   held_.row_numbers.reserve(settings_.samples_max);
   held_.keys.reserve(settings_.samples_max * first.keys.size());
   held_.values.reserve(settings_.samples_max * first.values.size());

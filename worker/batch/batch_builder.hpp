@@ -24,7 +24,7 @@ class batch_builder {
 
   /// Adds an event; returns the batch when that fills it. `position` is the source's after this
   /// event, `now_ns` the steady and `now_ms` the wall clock. Every event of a source has the same
-  /// number of features.
+  /// number of features, labels and lists.
   std::optional<schemas::sample_batch> add(const event& next,
                                            std::uint64_t position,
                                            std::uint64_t now_ns,

@@ -14,11 +14,14 @@ namespace headrace::worker {
 /// One labelled event, its features already row keys and values. Buffers are reused from event to
 /// event.
 struct event {
-  float label = 0.0F;               // 0 or 1
-  std::vector<std::uint64_t> keys;  // [features] one each, in the order of the job file
-  std::vector<float> values;        // [features], or empty when all are 1
-  std::uint64_t event_time_ms = 0;  // since 1970-01-01 UTC; 0: the source has no time
-  std::uint64_t row_number = 0;     // record number in the source, from 0
+  float label = 0.0F;                  // 0 or 1
+  std::vector<std::uint64_t> keys;     // [features] that have one, in the order of the job file
+  std::vector<float> values;           // [features], or empty when all are 1
+  std::vector<float> more_labels;      // behind the first, 0 or 1
+  std::vector<std::uint16_t> lengths;  // [sequences] of each list
+  std::vector<std::uint64_t> sequence_keys;  // list after list, oldest first
+  std::uint64_t event_time_ms = 0;           // since 1970-01-01 UTC; 0: the source has no time
+  std::uint64_t row_number = 0;              // record number in the source, from 0
 };
 
 /// A finite stream of events that can be read again from any record: a file, or a generated stream.
@@ -45,7 +48,7 @@ class event_source {
   virtual result<std::uint64_t> count_records() const = 0;
   /// What could not be read so far, and why.
   virtual const bad_rows& bad() const = 0;
-  /// Features of each event.
+  /// Keys of each event.
   virtual std::size_t features() const = 0;
 };
 
