@@ -288,7 +288,8 @@ class Pipeline : public Actors {
     window.source = source;
     window.in_flight_max = 2;
     const batch_number first{std::min(watermarks[0], watermarks[1]).value + 1};
-    parts.window = std::make_unique<worker::push_window>(window, std::move(watermarks));
+    parts.lanes = std::make_unique<worker::push_lanes>(
+        window, std::move(watermarks), std::vector<batch_number>{}, 1);
     parts.book = std::make_unique<worker::score_book>(rows / 2);
     parts.board = board_;
     parts.time = &node_.time;

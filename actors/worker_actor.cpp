@@ -26,7 +26,7 @@ worker_actor::behavior_type worker_actor::make_behavior() {
     parts_.board->end(why);
     return to_caf(why);
   });
-  permitted_through_ = parts_.window->completed_through();
+  permitted_through_ = parts_.lanes->completed_through();
   kept_ns_ = parts_.time->steady_ns();
   auto connected =
       parts_.connect([me = worker_handle(this)](const schemas::envelope& head, frame section) {
@@ -72,9 +72,9 @@ void worker_actor::drain() {
 // Starts as many batches as the window permits; stands still while the twin's rows are pulled.
 void worker_actor::pump() {
   while (!freezing_ && !queue_.empty() && steps_.size() < parts_.in_flight_max &&
-         parts_.window->may_start()) {
+         parts_.lanes->may_start()) {
     if (freeze_is_due(*queue_.front())) {
-      if (steps_.empty() && parts_.window->idle()) freeze();
+      if (steps_.empty() && parts_.lanes->idle()) freeze();
       return;
     }
     sample_batch_ptr batch = std::move(queue_.front());
@@ -90,7 +90,7 @@ bool worker_actor::freeze_is_due(const schemas::sample_batch& batch) const {
 }
 
 void worker_actor::start(sample_batch_ptr batch) {
-  parts_.window->start(batch->batch);
+  parts_.lanes->start(batch->batch, batch->last);
   steps_.push_back({parts_.trainer->begin(std::move(batch)), 0, 0});
   ask_for_rows(steps_.back());
   learn_in_order();  // a batch without keys is complete at once
@@ -148,7 +148,7 @@ void worker_actor::learn_in_order() {
   while (!steps_.empty() && steps_.front().step->plan.complete()) {
     std::unique_ptr<worker::training_step> step = std::move(steps_.front().step);
     steps_.pop_front();
-    parts_.trainer->learn(*step);
+    parts_.trainer->learn(*step, !parts_.lanes->dense_has(step->batch->batch));
     if (!step->finite) log_warn("worker.loss_not_finite", {{"batch", step->batch->batch.value}});
     score(*step);
     push(*step);
@@ -166,13 +166,19 @@ void worker_actor::score(const worker::training_step& step) {
 }
 
 void worker_actor::push(worker::training_step& step) {
+  const batch_number batch = step.batch->batch;
+  const std::uint64_t now = parts_.time->steady_ns();
   std::vector<frame> sections(parts_.shards);
   for (std::uint32_t s = 0; s < parts_.shards; ++s) {
     sections[s] = parts_.trainer->push_section(step, shard_id{s}, step.batch->prev);
     push_bytes_ += sections[s].size();
   }
-  send_pushes(parts_.window->submit(
-      step.batch->batch, step.batch->prev, sections, parts_.time->steady_ns()));
+  send_pushes(parts_.lanes->submit(batch, step.batch->prev, sections, now));
+  if (parts_.lanes->dense_is_due(batch)) {
+    sections = parts_.trainer->push_dense(step, parts_.lanes->dense_prev());
+    for (const frame& section : sections) push_bytes_ += section.size();
+    send_pushes(parts_.lanes->submit_dense(batch, sections, now));
+  }
   give_permits();
 }
 
@@ -199,8 +205,8 @@ void worker_actor::accept_ack(const frame& section) {
   }
   if (is_permanent(ack->status))
     log_warn("push.voided", {{"shard", ack->shard.value}, {"why", ack->detail}});
-  send_pushes(parts_.window->on_ack(*ack, parts_.time->steady_ns()));
-  if (const auto back = parts_.window->went_back()) {
+  send_pushes(parts_.lanes->on_ack(*ack, parts_.time->steady_ns()));
+  if (const auto back = parts_.lanes->went_back()) {
     return fail({errc::corrupt,
                  "shard " + std::to_string(back->value) +
                      " lost pushes that it had acknowledged; start the worker again to go on from "
@@ -212,7 +218,7 @@ void worker_actor::accept_ack(const frame& section) {
 
 // One permit goes back to ingest for each batch that every shard has.
 void worker_actor::give_permits() {
-  const batch_number completed = parts_.window->completed_through();
+  const batch_number completed = parts_.lanes->completed_through();
   const auto permits = static_cast<std::uint32_t>(completed.value - permitted_through_.value);
   if (permits == 0 || !ingest_) return;
   permitted_through_ = completed;
@@ -227,7 +233,7 @@ void worker_actor::tick() {
     if (now - step.sent_ns > patience) ask_for_rows(step);
   }
   if (freezing_ && now - frozen_sent_ns_ > patience) ask_for_frozen_rows();
-  send_pushes(parts_.window->on_timeout(now));
+  send_pushes(parts_.lanes->on_timeout(now));
   publish();
   if (now - kept_ns_ > parts_.keep_interval_ms * 1'000'000) keep_figures();
   if (finished_) return;
@@ -281,10 +287,10 @@ void worker_actor::publish() {
     now.first_bad_row = std::move(p.first_bad_row);
     now.bad_row_reasons = std::move(p.bad_row_reasons);
     p = std::move(now);
-    p.staleness = parts_.window->staleness();
+    p.staleness = parts_.lanes->staleness();
     p.push_bytes = push_bytes_;
-    p.resent = parts_.window->resent();
-    p.refused = parts_.window->voided();
+    p.resent = parts_.lanes->resent();
+    p.refused = parts_.lanes->voided();
     p.rows_not_finite = parts_.trainer->rows_not_finite();
   });
 }
@@ -301,12 +307,12 @@ void worker_actor::keep_figures() {
 
 void worker_actor::finish_if_drained() {
   if (!draining_ || finished_ || freezing_ || !queue_.empty() || !steps_.empty()) return;
-  if (!parts_.window->idle()) return;
+  if (!parts_.lanes->idle()) return;
   // Shards that had no keys lately are told how far the source is, then the window is empty for
   // good.
-  const auto last = parts_.window->finish(parts_.time->steady_ns());
+  const auto last = parts_.lanes->finish(parts_.time->steady_ns());
   if (!last.empty()) return send_pushes(last);
-  if (!parts_.window->drained()) return;
+  if (!parts_.lanes->drained()) return;
   finished_ = true;
   publish();
   keep_figures();

@@ -6,7 +6,7 @@
 #include "base/clock.hpp"
 #include "worker/metrics/score_book.hpp"
 #include "worker/step/prediction_log.hpp"
-#include "worker/step/push_window.hpp"
+#include "worker/step/push_lanes.hpp"
 #include "worker/step/trainer.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
@@ -24,7 +24,7 @@ namespace headrace::actors {
 struct worker_parts {
   std::string name;
   std::unique_ptr<worker::trainer> trainer;
-  std::unique_ptr<worker::push_window> window;
+  std::unique_ptr<worker::push_lanes> lanes;
   std::unique_ptr<worker::score_book> book;
   std::unique_ptr<worker::prediction_log> predictions;  // may be null
   std::shared_ptr<progress_board> board;
@@ -44,7 +44,7 @@ struct worker_parts {
 };
 
 /// The pipeline of one worker: sealed batch → pull → learn → push → acknowledged by every shard.
-/// The arithmetic is in the trainer, the protocol in the push window; this class only moves
+/// The arithmetic is in the trainer, the protocol in the push lanes; this class only moves
 /// messages.
 /// Detached: a step computes for milliseconds, and its figures are kept on disk.
 class worker_actor : public worker_handle::base {

@@ -124,8 +124,11 @@ result<void> copy_samples(const cut_parts& of,
                           const fs::path& scratch,
                           const std::vector<storage::archived_checkpoint::watermark>& marks) {
   std::map<std::string, batch_number> sources;
-  for (const auto& mark : marks) {
-    if (mark.lane == "rows") sources[mark.source] = mark.batch_min;
+  std::map<std::string, batch_number> dense;
+  for (const auto& mark : marks)
+    (mark.lane == "rows" ? sources : dense)[mark.source] = mark.batch_min;
+  if (of.described->model->has_network()) {
+    for (auto& [source, batch] : sources) batch = std::min(batch, dense[source]);
   }
   for (const auto& [source, batch] : sources) {
     const fs::path folder = of.folder->sample_log(source);

@@ -31,6 +31,8 @@ void read_train(config_reader& config, bool counts, train_spec& train) {
       static_cast<std::uint32_t>(config.whole("train.in_flight", train.in_flight, {1, 256}));
   const auto staleness = config.optional_whole("train.staleness", {0, 1'000'000'000});
   if (staleness) train.staleness_max = static_cast<std::uint64_t>(*staleness);
+  train.dense_every =
+      static_cast<std::uint32_t>(config.whole("train.dense_every", train.dense_every, {1, 1'000}));
   train.push =
       counts  // int8 would round counts
           ? config.choice<value_codec>("train.push", "fp32", {{"fp32", value_codec::fp32}})

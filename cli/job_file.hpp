@@ -25,6 +25,7 @@ struct train_spec {
       3;  // batches pulled but not acknowledged; 1 = learn before the next predicts
   std::uint64_t staleness_max =
       UINT64_MAX;  // s: batches ahead of the slowest present source; absent = unbounded
+  std::uint32_t dense_every = 1;  // batches whose gradients of the network are one push
   schemas::value_codec push = schemas::value_codec::int8;
   double freeze_at = 0.5;  // share of the stream after which the frozen twin is copied
 };

@@ -169,14 +169,18 @@ result<void> job_worker::begin(caf::actor_system& system,
   return {};
 }
 
-// The batch after the smallest watermark over the shards.
+// The batch after the smallest watermark over the shards and lanes.
 result<batch_number> job_worker::ask_where_to_begin() {
   const auto welcome = control_->hello(folder_->job().fingerprint, server_patience);
   if (!welcome) return welcome.error();
   const auto replies = control_->watermarks(source_of(job_), job_.schema.shards, server_patience);
   if (!replies) return replies.error();
-  for (const auto& reply : *replies) watermarks_.push_back(reply.rows);
-  const batch_number least = *std::min_element(watermarks_.begin(), watermarks_.end());
+  for (const auto& reply : *replies) {
+    watermarks_.push_back(reply.rows);
+    if (job_.model->has_network()) dense_watermarks_.push_back(reply.dense);
+  }
+  batch_number least = *std::min_element(watermarks_.begin(), watermarks_.end());
+  for (const batch_number dense : dense_watermarks_) least = std::min(least, dense);
   return batch_number{least.value + 1};
 }
 
@@ -196,7 +200,8 @@ result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& sample
   if (auto made = storage::make_folder(folder_->worker()); !made) return made.error();
   actors::worker_parts parts;
   parts.name = job_.name;
-  parts.trainer = std::make_unique<worker::trainer>(job_.model, job_.schema, job_.train.push);
+  parts.trainer = std::make_unique<worker::trainer>(
+      job_.model, job_.schema, job_.train.push, job_.train.dense_every);
   parts.book = std::make_unique<worker::score_book>(records_ / 2);
   auto loaded =
       load_if_there(book_file(*folder_), [&](auto bytes) { return parts.book->load(bytes); });
@@ -213,7 +218,8 @@ result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& sample
   window.in_flight_max = job_.train.in_flight;
   window.staleness_bound = job_.train.staleness_max;
   window.schema_version = job_.schema.version;
-  parts.window = std::make_unique<worker::push_window>(window, watermarks_);
+  parts.lanes = std::make_unique<worker::push_lanes>(
+      window, watermarks_, dense_watermarks_, job_.train.dense_every);
   parts.board = board_;
   parts.shards = job_.schema.shards;
   parts.in_flight_max = job_.train.in_flight;

@@ -88,7 +88,8 @@ class job_worker {
   std::unique_ptr<actors::control_client> control_;
   std::shared_ptr<actors::progress_board> board_;
   std::unique_ptr<actors_held> held_;
-  std::vector<batch_number> watermarks_;
+  std::vector<batch_number> watermarks_;        // of each shard, lane rows
+  std::vector<batch_number> dense_watermarks_;  // empty: no network
   actors::progress before_;
   std::uint64_t records_ = 0;
   bool nothing_new_ = false;

@@ -252,6 +252,10 @@ void add_deepfm(CLI::App& bench_verb, verb_context& context) {
       "pull, learn and push through four shards, or forward and backward alone");
   verb->add_option("--threads", options->threads, "threads of ours; PyTorch has as many, and one")
       ->check(CLI::Range(1, 16));
+  verb->add_option("--dense-every",
+                   options->dense_every,
+                   "batches of a thread that one push of the network covers")
+      ->check(CLI::Range(1, 1'000));
   verb->add_flag("--profile", options->profile, "where the time of a step goes");
   verb->add_flag("--json", options->json, "one line of JSON on standard output");
   verb->add_flag("--inside", options->inside)->group("");

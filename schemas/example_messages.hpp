@@ -110,6 +110,7 @@ class maker {
     made.epoch = headrace::epoch{number()};
     made.mode = static_cast<log_mode>(below(3));
     made.retry_after_ms = small();
+    made.lane = coin() ? lane::dense : lane::rows;
     return made;
   }
   pull_section pull() {

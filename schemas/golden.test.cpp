@@ -127,8 +127,8 @@ std::string json_of(const push_section& m) {
 
 std::string json_of(const push_ack& m) {
   constexpr const char* modes[] = {"none", "os", "fsync"};
-  return json()
-      .add("shard", m.shard)
+  json text;
+  text.add("shard", m.shard)
       .add("status", m.status)
       .add("detail", m.detail)
       .add("applied", m.applied)
@@ -138,8 +138,9 @@ std::string json_of(const push_ack& m) {
       .add("slowest_clock", m.slowest_clock)
       .add("epoch", m.epoch)
       .add("mode", std::string(modes[static_cast<std::size_t>(m.mode)]))
-      .add("retry_after_ms", m.retry_after_ms)
-      .text();
+      .add("retry_after_ms", m.retry_after_ms);
+  if (m.lane != lane::rows) text.add("lane", std::string("dense"));  // newer than the others
+  return text.text();
 }
 
 std::string json_of(const pull_section& m) {
@@ -488,6 +489,8 @@ TEST(Golden, PushAcks) {
   done.epoch = epoch{2};
   done.mode = log_mode::fsync;
   golden("push_ack", done, decode_push_ack);
+  done.lane = lane::dense;
+  golden("push_ack_dense", done, decode_push_ack);
   push_ack refused;
   refused.shard = shard_id{1};
   refused.status = errc::gap;

@@ -49,4 +49,5 @@ struct PushAck {
   version @9 :UInt64;
   slowestClock @10 :UInt64;
   epoch @11 :UInt64;
+  lane @12 :UInt8;           # schemas::lane of the section
 }

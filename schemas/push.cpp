@@ -95,6 +95,7 @@ result<push_ack> read_push_ack(wire::PushAck::Reader in) {
   ack.epoch = headrace::epoch{in.getEpoch()};
   ack.mode = fields.log_mode(in.getMode());
   ack.retry_after_ms = in.getRetryAfterMs();
+  ack.lane = fields.lane(in.getLane());
   return fields.finish(std::move(ack));
 }
 
@@ -181,6 +182,7 @@ frame encode(const push_ack& ack) {
   root.setEpoch(ack.epoch.value);
   root.setMode(static_cast<std::uint16_t>(ack.mode));
   root.setRetryAfterMs(ack.retry_after_ms);
+  root.setLane(static_cast<std::uint8_t>(ack.lane));
   return out.finish();
 }
 

@@ -96,6 +96,8 @@ struct push_ack {
   headrace::epoch epoch{1};
   log_mode mode = log_mode::os;
   std::uint32_t retry_after_ms = 0;  // with `overloaded`
+  schemas::lane lane =
+      schemas::lane::rows;  // of the section; a refusal that asks for patience may not say
   friend bool operator==(const push_ack&, const push_ack&) = default;
 };
 

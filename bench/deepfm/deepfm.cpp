@@ -40,7 +40,9 @@ std::vector<std::string> arguments_of(const deepfm_options& options) {
                                     "--through",
                                     std::string(name(options.through)),
                                     "--threads",
-                                    std::to_string(options.threads)};
+                                    std::to_string(options.threads),
+                                    "--dense-every",
+                                    std::to_string(options.dense_every)};
   if (options.profile) words.push_back("--profile");
   if (options.json) words.push_back("--json");
   return words;
@@ -67,9 +69,10 @@ class our_side {
     for (auto& batch : make_deepfm_batches(options.batch))
       parts[next++ % options.threads].push_back(std::move(batch));
     for (std::uint32_t i = 0; i < options.threads; ++i) {
-      made->threads_.push_back(options.through == deepfm_path::ps
-                                   ? make_ps_thread(*job, made->shards_, std::move(parts[i]), i)
-                                   : make_direct_thread(*job, std::move(parts[i])));
+      made->threads_.push_back(
+          options.through == deepfm_path::ps
+              ? make_ps_thread(*job, made->shards_, std::move(parts[i]), i, options.dense_every)
+              : make_direct_thread(*job, std::move(parts[i])));
     }
     return made;
   }

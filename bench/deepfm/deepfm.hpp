@@ -28,6 +28,7 @@ struct deepfm_options {
   std::uint32_t rounds = 3;
   deepfm_path through = deepfm_path::ps;
   std::uint32_t threads = 2;
+  std::uint32_t dense_every = 1;  // batches of a thread that one push of the network covers
   bool profile = false;
   bool json = false;
   bool inside = false;  // hidden: this is the measuring process

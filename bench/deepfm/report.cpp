@@ -82,6 +82,7 @@ std::string to_json(const deepfm_report& report) {
   line.add("pytorch", report.peer)
       .add("batch", report.options.batch)
       .add("threads", report.options.threads)
+      .add("dense_every", report.options.dense_every)
       .add("through", name(report.options.through))
       .add("amx", false)
       .add("rounds", report.options.rounds)

@@ -20,11 +20,13 @@ class ps_thread final : public training_thread {
   ps_thread(const deepfm_job& job,
             locked_shards& shards,
             deepfm_batches batches,
-            std::uint32_t number)
-      : trainer_(job.model, job.schema, schemas::value_codec::int8),
+            std::uint32_t number,
+            std::uint32_t dense_every)
+      : trainer_(job.model, job.schema, schemas::value_codec::int8, dense_every),
         shards_(shards),
         batches_(std::move(batches)),
-        number_(number) {
+        number_(number),
+        dense_every_(dense_every) {
     for (const auto& batch : batches_) batch->source = {"bench-" + std::to_string(number), 1};
   }
 
@@ -42,7 +44,14 @@ class ps_thread final : public training_thread {
     trainer_.learn(*step);
     clock.end(step_part::learn);
     for (std::uint32_t i = 0; i < shards_.count(); ++i) {
-      if (auto pushed = push(*step, turn(i)); !pushed) return pushed.error();
+      const frame section = trainer_.push_section(*step, turn(i), batch->prev);
+      if (auto pushed = push(section, turn(i)); !pushed) return pushed.error();
+    }
+    if (done_ % dense_every_ == 0) {
+      const auto sections = trainer_.push_dense(*step, batch_number{done_ - dense_every_});
+      for (std::uint32_t i = 0; i < shards_.count(); ++i) {
+        if (auto pushed = push(sections[turn(i).value], turn(i)); !pushed) return pushed.error();
+      }
     }
     const std::size_t samples = batch->samples;
     trainer_.recycle(std::move(step));
@@ -68,10 +77,9 @@ class ps_thread final : public training_thread {
     return taken;
   }
 
-  result<void> push(const worker::training_step& step, shard_id to) {
-    const frame section = trainer_.push_section(step, to, step.batch->prev);
+  result<void> push(const frame& section, shard_id to) {
     clock.end(step_part::push_sections);
-    CHECK(section.size() > 0);  // 817 rows of matrices: each shard has some
+    CHECK(section.size() > 0);  // thousands of rows, and 817 of matrices: each shard has some
     const auto answer = shards_.push(to, section, clock);
     if (!answer) return answer.error();
     const auto ack = schemas::decode_push_ack(*answer);
@@ -84,6 +92,7 @@ class ps_thread final : public training_thread {
   locked_shards& shards_;
   deepfm_batches batches_;
   std::uint32_t number_;
+  std::uint32_t dense_every_;
   std::uint64_t done_ = 0;
 };
 
@@ -95,6 +104,7 @@ class direct_thread final : public training_thread {
     for (const auto& batch : batches_) {
       sets_.emplace_back();
       model_.plan(*batch, sets_.back());
+      model_.plan_network(sets_.back());
       for (worker::row_set& set : sets_.back()) start(set, job.schema.tables[set.table.value]);
     }
   }
@@ -135,8 +145,9 @@ class direct_thread final : public training_thread {
 std::unique_ptr<training_thread> make_ps_thread(const deepfm_job& job,
                                                 locked_shards& shards,
                                                 deepfm_batches batches,
-                                                std::uint32_t number) {
-  return std::make_unique<ps_thread>(job, shards, std::move(batches), number);
+                                                std::uint32_t number,
+                                                std::uint32_t dense_every) {
+  return std::make_unique<ps_thread>(job, shards, std::move(batches), number, dense_every);
 }
 
 std::unique_ptr<training_thread> make_direct_thread(const deepfm_job& job, deepfm_batches batches) {

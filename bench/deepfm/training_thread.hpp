@@ -29,11 +29,13 @@ class training_thread {
 };
 
 /// A worker and its source: pull, learn, push, over `batches` in turn. `number` tells threads
-/// apart. Their headers are written to: no two threads share batches.
+/// apart. Their headers are written to: no two threads share batches. The network is pulled and
+/// pushed every `dense_every` batches.
 std::unique_ptr<training_thread> make_ps_thread(const deepfm_job& job,
                                                 locked_shards& shards,
                                                 deepfm_batches batches,
-                                                std::uint32_t number);
+                                                std::uint32_t number,
+                                                std::uint32_t dense_every = 1);
 
 /// Forward and backward alone: the rows of a few of `batches` stay where they are.
 std::unique_ptr<training_thread> make_direct_thread(const deepfm_job& job, deepfm_batches batches);

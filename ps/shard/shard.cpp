@@ -57,6 +57,7 @@ lsn shard::next_lsn() const { return lsn{applied_.value + in_flight_.size() + 1}
 schemas::push_ack shard::ack_of(const schemas::push_section& section) const {
   schemas::push_ack ack;
   ack.shard = id_;
+  ack.lane = section.lane;
   ack.watermark = section.batch;
   ack.version = version_;
   ack.slowest_clock = rule_.slowest();

@@ -175,18 +175,28 @@ class cluster {
     for (const auto& shard : shards_) {
       const frame section = by.push_section(step, shard->id(), newest_[shard->id().value]);
       if (section.empty()) continue;
-      const auto push = schemas::decode_push(section);
-      if (!push) return push.error();
-      const auto decision = shard->decide(*push, 1);
-      if (!decision.record) return error{decision.ack.status, decision.ack.detail};
-      const auto ack = shard->commit(decision.record->lsn);
-      if (!ack.applied) return error{ack.status, ack.detail};
-      newest_[shard->id().value] = push->batch;
+      if (auto applied = apply(*shard, section); !applied) return applied;
+      newest_[shard->id().value] = step.batch->batch;
+    }
+    if (!by.has_network()) return {};
+    const auto dense = by.push_dense(step, step.batch->prev);
+    for (const auto& shard : shards_) {
+      if (auto applied = apply(*shard, dense[shard->id().value]); !applied) return applied;
     }
     return {};
   }
 
  private:
+  static result<void> apply(ps::shard& shard, const frame& section) {
+    const auto push = schemas::decode_push(section);
+    if (!push) return push.error();
+    const auto decision = shard.decide(*push, 1);
+    if (!decision.record) return error{decision.ack.status, decision.ack.detail};
+    const auto ack = shard.commit(decision.record->lsn);
+    if (!ack.applied) return error{ack.status, ack.detail};
+    return {};
+  }
+
   std::uint32_t schema_version_;
   std::vector<std::unique_ptr<ps::shard>> shards_;
   std::vector<batch_number> newest_ = std::vector<batch_number>(shards);  // pushed to each

@@ -17,6 +17,14 @@ void add_to(std::span<float> sum, std::span<const float> part) {
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += part[i];
 }
 
+// Rows 0 … rows - 1 of a matrix.
+void name_rows(std::size_t rows, row_set& set) {
+  set.inverse.clear();
+  if (set.keys.size() == rows) return;
+  set.keys.resize(rows);
+  std::iota(set.keys.begin(), set.keys.end(), std::uint64_t{0});
+}
+
 }  // namespace
 
 graph_model::graph_model(std::shared_ptr<const model_graph> graph)
@@ -41,12 +49,13 @@ void graph_model::plan(const schemas::sample_batch& batch, std::vector<row_set>&
     set.table = table_id{static_cast<std::uint32_t>(t)};
     set.dim = tables[t].dim;
     set.factors.clear();
+    set.lane = tables[t].network ? schemas::lane::dense : schemas::lane::rows;
+    if (tables[t].network) {
+      set.keys.clear();
+      continue;
+    }
     if (tables[t].rows > 0) {
-      if (set.keys.size() != tables[t].rows) {
-        set.keys.resize(tables[t].rows);
-        std::iota(set.keys.begin(), set.keys.end(), std::uint64_t{0});
-        set.inverse.clear();
-      }
+      name_rows(tables[t].rows, set);
       set.counts.assign(tables[t].rows, batch.samples);  // used once a sample
       set.size_buffers();
       continue;
@@ -74,6 +83,17 @@ void graph_model::plan(const schemas::sample_batch& batch, std::vector<row_set>&
                     .inverse = set.inverse,
                     .counts = set.counts});
     set.size_buffers();
+  }
+}
+
+void graph_model::plan_network(std::vector<row_set>& sets) const {
+  const auto tables = graph_->tables();
+  CHECK(sets.size() == tables.size());
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    if (!tables[t].network) continue;
+    name_rows(tables[t].rows, sets[t]);
+    sets[t].counts.assign(tables[t].rows, 1);
+    sets[t].size_buffers();
   }
 }
 

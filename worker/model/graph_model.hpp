@@ -25,9 +25,12 @@ class graph_model {
 
   explicit graph_model(std::shared_ptr<const model_graph> graph);
 
-  /// Fills keys, counts and inverse of every table for `batch`; `sets` keeps its buffers. sets[i]
-  /// is table i of the graph.
+  /// Fills keys, counts and inverse of the tables for `batch`; `sets` keeps its buffers. sets[i] is
+  /// table i of the graph. Those of a network get no keys: its matrices are the same for each
+  /// batch.
   void plan(const schemas::sample_batch& batch, std::vector<row_set>& sets);
+  /// Gives the tables of a network their keys, all of them, and buffers.
+  void plan_network(std::vector<row_set>& sets) const;
   /// Probability of label 1 for each sample, from the rows in `sets`, into probabilities [samples].
   void predict(const schemas::sample_batch& batch,
                std::span<row_set> sets,

@@ -112,6 +112,7 @@ TEST(GraphModel, ComputesTheGradientOfTheSummedLossForEveryPreset) {
     const auto batch = random_batch(11, features, random);
     std::vector<row_set> sets;
     model.plan(batch, sets);
+    model.plan_network(sets);
     fill(sets, random);
     std::vector<float> online(batch.samples);
     ASSERT_TRUE(model.learn(batch, sets, online));
@@ -150,6 +151,7 @@ TEST(GraphModel, TreatsSamplesAloneAsItDoesInABatchOfSeveralChunks) {
     const auto batch = random_batch(samples, features, random);
     std::vector<row_set> sets;
     model.plan(batch, sets);
+    model.plan_network(sets);
     fill(sets, random);
     std::vector<float> together(samples);
     ASSERT_TRUE(model.learn(batch, sets, together));
@@ -166,6 +168,7 @@ TEST(GraphModel, TreatsSamplesAloneAsItDoesInABatchOfSeveralChunks) {
       alone.values.assign(batch.values.begin() + begin, batch.values.begin() + end);
       std::vector<row_set> own;
       model.plan(alone, own);
+      model.plan_network(own);
       const auto place = [&](std::size_t t, std::size_t row) {
         return static_cast<std::size_t>(std::ranges::lower_bound(sets[t].keys, own[t].keys[row]) -
                                         sets[t].keys.begin());
@@ -202,6 +205,7 @@ TEST(GraphModel, GivesTheSameBitsEachTime) {
     graph_model model(graph);
     std::vector<row_set> sets;
     model.plan(batch, sets);
+    model.plan_network(sets);
     random_stream values(3);
     fill(sets, values);
     predicted.emplace_back(batch.samples);
@@ -223,10 +227,12 @@ TEST(GraphModel, AllocatesNothingOnceItHasSeenABatchOfThatSize) {
     std::vector<row_set> sets;
     std::vector<float> online(batch.samples);
     model.plan(batch, sets);
+    model.plan_network(sets);
     fill(sets, random);
     ASSERT_TRUE(model.learn(batch, sets, online));
     const tests::allocation_count allocations;
     model.plan(batch, sets);
+    model.plan_network(sets);
     model.learn(batch, sets, online);
     model.predict(batch, sets, online);
     EXPECT_EQ(allocations.made(), 0U);
@@ -240,6 +246,7 @@ TEST(GraphModel, SaysThatALossIsNotFinite) {
   const auto batch = random_batch(20, features, random);
   std::vector<row_set> sets;
   model.plan(batch, sets);
+  model.plan_network(sets);
   fill(sets, random);
   sets[0].values[0] = INFINITY;
   std::vector<float> online(batch.samples);

@@ -229,4 +229,8 @@ std::vector<std::size_t> model_graph::readers(std::size_t i) const {
   return found;
 }
 
+bool model_graph::has_network() const {
+  return std::ranges::any_of(tables_, &model_table::network);
+}
+
 }  // namespace headrace::worker

@@ -57,6 +57,8 @@ class model_graph {
   std::vector<std::size_t> readers(std::size_t i) const;
   /// It counts: rows start at 0, optimizers add, and pushes are exact.
   bool counts() const { return nodes_.back().op == "count"; }
+  /// Some table is a network's: lane dense.
+  bool has_network() const;
   std::size_t loss() const { return nodes_.size() - 1; }
 
  private:

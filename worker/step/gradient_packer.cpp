@@ -12,7 +12,7 @@ frame gradient_packer::section(schemas::push_section header,
   buffers_.resize(sets.size());
   for (std::size_t s = 0; s < sets.size(); ++s) {
     const pull_plan::part& part = plan.at(header.shard, s);
-    if (part.keys.empty()) continue;
+    if (part.keys.empty() || sets[s].lane != header.lane) continue;
     block_buffers& packed = buffers_[s];
     gather(sets[s], part, packed);
     if (packed.keys.empty()) continue;

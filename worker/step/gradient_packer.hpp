@@ -20,8 +20,8 @@ class gradient_packer {
  public:
   explicit gradient_packer(schemas::value_codec codec) : codec_(codec) {}
 
-  /// Section of (source, lane rows, batch, prev) for one shard; `header` has everything but the
-  /// blocks.
+  /// Section of (source, lane, batch, prev) for one shard, with the sets of that lane; `header` has
+  /// everything but the blocks.
   frame section(schemas::push_section header, std::span<const row_set> sets, const pull_plan& plan);
 
   std::uint64_t rows_not_finite() const { return rows_not_finite_; }

@@ -37,6 +37,13 @@ bool pull_plan::touches(shard_id shard) const {
   });
 }
 
+bool pull_plan::touches(shard_id shard, std::span<const row_set> sets, schemas::lane lane) const {
+  for (std::size_t s = 0; s < sets_; ++s) {
+    if (sets[s].lane == lane && !at(shard, s).keys.empty()) return true;
+  }
+  return false;
+}
+
 std::uint32_t pull_plan::shards_touched() const {
   std::uint32_t touched = 0;
   for (std::uint32_t s = 0; s < shards_; ++s) touched += touches(shard_id{s}) ? 1 : 0;

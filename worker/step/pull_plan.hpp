@@ -26,6 +26,8 @@ class pull_plan {
   void build(std::span<const row_set> sets, std::uint32_t shards);
 
   bool touches(shard_id shard) const;
+  /// The same for the sets of one lane.
+  bool touches(shard_id shard, std::span<const row_set> sets, schemas::lane lane) const;
   /// Shards that own at least one row.
   std::uint32_t shards_touched() const;
   const part& at(shard_id shard, std::size_t set) const {

@@ -76,6 +76,7 @@ void push_window::keep_push(std::size_t shard,
   const auto pushed = schemas::decode_push(bytes);
   CHECK(pushed.ok());
   CHECK(pushed->shard.value == shard);
+  CHECK(pushed->lane == spec_.lane);
   CHECK(pushed->batch == batch);
   CHECK(pushed->prev == prev);
   link.kept.push_back({prev, batch, prev, bytes, pushed->pulled_version, true, false});
@@ -96,6 +97,7 @@ frame push_window::encode_advance(std::size_t shard, batch_number prev, batch_nu
   section.epoch = spec_.epoch;
   section.schema_version = spec_.schema_version;
   section.shard = shard_id{static_cast<std::uint32_t>(shard)};
+  section.lane = spec_.lane;
   section.source = spec_.source;
   section.batch = batch;
   section.prev = prev;

@@ -22,6 +22,7 @@ struct outgoing {
 /// What a push window is told once.
 struct window_spec {
   schemas::source_id source;
+  schemas::lane lane = schemas::lane::rows;
   std::uint32_t in_flight_max = 1;             // batches started and not complete, at least 1
   std::uint64_t staleness_bound = UINT64_MAX;  // s of design §4: 0 = BSP, unbounded = ASP
   std::uint64_t timeout_ms = 500;              // a section unanswered for so long is sent again
@@ -30,8 +31,8 @@ struct window_spec {
   std::uint32_t schema_version = 1;
 };
 
-/// The protocol half of a worker, for one source and lane `rows`: which batches may start, what
-/// every shard was told, what it acknowledged, and what has to be said again.
+/// The protocol half of a worker, for one source and lane: which batches may start, what every
+/// shard was told, what it acknowledged, and what has to be said again.
 ///
 /// Every shard gets exactly one chain of sections that covers every batch (design §4). A run of
 /// batches without keys for a shard is merged into one *advance*, sent before the shard's next push
@@ -56,6 +57,8 @@ class push_window {
   bool may_start() const;
   /// A batch is under way. Batches start in log order.
   void start(batch_number batch);
+  /// The last batch that was submitted, or that every shard had before.
+  batch_number submitted() const { return submitted_; }
 
   /// Takes the sections of a batch, `sections[s]` for shard s, empty where the shard has no keys;
   /// returns what is to be sent now. Batches are submitted in the order they started; `prev` is the

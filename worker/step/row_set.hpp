@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/ids.hpp"
+#include "schemas/push.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@ namespace headrace::worker {
 /// the rows as pulled and the gradients to push. Buffers are reused from batch to batch.
 struct row_set {
   table_id table;
+  schemas::lane lane = schemas::lane::rows;  // in which its gradients are pushed
   std::size_t dim = 1;
   std::vector<std::uint64_t> keys;     // [u] strictly ascending
   std::vector<std::uint32_t> counts;   // [u] occurrences in the batch

@@ -8,11 +8,19 @@ namespace headrace::worker {
 
 trainer::trainer(std::shared_ptr<const model_graph> model,
                  schemas::job_schema schema,
-                 schemas::value_codec push_codec)
-    : schema_(std::move(schema)), model_(std::move(model)), packer_(push_codec), twin_(schema_) {
+                 schemas::value_codec push_codec,
+                 std::uint32_t dense_every)
+    : schema_(std::move(schema)),
+      model_(std::move(model)),
+      packer_(push_codec),
+      dense_(model_, schema_.shards),
+      twin_(schema_),
+      dense_every_(dense_every) {
+  CHECK(dense_every_ > 0);
   const auto tables = model_.graph().tables();
   CHECK(tables.size() == schema_.tables.size());
   for (std::size_t t = 0; t < tables.size(); ++t) CHECK(tables[t].dim == schema_.tables[t].dim);
+  twin_.note(dense_.tables());
 }
 
 std::unique_ptr<training_step> trainer::begin(std::shared_ptr<const schemas::sample_batch> batch) {
@@ -25,6 +33,8 @@ std::unique_ptr<training_step> trainer::begin(std::shared_ptr<const schemas::sam
   }
   model_.plan(*batch, step->sets);
   if (!twin_.frozen()) twin_.note(step->sets);
+  step->with_network = has_network() && begun_++ % dense_every_ == 0;
+  if (step->with_network) model_.plan_network(step->sets);
   step->plan.build(step->sets, schema_.shards);
   step->batch = std::move(batch);
   return step;
@@ -40,20 +50,28 @@ result<void> trainer::accept(training_step& step, const schemas::pull_reply& rep
   return step.plan.scatter(reply, step.sets);
 }
 
-void trainer::learn(training_step& step) {
+void trainer::learn(training_step& step, bool sum_dense) {
   CHECK(step.plan.complete());
+  dense_.take_pulled(step.sets, step.plan);
   step.frozen.clear();
   if (twin_.frozen()) predict_frozen(step);
   step.online.resize(step.batch->samples);
+  dense_.lend(step.sets);
   step.finite = model_.learn(*step.batch, step.sets, step.online);
+  dense_.take_back(step.sets, step.finite && sum_dense);
   if (!step.finite) ++steps_not_finite_;
 }
 
-// The same forward pass over the twin's rows, which stand in for the pulled ones meanwhile.
+// The same forward pass over the twin's rows, which stand in for the pulled ones meanwhile. Its
+// network never changes, so that is looked up once.
 void trainer::predict_frozen(training_step& step) {
-  twin_values_.resize(step.sets.size());
+  if (twin_values_.empty()) {
+    twin_values_.resize(step.sets.size());
+    for (const row_set& table : dense_.tables())
+      twin_.rows_of(table, twin_values_[table.table.value]);
+  }
   for (std::size_t s = 0; s < step.sets.size(); ++s) {
-    twin_.rows_of(step.sets[s], twin_values_[s]);
+    if (step.sets[s].lane == schemas::lane::rows) twin_.rows_of(step.sets[s], twin_values_[s]);
     std::swap(step.sets[s].values, twin_values_[s]);
   }
   step.frozen.resize(step.batch->samples);
@@ -62,8 +80,9 @@ void trainer::predict_frozen(training_step& step) {
     std::swap(step.sets[s].values, twin_values_[s]);
 }
 
-frame trainer::push_section(const training_step& step, shard_id shard, batch_number prev) {
-  if (!step.plan.touches(shard)) return {};
+schemas::push_section trainer::header_of(const training_step& step,
+                                         shard_id shard,
+                                         batch_number prev) const {
   schemas::push_section header;
   header.epoch = step.plan.pulled_epoch(shard);
   header.schema_version = schema_.version;
@@ -73,8 +92,22 @@ frame trainer::push_section(const training_step& step, shard_id shard, batch_num
   header.prev = prev;
   header.pulled_version = step.plan.pulled_version(shard);
   header.event_time_ms = step.batch->event_time_max_ms;
+  return header;
+}
+
+frame trainer::push_section(const training_step& step, shard_id shard, batch_number prev) {
+  if (!step.plan.touches(shard, step.sets, schemas::lane::rows)) return {};
+  auto header = header_of(step, shard, prev);
   if (!step.finite) return schemas::encode(header);
   return packer_.section(std::move(header), step.sets, step.plan);
+}
+
+std::vector<frame> trainer::push_dense(const training_step& step, batch_number prev) {
+  std::vector<frame> sections;
+  for (std::uint32_t s = 0; s < schema_.shards; ++s)
+    sections.push_back(dense_.section(header_of(step, shard_id{s}, prev), packer_));
+  dense_.start_anew();
+  return sections;
 }
 
 void trainer::recycle(std::unique_ptr<training_step> step) {

@@ -7,6 +7,7 @@
 #include "schemas/sample.hpp"
 #include "schemas/schema.hpp"
 #include "worker/model/graph_model.hpp"
+#include "worker/step/dense_copy.hpp"
 #include "worker/step/frozen_twin.hpp"
 #include "worker/step/gradient_packer.hpp"
 #include "worker/step/pull_plan.hpp"
@@ -27,6 +28,7 @@ struct training_step {
   std::vector<float> online;  // [samples] predicted before learning
   std::vector<float> frozen;  // [samples] by the twin; empty before the freeze
   bool finite = true;         // its loss; else nothing is pushed but the advance of the batch
+  bool with_network = false;  // the parameters of the network are pulled with it
 };
 
 /// The arithmetic half of a worker: no sockets, no clock, no retries (worker/step/push_window.hpp
@@ -34,10 +36,12 @@ struct training_step {
 /// once. Single-threaded: the worker actor owns it.
 class trainer {
  public:
-  /// Tables of `schema` are the model's, in its order and widths.
+  /// Tables of `schema` are the model's, in its order and widths. The parameters of the network are
+  /// pulled with the first of every `dense_every` batches, at least 1.
   trainer(std::shared_ptr<const model_graph> model,
           schemas::job_schema schema,
-          schemas::value_codec push_codec);
+          schemas::value_codec push_codec,
+          std::uint32_t dense_every = 1);
 
   /// Finds the batch's rows; `step.plan` then says what to pull. Steps come from and return to a
   /// pool.
@@ -46,10 +50,17 @@ class trainer {
   void note(const schemas::sample_batch& batch);
   /// Takes one shard's rows. Fails: malformed when they are not what was asked for.
   result<void> accept(training_step& step, const schemas::pull_reply& reply) const;
-  /// Predicts, then computes gradients. Requires every shard's rows.
-  void learn(training_step& step);
+  /// Predicts, then computes gradients. Requires every shard's rows; steps learn in the order they
+  /// began. The gradients of the network are added up until `push_dense`, unless the shards have
+  /// those of this batch (`sum_dense` false).
+  void learn(training_step& step, bool sum_dense = true);
   /// Push section of the batch for one shard, or an empty frame when it has no keys there.
   frame push_section(const training_step& step, shard_id shard, batch_number prev);
+  /// Sections of lane dense, of each shard, with everything summed; then sums start anew. `prev`:
+  /// batch of the dense push before.
+  std::vector<frame> push_dense(const training_step& step, batch_number prev);
+  /// The model has a network.
+  bool has_network() const { return !dense_.empty(); }
   void recycle(std::unique_ptr<training_step> step);
 
   frozen_twin& twin() { return twin_; }
@@ -61,11 +72,17 @@ class trainer {
 
  private:
   void predict_frozen(training_step& step);
+  schemas::push_section header_of(const training_step& step,
+                                  shard_id shard,
+                                  batch_number prev) const;
 
   schemas::job_schema schema_;
   graph_model model_;
   gradient_packer packer_;
+  dense_copy dense_;
   frozen_twin twin_;
+  std::uint32_t dense_every_;
+  std::uint64_t begun_ = 0;
   std::uint64_t steps_not_finite_ = 0;
   std::vector<row_set> noted_sets_;
   std::vector<std::vector<float>> twin_values_;  // one for each table of a step
