@@ -197,7 +197,8 @@ result<job_inspection::digest_report> job_inspection::digest() const {
   }
   const auto marks = watermarks_of(watermarks);
   if (!marks) return marks.error();
-  for (const auto& mark : *marks) report.batches += mark.batch_min.value;
+  for (const auto& mark : *marks)
+    (mark.lane == "rows" ? report.batches : report.dense_batches) += mark.batch_min.value;
   report.tables = schemas::to_string(tables);
   if (report.why_not_replayed.empty()) report.replayed = schemas::to_string(replayed);
   report.weights = schemas::to_string(weights);

@@ -48,6 +48,7 @@ class job_inspection {
     std::uint64_t records = 0;  // in the update logs
     /// Every shard has every batch of every source through this one; summed over sources.
     std::uint64_t batches = 0;
+    std::uint64_t dense_batches = 0;  // the same in lane dense; 0 without a network
     /// Batches in the sample log, where a worker keeps one here.
     std::optional<std::uint64_t> sealed;
     std::uint64_t gaps = 0;        // records whose chain does not follow the one before

@@ -66,6 +66,7 @@ int inspect_digest(const inspect_flags& flags) {
         .add("rows", report->rows)
         .add("records", report->records)
         .add("batches", report->batches)
+        .add("dense_batches", report->dense_batches)
         .add("sealed", report->sealed)
         .add("gaps", report->gaps)
         .add("duplicates", report->duplicates)

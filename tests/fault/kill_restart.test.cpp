@@ -78,11 +78,14 @@ TEST(KillRestart, TablesEqualAReplayOfTheirOwnLog) {
   random_stream draw(seed + 1);
   const temporary_folder folder;
   small_job wanted = paced_for_kills();
-  wanted.arch = "fm";
+  wanted.arch = "deepfm";  // rows in one lane, a network in the other
+  wanted.train = "dense_every = 3\n";
+  wanted.more = "[layers.deep1]\nunits = 16\n[layers.deep2]\nunits = 8\n";
   run_under_fire(wanted.write(folder), folder / "fire", draw);
   if (HasFatalFailure()) return;
   std::string inspected;
   expect_exactly_once(folder / "fire", inspected);
+  EXPECT_EQ(json_field(inspected, "dense_batches"), json_field(inspected, "sealed")) << inspected;
 }
 
 // Either of two processes, in any order; the other one goes on meanwhile.

@@ -20,7 +20,7 @@ std::string small_job::write(const temporary_folder& folder) const {
                                  : "uri = \"file://" + events + "\"\nlabel = \"click > 0\"";
   const std::string features =
       events.empty() ? "" : "[features.a]\n[features.b]\n[features.c]\n[features.d]\n";
-  const std::string dim = arch == "fm" ? "dim = 4\n" : "";
+  const std::string dim = arch == "count" ? "" : "dim = 4\n";
   // Batches are cut by size alone, so that two workers of one source cut them alike.
   std::ofstream(path) << "[job]\nname = \"" << name << "\"\n"
                       << "[source]\n"
@@ -29,8 +29,8 @@ std::string small_job::write(const temporary_folder& folder) const {
                       << dim
                       << "[train]\nbatch_max = 8\nbatch_wait = \"60s\"\nin_flight = 2\n"
                          "push = \"fp32\"\n"
-                      << "[shards]\ncount = 4\n[durability]\nkeep_log = \"all\"\nlog = \"" << log
-                      << "\"\nflush_interval = \"" << flush_interval << "\"\n"
+                      << train << "[shards]\ncount = 4\n[durability]\nkeep_log = \"all\"\nlog = \""
+                      << log << "\"\nflush_interval = \"" << flush_interval << "\"\n"
                       << more;
   return path;
 }

@@ -19,6 +19,7 @@ struct small_job {
   std::string log = "os";
   std::string flush_interval = "300ms";
   std::string events;  // a CSV file of `write_zipf_events` in place of the generated stream
+  std::string train;   // further lines of [train]
   std::string more;    // further lines of TOML at the end
 
   /// Writes the job file and returns its path.
