@@ -36,6 +36,8 @@ result<row_key> feature_key(const worker::source_spec& source, std::string_view 
   alone.label.column = "label";
   alone.features.push_back(*feature);
   alone.features.front().column = "value";
+  if (feature->kind == worker::feature_kind::ids)  // one of the list
+    alone.features.front().kind = worker::feature_kind::id;
   const auto parser = worker::row_parser::bind(alone, {"label", "value"}, 2, "--feature");
   if (!parser) return parser.error();
   const std::array<std::string_view, 2> row{"0", name_and_value.substr(equals + 1)};

@@ -20,6 +20,7 @@ worker::source_spec clicks() {
   };
   add("user");
   add("buyer").salt = "user";
+  add("seen").kind = worker::feature_kind::ids;
   add("price").kind = worker::feature_kind::float_value;
   auto& age = add("age");
   age.kind = worker::feature_kind::float_value;
@@ -46,6 +47,7 @@ TEST(FeatureKey, IsTheOneOfAWorker) {
   EXPECT_EQ(key("user=a=b"), schemas::hash_string_key("user", "a=b"));
   EXPECT_EQ(key("user="), schemas::missing_key("user"));
   EXPECT_EQ(key("buyer=42"), key("user=42")) << "features that share a salt share rows";
+  EXPECT_EQ(key("seen=a b"), schemas::hash_string_key("seen", "a b")) << "one id of a list";
   EXPECT_EQ(key("price=3.5"), key("price=9")) << "a float has one row";
   EXPECT_EQ(key("age=42"), schemas::hash_string_key("age", "4"));
   EXPECT_EQ(key("age="), schemas::missing_key("age"));

@@ -44,7 +44,9 @@ void read_train(config_reader& config, bool counts, train_spec& train) {
 // A batch's rows of one shard travel as one section, which is bounded in rows and bytes. Keys
 // spread evenly over the shards, so half of the bound leaves room for chance.
 void check_batch_fits(config_reader& config, const job& made) {
-  const std::uint64_t features = features_of(made.source).size();
+  std::uint64_t features = 0;
+  for (const auto& feature : features_of(made.source))
+    features += std::max<std::uint64_t>(1, feature.list_max);
   const std::uint64_t row_bytes =
       widest_lookup(*made.model) * sizeof(float) + 2 * sizeof(std::uint64_t);
   const std::uint64_t section_rows =
@@ -54,7 +56,7 @@ void check_batch_fits(config_reader& config, const job& made) {
       shards == 1 ? section_rows : std::max(section_rows, section_rows * shards / 2);
   if (features == 0 || made.train.batch_max * features <= batch_rows_max) return;
   config.refuse("train.batch_max",
-                "batch_max × " + std::to_string(features) + " features is more than " +
+                "batch_max × " + std::to_string(features) + " keys of a sample is more than " +
                     std::to_string(shards) + " shards take at once; accepted here is 1 … " +
                     std::to_string(batch_rows_max / features));
 }

@@ -175,8 +175,7 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"shards.count=1025", "shards.count = 1025: accepted is"},
       {"model.dim=1024", "model.dim = 1024: accepted is a whole number, 1 … 1023"},
       {"model.dim=0", "model.dim = 0: accepted is"},
-      {"model.arch=fn",
-       "model.arch = \"fn\": accepted is \"lr\" | \"fm\" | \"deepfm\" | \"dlrm\""},
+      {"model.arch=fn", "model.arch = \"fn\": accepted is \"lr\" | \"fm\" | \"deepfm\" | \"dlrm\""},
       {"train.batch_max=0", "train.batch_max = 0: accepted is"},
       {"train.batch_wait=1", "train.batch_wait = 1: accepted is a duration"},
       {"train.in_flight=0", "train.in_flight = 0"},
@@ -196,7 +195,9 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"source.time_format=%Q", "source.time_format"},
       {"features.user.column=0", "counted from 1"},
       {"features.user.transform=log1p", "needs kind = \"float\""},
-      {"features.user.kind=string", "\"id\" | \"float\""},
+      {"features.user.kind=string", "\"id\" | \"float\" | \"ids\""},
+      {"features.user.max=3", "needs kind = \"ids\""},
+      {"features.user.list_separator=|", "needs kind = \"ids\""},
       {"features.user.bucket_width=2", "needs transform = \"bucket\""},
       {"tables.embedding.optimizer.lr=-1", "tables.embedding.optimizer.lr = -1: accepted is"},
       {"tables.embedding.optimizer.kind=add", "\"adagrad\" | \"sgd\""},
@@ -229,6 +230,27 @@ TEST(JobFile, FloatFeaturesTakeTransformsWithBucketLast) {
         HasSubstr("features.user.transform"))
         << wrong;
   }
+}
+
+TEST(JobFile, ListsOfIdsHaveASeparatorAndALength) {
+  const std::string kind = "features.user.kind=ids";
+  const auto plain = good(file_job, {kind}).source.features[0];
+  EXPECT_EQ(plain.kind, worker::feature_kind::ids);
+  EXPECT_EQ(plain.list_separator, " ");
+  EXPECT_EQ(plain.list_max, 50U);
+  const job made =
+      good(file_job,
+           {kind, "features.user.list_separator=|", "features.user.max=7", "source.rest=true"});
+  EXPECT_EQ(made.source.features[0].list_separator, "|");
+  EXPECT_EQ(made.source.features[0].list_max, 7U);
+  EXPECT_TRUE(made.source.rest);
+  EXPECT_FALSE(made.source.quotes);
+  EXPECT_THAT(failure(file_job, {kind, "features.user.max=1025"}), HasSubstr("1 … 1024"));
+  EXPECT_THAT(failure(file_job, {kind, "features.user.list_separator="}), HasSubstr("1 … 8 bytes"));
+  EXPECT_THAT(failure(file_job, {"source.rest=true", "source.quotes=true"}),
+              HasSubstr("needs quotes = false"));
+  EXPECT_THAT(failure(file_job, {kind, "features.user.max=1000", "train.batch_max=65536"}),
+              HasSubstr("1001 keys of a sample"));
 }
 
 TEST(JobFile, ColumnsAreCheckedWhereTheyAreKnown) {

@@ -34,8 +34,9 @@ std::vector<worker::model_feature> features_of(const worker::source_spec& source
   for (const auto& feature : source.features) {
     const bool bucketed =
         !feature.transforms.empty() && feature.transforms.back() == worker::transform::bucket;
-    features.push_back(
-        {feature.name, feature.kind == worker::feature_kind::float_value && !bucketed});
+    features.push_back({feature.name,
+                        feature.kind == worker::feature_kind::float_value && !bucketed,
+                        feature.kind == worker::feature_kind::ids ? feature.list_max : 0});
   }
   return features;
 }

@@ -57,21 +57,21 @@ struct step_cost {
   double backward = 0.0;
 };
 
-step_cost cost_of(const worker::model_graph& graph, std::size_t samples) {
+step_cost cost_of(const worker::model_graph& graph, const worker::chunk_size& size) {
   step_cost sum;
   for (const graph_node& node : graph.nodes()) {
-    const auto cost = node.body->cost(samples);
+    const auto cost = node.body->chunk_cost(size);
     sum.forward += cost.forward_flops;
     sum.backward += cost.backward_flops;
   }
   return sum;
 }
 
-std::string layers_text(const worker::model_graph& graph, std::size_t samples) {
+std::string layers_text(const worker::model_graph& graph, const worker::chunk_size& size) {
   std::vector<text_row> rows = {
       {"layer", "op", "inputs", "output", "MFLOP fwd", "MFLOP bwd", "parameters"}};
   for (const graph_node& node : graph.nodes()) {
-    const auto cost = node.body->cost(samples);
+    const auto cost = node.body->chunk_cost(size);
     std::size_t parameters = 0;
     for (const auto& matrix : node.body->parameters) parameters += matrix.rows * matrix.dim;
     rows.push_back({node.name,
@@ -188,11 +188,11 @@ std::string plan_text(const std::string& name,
                       const worker::model_graph& graph,
                       const worker::graph_plan& plan) {
   const std::size_t samples = plan.samples();
-  const step_cost cost = cost_of(graph, samples);
+  const step_cost cost = cost_of(graph, plan.size());
   return name + ": " + std::to_string(graph.nodes().size()) + " layers; a chunk of " +
          std::to_string(samples) + " samples takes " + fixed(cost.forward / 1e6, 1) +
          " MFLOP forward and " + fixed(cost.backward / 1e6, 1) + " backward\n\n" +
-         layers_text(graph, samples) + "\n" + tables_text(graph) + "\n" + buffers_text(plan) +
+         layers_text(graph, plan.size()) + "\n" + tables_text(graph) + "\n" + buffers_text(plan) +
          "\narena " + fixed(kib(plan.arena_floats()), 1) + " KiB; " +
          fixed(kib(plan.floats_unshared()), 1) + " KiB if no buffer shared memory\n";
 }
@@ -200,7 +200,7 @@ std::string plan_text(const std::string& name,
 std::string plan_json(const std::string& name,
                       const worker::model_graph& graph,
                       const worker::graph_plan& plan) {
-  const step_cost cost = cost_of(graph, plan.samples());
+  const step_cost cost = cost_of(graph, plan.size());
   std::size_t parameters = 0;
   for (const auto& table : graph.tables()) parameters += table.rows * table.dim;
   json_line line;

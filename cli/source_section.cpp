@@ -114,8 +114,12 @@ void read_layout(config_reader& config, worker::source_spec& source) {
         "accepted is 1 … 8 bytes without quotes and line ends, such as \",\" \"\\t\" \"::\"");
   }
   source.header = config.flag("source.header", true);
-  source.quotes = config.flag("source.quotes", source.separator == ",");
+  source.rest = config.flag("source.rest", false);
+  source.quotes = config.flag("source.quotes", source.separator == "," && !source.rest);
   source.columns = config.list("source.columns");
+  if (source.rest && source.quotes) config.refuse("source.rest", "needs quotes = false");
+  if (source.rest && !source.header && source.columns.empty())
+    config.refuse("source.rest", "needs source.columns, or header = true: which column is last");
   for (const auto& column : source.columns) {
     if (std::count(source.columns.begin(), source.columns.end(), column) > 1) {
       config.refuse("source.columns", "'" + column + "' is there twice");
@@ -170,7 +174,7 @@ void read_transforms(config_reader& config,
   }
   const auto& all = feature.transforms;
   const auto buckets = std::count(all.begin(), all.end(), worker::transform::bucket);
-  if (!all.empty() && feature.kind == worker::feature_kind::id)
+  if (!all.empty() && feature.kind != worker::feature_kind::float_value)
     config.refuse(key, "needs kind = \"float\"");
   if (buckets > 1 || (buckets == 1 && all.back() != worker::transform::bucket)) {
     config.refuse(key, "\"bucket\" goes last, once");
@@ -182,21 +186,40 @@ void read_transforms(config_reader& config,
   if (buckets == 0 && config.has(width)) config.refuse(width, "needs transform = \"bucket\"");
 }
 
+// Read only where it counts, so that the resolved text is accepted again.
+void read_list(config_reader& config, const std::string& section, worker::feature_spec& feature) {
+  const bool is_list = feature.kind == worker::feature_kind::ids;
+  const std::string separator = section + ".list_separator";
+  const std::string max = section + ".max";
+  if (is_list || config.has(separator))
+    feature.list_separator = config.text(separator, feature.list_separator);
+  if (is_list || config.has(max))
+    feature.list_max =
+        static_cast<std::uint32_t>(config.whole(max, feature.list_max, {1, worker::list_max_most}));
+  if (feature.list_separator.empty() || feature.list_separator.size() > separator_bytes_max)
+    config.refuse(separator, "accepted is 1 … 8 bytes, such as \" \" or \"|\"");
+  for (const std::string& key : {separator, max}) {
+    if (!is_list && config.has(key)) config.refuse(key, "needs kind = \"ids\"");
+  }
+}
+
 worker::feature_spec read_feature(config_reader& config,
                                   const std::string& name,
                                   column_check& check) {
   const std::string section = "features." + name;
   worker::feature_spec feature;
   feature.name = name;
-  feature.kind = config.choice<worker::feature_kind>(
-      section + ".kind",
-      "id",
-      {{"id", worker::feature_kind::id}, {"float", worker::feature_kind::float_value}});
+  feature.kind = config.choice<worker::feature_kind>(section + ".kind",
+                                                     "id",
+                                                     {{"id", worker::feature_kind::id},
+                                                      {"float", worker::feature_kind::float_value},
+                                                      {"ids", worker::feature_kind::ids}});
   feature.column = config.text_or_whole(section + ".column", name);
   check(section + ".column", feature.column);
   feature.salt = config.text(section + ".salt", name);
   if (feature.salt.empty()) config.refuse(section + ".salt", "accepted is text that is not empty");
   read_transforms(config, section, feature);
+  read_list(config, section, feature);
   return feature;
 }
 

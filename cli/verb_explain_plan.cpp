@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -22,6 +23,7 @@ struct explain_flags {
   std::vector<std::string> overrides;
   std::size_t ids = 26;
   std::size_t numbers = 13;
+  std::uint32_t list_max = 50;
   std::size_t batch = worker::graph_model::chunk_samples;
   std::filesystem::path svg;
   bool json = false;
@@ -31,8 +33,11 @@ std::vector<worker::model_feature> made_up_features(const explain_flags& flags) 
   std::vector<worker::model_feature> features;
   for (std::size_t i = 1; i <= flags.numbers; ++i)
     features.push_back({"number" + std::to_string(i), true});
-  for (std::size_t i = 1; i <= flags.ids; ++i)
+  // The last id and the list have the names that presets over lists use.
+  for (std::size_t i = 1; i < flags.ids; ++i)
     features.push_back({"id" + std::to_string(i), false});
+  if (flags.ids > 0) features.push_back({"item", false});
+  if (flags.list_max > 0) features.push_back({"history", false, flags.list_max});
   return features;
 }
 
@@ -54,7 +59,10 @@ result<worker::model_graph> load_model(const explain_flags& flags) {
 int explain(const explain_flags& flags) {
   const auto graph = load_model(flags);
   if (!graph) return report_error(graph.error());
-  const worker::graph_plan plan(*graph, flags.batch);
+  const std::size_t tokens =
+      graph->has_lists() ? std::min(flags.batch * flags.list_max, worker::graph_model::chunk_tokens)
+                         : 0;
+  const worker::graph_plan plan(*graph, flags.batch, tokens);
   if (!flags.svg.empty()) {
     std::ofstream out(flags.svg, std::ios::binary | std::ios::trunc);
     out << plan_svg(flags.model, *graph, plan);
@@ -81,6 +89,8 @@ void add_explain_plan(CLI::App& app, verb_context& context) {
       ->check(CLI::Range(0, 4096));
   verb->add_option("--numbers", given->numbers, "made-up features that are numbers")
       ->check(CLI::Range(0, 4096));
+  verb->add_option("--list", given->list_max, "ids in the made-up list \"history\"")
+      ->check(CLI::Range(0, 1024));
   verb->add_option("--batch", given->batch, "samples that go through at once")
       ->check(CLI::Range(1, 65'536));
   verb->add_option("--svg", given->svg, "draws the memory of a step into this file");

@@ -65,11 +65,16 @@ result<std::unique_ptr<delimited_source>> delimited_source::open(const source_sp
     return error{errc::bad_config,
                  "source.separator: 1 to 8 bytes, not " + std::to_string(spec.separator.size())};
   }
-  const record_layout layout{spec.separator, spec.quotes, spec.row_bytes_max};
+  record_layout layout{spec.separator, spec.quotes, spec.row_bytes_max};
+  if (spec.rest && (spec.quotes || (!spec.header && spec.columns.empty()))) {
+    return error{errc::bad_config,
+                 "source.rest: needs columns whose number is known, and source.quotes = false"};
+  }
   auto columns = find_columns(spec, file, layout);
   if (!columns) return columns.error();
   auto parser = row_parser::bind(spec, columns->names, columns->count, file);
   if (!parser) return parser.error();
+  if (spec.rest) layout.fields_max = columns->count;
   auto reader = record_reader::open(file, layout);
   if (!reader) return reader.error();
   if (spec.header) {

@@ -2,6 +2,7 @@
 #include "schemas/hash.hpp"
 #include "worker/ingest/event_source.hpp"
 #include "worker/ingest/movielens_check.hpp"
+#include "worker/ingest/sorted_source.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 namespace headrace::worker {
 namespace {
@@ -284,6 +286,151 @@ TEST_F(DelimitedSource, ReadsTheNeighbourCompressed) {
   ASSERT_EQ(got.size(), expected.size());
   EXPECT_EQ(got[1].keys, expected[1].keys);
   std::filesystem::remove(zipped);
+}
+
+std::vector<std::uint64_t> id_keys(std::string_view salt, const std::vector<std::string>& ids) {
+  std::vector<std::uint64_t> keys;
+  for (const auto& id : ids) keys.push_back(id_key(salt, id));
+  return keys;
+}
+
+feature_spec list(const std::string& name, const std::string& separator, std::uint32_t max) {
+  feature_spec made;
+  made.name = name;
+  made.kind = feature_kind::ids;
+  made.salt = "item";
+  made.list_separator = separator;
+  made.list_max = max;
+  return made;
+}
+
+TEST_F(DelimitedSource, MakesListsOfIdsThatShareRowsWithAFeatureOfTheirSalt) {
+  source_spec from = spec("user,seen,item,rating\nu,a b  i1 ,i1,5\nu,,i1,1\nu, ,i1,1\n");
+  from.features.insert(from.features.begin() + 1, list("seen", " ", 50));
+  const auto source = open(from);
+  EXPECT_EQ(source->features(), 2U);
+  const auto all = read_all(*source);
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[0].keys, (std::vector{id_key("user", "u"), id_key("item", "i1")}));
+  EXPECT_EQ(all[0].lengths, (std::vector<std::uint16_t>{3}));
+  EXPECT_EQ(all[0].sequence_keys, id_keys("item", {"a", "b", "i1"}));
+  EXPECT_EQ(all[0].sequence_keys[2], all[0].keys[1]);
+  for (const std::size_t row : {1U, 2U}) {
+    EXPECT_EQ(all[row].lengths, (std::vector<std::uint16_t>{0}));
+    EXPECT_TRUE(all[row].sequence_keys.empty());
+  }
+}
+
+TEST_F(DelimitedSource, KeepsTheNewestIdsOfEachList) {
+  source_spec from = spec("user,a,b,rating\nu,1||2||3,x|y|z|w,5\n");
+  from.features = {list("a", "||", 2), list("b", "|", 3)};
+  const auto all = read_all(*open(from));
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].lengths, (std::vector<std::uint16_t>{2, 3}));
+  EXPECT_EQ(all[0].sequence_keys, id_keys("item", {"2", "3", "y", "z", "w"}));
+}
+
+TEST_F(DelimitedSource, GivesItsLastColumnTheRestOfARow) {
+  source_spec from = spec("1 a b\n2\n3 c\n4 a b c d\n");
+  from.separator = " ";
+  from.header = false;
+  from.quotes = false;
+  from.columns = {"user", "seen"};
+  from.rest = true;
+  from.label = {"user", label_spec::comparison::greater, 3.0};
+  from.features = {list("seen", " ", 3)};
+  const auto source = open(from);
+  const auto all = read_all(*source);
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(source->bad().count(bad_row::column_count), 1U);
+  EXPECT_EQ(all[0].sequence_keys, id_keys("item", {"a", "b"}));
+  EXPECT_EQ(all[1].sequence_keys, id_keys("item", {"c"}));
+  EXPECT_EQ(all[2].sequence_keys, id_keys("item", {"b", "c", "d"}));
+  EXPECT_EQ(all[2].label, 1.0F);
+  from.quotes = true;
+  EXPECT_EQ(make_source(from).error().code, errc::bad_config);
+  from.quotes = false;
+  from.columns.clear();
+  EXPECT_THAT(make_source(from).error().detail, HasSubstr("source.rest"));
+}
+
+TEST_F(DelimitedSource, SortsListsWithTheirRows) {
+  source_spec from = spec("user,seen,rating,time\na,1 2,5,30\nb,,5,10\nc,3 4 5,5,20\n");
+  from.time_column = "time";
+  from.sort_by_time = true;
+  from.features = {feature("user"), list("seen", " ", 50)};
+  const auto all = read_all(*open(from));
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_TRUE(all[0].sequence_keys.empty());
+  EXPECT_EQ(all[1].sequence_keys, id_keys("item", {"3", "4", "5"}));
+  EXPECT_EQ(all[2].sequence_keys, id_keys("item", {"1", "2"}));
+  EXPECT_EQ(all[2].lengths, (std::vector<std::uint16_t>{2}));
+  EXPECT_EQ(all[2].keys[0], id_key("user", "a"));
+}
+
+// Figures of the data's README.md.
+TEST(AmazonBeauty, HasTheSequencesThatItsSourceSays) {
+  const char* data = std::getenv("HEADRACE_DATA");
+  const auto file = std::filesystem::path(data == nullptr ? "" : data) /
+                    "local-only/amazon-sequences/Beauty.txt.zst";
+  if (!std::filesystem::exists(file))
+    GTEST_SKIP() << "HEADRACE_DATA does not lead to the Amazon sequences";
+  source_spec from;
+  from.uri = file.string();
+  from.separator = " ";
+  from.header = false;
+  from.quotes = false;
+  from.columns = {"user", "items"};
+  from.rest = true;
+  from.label = {"user", label_spec::comparison::greater, 0.0};
+  from.features = {list("items", " ", list_max_most)};
+  const auto source = make_source(from);
+  ASSERT_TRUE(source.ok()) << describe(source.error());
+  std::set<std::uint64_t> items;
+  std::size_t users = 0;
+  std::size_t events = 0;
+  for (event each; *(*source)->next(each); ++users) {
+    events += each.sequence_keys.size();
+    items.insert(each.sequence_keys.begin(), each.sequence_keys.end());
+  }
+  EXPECT_EQ(users, 22'363U);
+  EXPECT_EQ(items.size(), 12'101U);
+  EXPECT_EQ(events, 198'502U);
+}
+
+// Three rows backwards in time, with two further labels.
+class labelled_source final : public event_source {
+ public:
+  result<bool> next(event& into) override {
+    if (at_ == 3) return false;
+    into = {};
+    into.event_time_ms = 3 - at_;
+    into.keys = {at_};
+    into.more_labels = {static_cast<float>(at_ % 2), 1.0F};
+    ++at_;
+    return true;
+  }
+  result<void> skip(std::uint64_t) override { return {}; }
+  std::uint64_t position() const override { return at_; }
+  result<std::uint64_t> count_records() const override { return std::uint64_t{3}; }
+  const bad_rows& bad() const override { return bad_; }
+  std::size_t features() const override { return 1; }
+
+ private:
+  std::uint64_t at_ = 0;
+  bad_rows bad_{0};
+};
+
+TEST(SortedSource, KeepsTheFurtherLabelsOfARow) {
+  const auto sorted = sorted_source::read(std::make_unique<labelled_source>());
+  ASSERT_TRUE(sorted.ok());
+  event each;
+  for (const std::uint64_t key : {2U, 1U, 0U}) {
+    ASSERT_TRUE(*(*sorted)->next(each));
+    EXPECT_EQ(each.keys, std::vector{key});
+    EXPECT_EQ(each.more_labels, (std::vector<float>{static_cast<float>(key % 2), 1.0F}));
+    EXPECT_TRUE(each.sequence_keys.empty());
+  }
 }
 
 std::filesystem::path movielens() {

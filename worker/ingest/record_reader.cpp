@@ -206,7 +206,8 @@ bool split_fields(const record& from,
       if (!starts_with(behind, last, layout.separator)) return false;
       at = behind + layout.separator.size();
     } else {
-      const char* end = find_separator(at, last, layout.separator);
+      const bool takes_rest = fields.size() + 1 == layout.fields_max;
+      const char* end = takes_rest ? last : find_separator(at, last, layout.separator);
       fields.emplace_back(at, static_cast<std::size_t>(end - at));
       if (end == last) return true;
       at = end + layout.separator.size();

@@ -19,6 +19,7 @@ struct record_layout {
   std::string separator = ",";  // 1 … 8 bytes
   bool quotes = true;  // RFC 4180: a field that begins with '"' ends at the next single '"'
   std::size_t row_bytes_max = 65'536;
+  std::size_t fields_max = 0;  // the last takes the rest of the row; 0: as many as there are
 };
 
 /// One row of the file, without its line end.

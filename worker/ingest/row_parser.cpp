@@ -150,6 +150,7 @@ result<row_parser> row_parser::bind(const source_spec& spec,
     bound.is_bucket = !feature.transforms.empty() && feature.transforms.back() == transform::bucket;
     made.has_values_ =
         made.has_values_ || (feature.kind == feature_kind::float_value && !bound.is_bucket);
+    made.lists_ += feature.kind == feature_kind::ids ? 1 : 0;
     made.features_.push_back(std::move(bound));
   }
   return made;
@@ -171,10 +172,14 @@ std::optional<row_problem> row_parser::parse(std::span<const std::string_view> f
   }
   into.keys.clear();
   into.values.clear();
+  into.lengths.clear();
+  into.sequence_keys.clear();
   for (const bound_feature& feature : features_) {
     const std::string_view text = fields[feature.column];
     if (feature.spec.kind == feature_kind::float_value) {
       if (auto problem = parse_number(feature, text, into)) return problem;
+    } else if (feature.spec.kind == feature_kind::ids) {
+      parse_list(feature, text, into);
     } else {
       into.keys.push_back(text.empty() ? feature.missing
                                        : schemas::hash_string_key(feature.spec.salt, text).value);
@@ -182,6 +187,29 @@ std::optional<row_problem> row_parser::parse(std::span<const std::string_view> f
     }
   }
   return std::nullopt;
+}
+
+// Counts first, so that what is cut off is not hashed.
+void row_parser::parse_list(const bound_feature& feature, std::string_view text, event& into) {
+  const std::string& separator = feature.spec.list_separator;
+  const auto for_each = [&](const auto& take) {
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t end = std::min(text.find(separator, at), text.size());
+      if (end > at) take(text.substr(at, end - at));
+      at = end + separator.size();
+    }
+  };
+  std::size_t count = 0;
+  for_each([&](std::string_view) { ++count; });
+  std::size_t older = count > feature.spec.list_max ? count - feature.spec.list_max : 0;
+  into.lengths.push_back(static_cast<std::uint16_t>(count - older));
+  for_each([&](std::string_view id) {
+    if (older > 0) {
+      --older;
+    } else {
+      into.sequence_keys.push_back(schemas::hash_string_key(feature.spec.salt, id).value);
+    }
+  });
 }
 
 std::optional<row_problem> row_parser::parse_label(std::string_view text, event& into) const {

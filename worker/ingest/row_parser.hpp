@@ -26,7 +26,7 @@ struct row_problem {
 /// Row keys: an id feature is hash_string_key(salt, text); an empty text is missing_key(salt),
 /// value 1. A float feature is the one row hash_string_key(salt, "") times the value (an id is
 /// never the empty text, so these don't meet); with `bucket` it is the id of floor(x / width) in
-/// decimal.
+/// decimal. A list's ids are as id features, and its keys stand apart (event::sequence_keys).
 class row_parser {
  public:
   /// `names`: the columns' names, empty when only numbers are known; `columns`: how many a row has.
@@ -41,7 +41,8 @@ class row_parser {
 
   /// True when some feature's value may differ from 1.
   bool has_values() const { return has_values_; }
-  std::size_t features() const { return features_.size(); }
+  /// Features with a key of their own: all but lists.
+  std::size_t features() const { return features_.size() - lists_; }
 
  private:
   struct bound_feature {
@@ -55,6 +56,7 @@ class row_parser {
   std::optional<row_problem> parse_number(const bound_feature& feature,
                                           std::string_view text,
                                           event& into) const;
+  static void parse_list(const bound_feature& feature, std::string_view text, event& into);
 
   label_spec label_;
   std::size_t label_column_ = 0;
@@ -62,6 +64,7 @@ class row_parser {
   time_format time_format_;
   std::vector<bound_feature> features_;
   std::size_t columns_ = 0;
+  std::size_t lists_ = 0;
   bool has_values_ = false;
 };
 

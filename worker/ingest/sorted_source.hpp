@@ -9,7 +9,7 @@
 namespace headrace::worker {
 
 /// Another source's events in order of event time, ties as they came. Reads everything first and
-/// keeps it: 8 bytes a key, 4 a value and 24 an event.
+/// keeps it: 8 bytes a key (of lists, too), 4 a value or further label, 2 a list and 32 an event.
 class sorted_source final : public event_source {
  public:
   /// Reads `from` to its end. Fails: as `from.next`.
@@ -25,7 +25,8 @@ class sorted_source final : public event_source {
  private:
   struct placed {
     std::uint64_t time_ms;
-    std::uint64_t place;  // of its keys, in events
+    std::uint64_t place;       // of its keys, in events
+    std::uint64_t list_begin;  // in sequence_keys_
     float label;
   };
   explicit sorted_source(std::unique_ptr<event_source> from) : from_(std::move(from)) {}
@@ -34,6 +35,9 @@ class sorted_source final : public event_source {
   std::vector<placed> order_;
   std::vector<std::uint64_t> keys_;
   std::vector<float> values_;
+  std::vector<float> more_labels_;
+  std::vector<std::uint16_t> lengths_;
+  std::vector<std::uint64_t> sequence_keys_;
   std::uint64_t position_ = 0;
 };
 

@@ -18,10 +18,11 @@ enum class transform : std::uint8_t {
 enum class feature_kind : std::uint8_t {
   id,           // the text of the column names a row; value 1
   float_value,  // one row for the feature, times the value; with `bucket` an id
+  ids,          // a list: each of its texts names a row; an empty text is an empty list
 };
 
 /// One feature. Every sample has every feature: an empty column is the feature's missing id, with
-/// value 1.
+/// value 1 (of a list: nothing).
 struct feature_spec {
   std::string name;
   std::string column;  // name, or 1-based number; the feature's name unless set
@@ -30,7 +31,10 @@ struct feature_spec {
       salt;  // of the row key: the feature's name unless set; features that share it share rows
   std::vector<transform> transforms;  // in order, `bucket` only last
   double bucket_width = 1.0;
+  std::string list_separator = " ";  // of a list; 1 … 8 bytes. Nothing between two is no id
+  std::uint32_t list_max = 50;       // the newest, at the end, are kept; 1 … list_max_most
 };
+constexpr std::uint32_t list_max_most = 1024;
 
 /// `rating >= 4`: label 1 when the comparison holds.
 struct label_spec {
@@ -61,6 +65,7 @@ struct source_spec {
   bool header = true;                // the first line names the columns
   bool quotes = true;                // RFC 4180
   std::vector<std::string> columns;  // names, when there is no header; else column numbers from 1
+  bool rest = false;                 // the last column takes the rest of a line; not with quotes
   label_spec label;
   std::string time_column;           // empty: file order, no event time
   std::string time_format = "unix";  // unix, unix_ms, or strptime's letters; UTC

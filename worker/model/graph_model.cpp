@@ -1,6 +1,7 @@
 #include "worker/model/graph_model.hpp"
 
 #include "base/check.hpp"
+#include "base/random.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +12,8 @@ namespace headrace::worker {
 namespace {
 
 constexpr std::size_t none = planned_buffer::none;
-constexpr std::size_t buckets[] = {64, 256, graph_model::chunk_samples};
+constexpr std::size_t sample_buckets[] = {64, 256, graph_model::chunk_samples};
+constexpr std::size_t token_buckets[] = {0, 256, 1024, graph_model::chunk_tokens};
 
 void add_to(std::span<float> sum, std::span<const float> part) {
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += part[i];
@@ -28,7 +30,7 @@ void name_rows(std::size_t rows, row_set& set) {
 }  // namespace
 
 graph_model::graph_model(std::shared_ptr<const model_graph> graph)
-    : graph_(std::move(graph)), plans_(std::size(buckets)) {
+    : graph_(std::move(graph)), plans_(std::size(sample_buckets) * std::size(token_buckets)) {
   CHECK(graph_ != nullptr);
   spans_.resize(graph_->nodes().size());
   for (std::size_t i = 0; i < spans_.size(); ++i) {
@@ -61,20 +63,11 @@ void graph_model::plan(const schemas::sample_batch& batch, std::vector<row_set>&
       continue;
     }
     std::span<const std::uint64_t> keys = batch.keys;
-    set.features = batch.features;
-    if (tables[t].features.empty()) {
+    if (tables[t].features.empty() && tables[t].lists.empty()) {
+      set.features = batch.features;
       set.factors = batch.values;
     } else {
-      const auto& chosen = tables[t].features;
-      CHECK(chosen.back() < batch.features);
-      set.features = static_cast<std::uint32_t>(chosen.size());
-      chosen_keys_.clear();
-      for (std::size_t s = 0; s < batch.samples; ++s) {
-        for (const std::uint32_t f : chosen) {
-          chosen_keys_.push_back(batch.keys[s * batch.features + f]);
-          if (!batch.values.empty()) set.factors.push_back(batch.values[s * batch.features + f]);
-        }
-      }
+      choose_keys(batch, tables[t], set);
       keys = chosen_keys_;
     }
     kernels::dedup({.keys = keys,
@@ -97,20 +90,62 @@ void graph_model::plan_network(std::vector<row_set>& sets) const {
   }
 }
 
-const graph_plan& graph_model::plan_for(std::size_t samples) {
-  const auto at = std::ranges::lower_bound(buckets, samples);
-  CHECK(at != std::end(buckets));
-  auto& plan = plans_[static_cast<std::size_t>(at - std::begin(buckets))];
+// Keys of a table's features, sample by sample, then those of each of its lists.
+void graph_model::choose_keys(const schemas::sample_batch& batch,
+                              const model_table& table,
+                              row_set& set) {
+  const auto& chosen = table.features;
+  CHECK(chosen.empty() || chosen.back() < batch.features);
+  const bool all = chosen.empty() && !table.only_lists;
+  set.features = all ? batch.features : static_cast<std::uint32_t>(chosen.size());
+  chosen_keys_.clear();
+  if (all) {
+    chosen_keys_.assign(batch.keys.begin(), batch.keys.end());
+    set.factors = batch.values;
+  }
+  for (std::size_t s = 0; s < batch.samples; ++s) {
+    for (const std::uint32_t f : chosen) {
+      chosen_keys_.push_back(batch.keys[s * batch.features + f]);
+      if (!batch.values.empty()) set.factors.push_back(batch.values[s * batch.features + f]);
+    }
+  }
+  for (const std::uint32_t list : table.lists) {
+    CHECK(list < batch.sequences);
+    auto from = batch.sequence_keys.begin();
+    for (std::size_t i = 0; i < batch.lengths.size(); ++i) {
+      const auto end = from + batch.lengths[i];
+      if (i % batch.sequences == list) chosen_keys_.insert(chosen_keys_.end(), from, end);
+      from = end;
+    }
+  }
+}
+
+const graph_plan& graph_model::plan_for(std::size_t samples, std::size_t tokens) {
+  const auto bucket = [](std::span<const std::size_t> sizes, std::size_t wanted) {
+    const auto at = std::ranges::lower_bound(sizes, wanted);
+    CHECK(at != sizes.end());
+    return static_cast<std::size_t>(at - sizes.begin());
+  };
+  const std::size_t s = bucket(sample_buckets, samples);
+  const std::size_t t = bucket(token_buckets, tokens);
+  auto& plan = plans_[s * std::size(token_buckets) + t];
   if (plan == nullptr) {
-    plan = std::make_unique<graph_plan>(*graph_, *at);
+    plan = std::make_unique<graph_plan>(*graph_, sample_buckets[s], token_buckets[t]);
     if (plan->arena_floats() > arena_.size()) arena_.resize(plan->arena_floats());
   }
   return *plan;
 }
 
-std::span<float> graph_model::buffer(std::size_t index, std::size_t columns) {
+std::size_t graph_model::rows_of(const graph_node& node) const {
+  const auto& list = node.body->output.list;
+  return list ? lists_[*list].offsets.back() : samples_;
+}
+
+// What node `node` gives, or its gradient.
+std::span<float> graph_model::buffer(std::size_t index, const graph_node& node) {
   if (index == none) return {};
-  return {arena_.data() + at_->buffers()[index].offset, samples_ * columns};
+  return {arena_.data() + at_->buffers()[index].offset,
+          rows_of(node) * node.body->output.columns()};
 }
 
 std::span<float> graph_model::whole_buffer(std::size_t index) {
@@ -119,37 +154,90 @@ std::span<float> graph_model::whole_buffer(std::size_t index) {
   return {arena_.data() + found.offset, found.floats};
 }
 
-void graph_model::bind(const schemas::sample_batch& batch,
-                       std::span<row_set> sets,
-                       std::size_t begin) {
-  samples_ = std::min<std::size_t>(batch.samples - begin, chunk_samples);
-  at_ = &plan_for(samples_);
+void graph_model::start(const schemas::sample_batch& batch, bool learning) {
+  learning_ = learning;
+  begin_ = 0;
+  samples_ = 0;
   features_ = batch.features;
-  labels_ = std::span(batch.labels).subspan(begin, samples_);
+  lists_.resize(graph_->has_lists() ? batch.sequences : 0);
+  for (chunk_list& list : lists_) {
+    list.offsets.reserve(chunk_samples + 1);
+    list.offsets.assign(1, 0);
+    list.begin = 0;
+    list.total = 0;
+  }
+  for (std::size_t i = 0; i < batch.lengths.size() && !lists_.empty(); ++i)
+    lists_[i % lists_.size()].total += batch.lengths[i];
+}
+
+bool graph_model::next_chunk(const schemas::sample_batch& batch, std::span<row_set> sets) {
+  begin_ += samples_;
+  if (begin_ == batch.samples) return false;
+  take_samples(batch);
+  std::size_t tokens = 0;
+  for (const chunk_list& list : lists_) tokens = std::max<std::size_t>(tokens, list.offsets.back());
+  at_ = &plan_for(samples_, tokens);
+  bind(batch, sets);
+  return true;
+}
+
+// As many as a chunk takes of the samples from begin_ on.
+void graph_model::take_samples(const schemas::sample_batch& batch) {
+  const std::size_t samples_max = std::min<std::size_t>(batch.samples - begin_, chunk_samples);
+  for (chunk_list& list : lists_) {
+    list.begin += list.offsets.back();
+    list.offsets.assign(1, 0);
+  }
+  for (samples_ = 0; samples_ < samples_max; ++samples_) {
+    const std::size_t first = (begin_ + samples_) * lists_.size();
+    bool fits = true;
+    for (std::size_t l = 0; l < lists_.size(); ++l)
+      fits = fits && lists_[l].offsets.back() + batch.lengths[first + l] <= chunk_tokens;
+    if (!fits) break;
+    for (std::size_t l = 0; l < lists_.size(); ++l)
+      lists_[l].offsets.push_back(lists_[l].offsets.back() + batch.lengths[first + l]);
+  }
+  CHECK(samples_ > 0);
+}
+
+// The rows of a lookup; `list` is that of the layer which reads them.
+lookup_view graph_model::view_of(row_set& set,
+                                 std::size_t table,
+                                 std::optional<std::uint32_t> list) const {
+  const std::span<const std::uint32_t> inverse(set.inverse);
+  const std::span<const float> factors(set.factors);
+  const std::size_t first = begin_ * set.features;
+  const std::size_t count = samples_ * set.features;
+  lookup_view view{set.dim, set.features, set.values, inverse.subspan(first, count)};
+  if (!factors.empty()) view.factors = factors.subspan(first, count);
+  view.gradients = set.gradients;
+  if (!list) return view;
+  std::size_t at = batch_samples_ * set.features;
+  for (const std::uint32_t other : graph_->tables()[table].lists) {
+    if (other == *list)
+      view.tokens = inverse.subspan(at + lists_[other].begin, lists_[other].offsets.back());
+    at += lists_[other].total;
+  }
+  return view;
+}
+
+void graph_model::bind(const schemas::sample_batch& batch, std::span<row_set> sets) {
+  batch_samples_ = batch.samples;
+  draw_key_ = mix64(batch.batch.value) + begin_;
+  labels_ = std::span(batch.labels).subspan(begin_, samples_);
   numbers_ = batch.values.empty()
                  ? std::span<const float>()
-                 : std::span(batch.values).subspan(begin * features_, samples_ * features_);
+                 : std::span(batch.values).subspan(begin_ * features_, samples_ * features_);
   const auto nodes = graph_->nodes();
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     node_spans& spans = spans_[i];
     for (std::size_t k = 0; k < nodes[i].inputs.size(); ++k) {
       const graph_node& input = nodes[nodes[i].inputs[k]];
       if (input.body->output.rows) {
-        row_set& set = sets[input.table];
-        const std::size_t first = begin * set.features;
-        const std::size_t count = samples_ * set.features;
-        spans.lookups[k] = {set.dim,
-                            set.features,
-                            set.values,
-                            std::span<const std::uint32_t>(set.inverse).subspan(first, count),
-                            set.factors.empty()
-                                ? std::span<const float>()
-                                : std::span<const float>(set.factors).subspan(first, count),
-                            set.gradients};
+        spans.lookups[k] = view_of(sets[input.table], input.table, nodes[i].list);
       } else {
-        spans.inputs[k] = buffer(at_->of(nodes[i].inputs[k]).output, input.body->output.columns());
-        spans.input_gradients[k] =
-            buffer(at_->of(i).input_gradients[k].written, input.body->output.columns());
+        spans.inputs[k] = buffer(at_->of(nodes[i].inputs[k]).output, input);
+        spans.input_gradients[k] = buffer(at_->of(i).input_gradients[k].written, input);
       }
     }
     for (std::size_t p = 0; p < spans.parameters.size(); ++p) {
@@ -161,17 +249,20 @@ void graph_model::bind(const schemas::sample_batch& batch,
 }
 
 layer_run graph_model::run_of(std::size_t i) {
-  const layer& body = *graph_->nodes()[i].body;
+  const graph_node& node = graph_->nodes()[i];
   const auto& planned = at_->of(i);
   layer_run run;
-  run.samples = samples_;
+  run.samples = rows_of(node);
   run.labels = labels_;
   run.numbers = numbers_;
   run.features = features_;
+  if (node.list) run.offsets = lists_[*node.list].offsets;
+  run.draw_key = draw_key_;
+  run.learning = learning_;
   run.inputs = spans_[i].inputs;
   run.lookups = spans_[i].lookups;
   run.parameters = spans_[i].parameters;
-  run.output = buffer(planned.output, body.output.columns());
+  run.output = buffer(planned.output, node);
   run.saved = whole_buffer(planned.saved);
   run.workspace = whole_buffer(planned.forward_workspace);
   return run;
@@ -182,7 +273,8 @@ double graph_model::forward(std::span<float> probabilities) {
   for (std::size_t i = 0; i < graph_->nodes().size(); ++i) {
     if (!graph_->nodes()[i].body->output.rows) loss += graph_->nodes()[i].body->forward(run_of(i));
   }
-  std::ranges::copy(buffer(at_->of(graph_->loss()).output, 1), probabilities.begin());
+  std::ranges::copy(buffer(at_->of(graph_->loss()).output, graph_->nodes()[graph_->loss()]),
+                    probabilities.begin());
   return loss;
 }
 
@@ -193,15 +285,15 @@ void graph_model::backward() {
     layer_run run = run_of(i);
     const auto& planned = at_->of(i);
     run.workspace = whole_buffer(planned.backward_workspace);
-    run.output_gradient = buffer(planned.output_gradient, nodes[i].body->output.columns());
+    run.output_gradient = buffer(planned.output_gradient, nodes[i]);
     run.input_gradients = spans_[i].input_gradients;
     run.parameter_gradients = spans_[i].parameter_gradients;
     nodes[i].body->backward(run);
     for (std::size_t k = 0; k < nodes[i].inputs.size(); ++k) {
       const auto& where = planned.input_gradients[k];
       if (where.added_to == none) continue;
-      const std::size_t columns = nodes[nodes[i].inputs[k]].body->output.columns();
-      add_to(buffer(where.added_to, columns), buffer(where.written, columns));
+      const graph_node& input = nodes[nodes[i].inputs[k]];
+      add_to(buffer(where.added_to, input), buffer(where.written, input));
     }
   }
 }
@@ -209,9 +301,24 @@ void graph_model::backward() {
 void graph_model::predict(const schemas::sample_batch& batch,
                           std::span<row_set> sets,
                           std::span<float> probabilities) {
-  for (std::size_t begin = 0; begin < batch.samples; begin += chunk_samples) {
-    bind(batch, sets, begin);
-    forward(probabilities.subspan(begin, samples_));
+  start(batch, false);
+  while (next_chunk(batch, sets)) forward(probabilities.subspan(begin_, samples_));
+}
+
+void graph_model::compute(const schemas::sample_batch& batch,
+                          std::span<row_set> sets,
+                          std::size_t node,
+                          std::vector<float>& values) {
+  const auto nodes = graph_->nodes();
+  CHECK(node < nodes.size() && !nodes[node].body->output.rows);
+  values.clear();
+  start(batch, false);
+  while (next_chunk(batch, sets)) {
+    for (std::size_t i = 0; i <= node; ++i) {
+      if (!nodes[i].body->output.rows) nodes[i].body->forward(run_of(i));
+    }
+    const auto given = buffer(at_->of(node).output, nodes[node]);
+    values.insert(values.end(), given.begin(), given.end());
   }
 }
 
@@ -219,9 +326,9 @@ bool graph_model::learn(const schemas::sample_batch& batch,
                         std::span<row_set> sets,
                         std::span<float> probabilities) {
   double loss = 0.0;
-  for (std::size_t begin = 0; begin < batch.samples; begin += chunk_samples) {
-    bind(batch, sets, begin);
-    loss += forward(probabilities.subspan(begin, samples_));
+  start(batch, true);
+  while (next_chunk(batch, sets)) {
+    loss += forward(probabilities.subspan(begin_, samples_));
     backward();
   }
   return std::isfinite(loss);

@@ -7,7 +7,9 @@
 #include "worker/step/row_set.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,12 +18,14 @@ namespace headrace::worker {
 /// A graph at work: one step over the rows and parameters of a batch.
 ///
 /// A batch goes through in chunks of at most `chunk_samples`, each forward and then backward while
-/// its activations are in the cache; gradients add up over the chunks. Plans are made for chunks of
-/// 64, 256 and 512 samples, when first needed; afterwards a step allocates nothing. Deterministic.
-/// Single-threaded: the trainer owns it.
+/// its activations are in the cache; gradients add up over the chunks. Where layers work on lists,
+/// a chunk also has at most `chunk_tokens` of each. Plans are made for chunks of 64, 256 and 512
+/// samples and, with lists, 256, 1,024 and 4,096 tokens, when first needed; afterwards a step
+/// allocates nothing. Deterministic. Single-threaded: the trainer owns it.
 class graph_model {
  public:
   static constexpr std::size_t chunk_samples = 512;
+  static constexpr std::size_t chunk_tokens = 4096;  // no list is longer
 
   explicit graph_model(std::shared_ptr<const model_graph> graph);
 
@@ -40,16 +44,29 @@ class graph_model {
   bool learn(const schemas::sample_batch& batch,
              std::span<row_set> sets,
              std::span<float> probabilities);
+  /// What node i gives, all samples or tokens of the batch in a row: [rows, columns]. As `predict`,
+  /// up to that node.
+  void compute(const schemas::sample_batch& batch,
+               std::span<row_set> sets,
+               std::size_t node,
+               std::vector<float>& values);
 
   const model_graph& graph() const { return *graph_; }
 
  private:
-  const graph_plan& plan_for(std::size_t samples);
-  void bind(const schemas::sample_batch& batch, std::span<row_set> sets, std::size_t begin);
+  const graph_plan& plan_for(std::size_t samples, std::size_t tokens);
+  void choose_keys(const schemas::sample_batch& batch, const model_table& table, row_set& set);
+  void start(const schemas::sample_batch& batch, bool learning);
+  /// The chunk behind the last one; false at the end.
+  bool next_chunk(const schemas::sample_batch& batch, std::span<row_set> sets);
+  void take_samples(const schemas::sample_batch& batch);
+  void bind(const schemas::sample_batch& batch, std::span<row_set> sets);
+  lookup_view view_of(row_set& set, std::size_t table, std::optional<std::uint32_t> list) const;
   double forward(std::span<float> probabilities);
   void backward();
   layer_run run_of(std::size_t node);
-  std::span<float> buffer(std::size_t index, std::size_t columns);
+  std::size_t rows_of(const graph_node& node) const;
+  std::span<float> buffer(std::size_t index, const graph_node& node);
   std::span<float> whole_buffer(std::size_t index);
 
   std::shared_ptr<const model_graph> graph_;
@@ -58,9 +75,21 @@ class graph_model {
   kernels::dedup_scratch scratch_;
   std::vector<std::uint64_t> chosen_keys_;
 
+  /// A list of the chunk at work.
+  struct chunk_list {
+    std::vector<std::uint32_t> offsets;  // [samples + 1] of its tokens in the chunk
+    std::size_t begin = 0;               // tokens of the batch before the chunk
+    std::size_t total = 0;               // tokens of the batch
+  };
+
   // Of the chunk at work.
   const graph_plan* at_ = nullptr;
+  std::vector<chunk_list> lists_;
+  bool learning_ = false;
+  std::size_t begin_ = 0;  // its first sample
   std::size_t samples_ = 0;
+  std::size_t batch_samples_ = 0;
+  std::uint64_t draw_key_ = 0;
   std::size_t features_ = 0;
   std::span<const float> labels_;
   std::span<const float> numbers_;

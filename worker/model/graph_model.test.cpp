@@ -219,6 +219,7 @@ TEST(GraphModel, GivesTheSameBitsEachTime) {
 
 TEST(GraphModel, AllocatesNothingOnceItHasSeenABatchOfThatSize) {
   for (const model_preset& preset : model_presets()) {
+    if (preset.text.find("tokens") != std::string_view::npos) continue;  // graph_lists.test.cpp
     SCOPED_TRACE(preset.name);
     random_stream random(test_seed());
     const auto features = features_of(6, 2);

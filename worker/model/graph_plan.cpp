@@ -20,8 +20,8 @@ bool overlap(const planned_buffer& a, const planned_buffer& b) {
 
 }  // namespace
 
-graph_plan::graph_plan(const model_graph& graph, std::size_t samples)
-    : samples_(samples), steps_(2 * graph.nodes().size()), nodes_(graph.nodes().size()) {
+graph_plan::graph_plan(const model_graph& graph, std::size_t samples, std::size_t tokens)
+    : size_{samples, tokens}, steps_(2 * graph.nodes().size()), nodes_(graph.nodes().size()) {
   plan_forward(graph);
   plan_gradients(graph);
   place();
@@ -47,11 +47,14 @@ void graph_plan::plan_forward(const model_graph& graph) {
       last = std::max(last, kept ? steps_ - 1 - j : j);
     }
     if (!body.output.rows)
-      nodes_[i].output = add(nodes[i].name + " output", samples_ * body.output.columns(), i, last);
-    nodes_[i].saved = add(nodes[i].name + " saved", body.saved(samples_), i, back);
-    nodes_[i].forward_workspace = add(nodes[i].name + " workspace", body.workspace(samples_), i, i);
-    nodes_[i].backward_workspace = add(
-        nodes[i].name + " workspace", nodes[i].learns ? body.workspace(samples_) : 0, back, back);
+      nodes_[i].output = add(nodes[i].name + " output", size_.floats(body.output), i, last);
+    nodes_[i].saved = add(nodes[i].name + " saved", body.chunk_saved(size_), i, back);
+    nodes_[i].forward_workspace =
+        add(nodes[i].name + " workspace", body.chunk_workspace(size_), i, i);
+    nodes_[i].backward_workspace = add(nodes[i].name + " workspace",
+                                       nodes[i].learns ? body.chunk_workspace(size_) : 0,
+                                       back,
+                                       back);
   }
 }
 
@@ -63,7 +66,7 @@ void graph_plan::plan_gradients(const model_graph& graph) {
     const auto readers = graph.readers(i);
     if (readers.empty()) continue;
     nodes_[i].output_gradient = add(nodes[i].name + " gradient",
-                                    samples_ * nodes[i].body->output.columns(),
+                                    size_.floats(nodes[i].body->output),
                                     steps_ - 1 - readers.back(),
                                     steps_ - 1 - i);
   }
@@ -80,7 +83,7 @@ void graph_plan::plan_gradients(const model_graph& graph) {
         nodes_[j].input_gradients[k] = {whole, none};
       } else {
         const std::size_t part = add(nodes[j].name + " part of " + nodes[i].name + " gradient",
-                                     samples_ * nodes[i].body->output.columns(),
+                                     size_.floats(nodes[i].body->output),
                                      back,
                                      back);
         nodes_[j].input_gradients[k] = {part, whole};

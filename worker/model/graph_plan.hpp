@@ -20,15 +20,15 @@ struct planned_buffer {
   std::size_t last = 0;
 };
 
-/// Where everything lies while a chunk of at most `samples` goes forward and backward: one arena,
-/// shared by buffers whose times don't overlap.
+/// Where everything lies while a chunk of at most `samples`, with at most `tokens` in a list, goes
+/// forward and backward: one arena, shared by buffers whose times don't overlap.
 ///
 /// The gradient of an output with several readers is written by the reader that comes first in the
 /// backward pass; each other one writes to a buffer of its own, which is added. An output is kept
 /// for the backward pass only where somebody reads it there. Offsets are multiples of 16 floats.
 class graph_plan {
  public:
-  graph_plan(const model_graph& graph, std::size_t samples);
+  graph_plan(const model_graph& graph, std::size_t samples, std::size_t tokens = 0);
 
   struct node_buffers {
     std::size_t output = planned_buffer::none;  // indices into buffers()
@@ -44,7 +44,8 @@ class graph_plan {
     std::vector<input_gradient> input_gradients;
   };
 
-  std::size_t samples() const { return samples_; }
+  std::size_t samples() const { return size_.samples; }
+  const chunk_size& size() const { return size_; }
   std::size_t arena_floats() const { return arena_floats_; }
   const std::vector<planned_buffer>& buffers() const { return buffers_; }
   const node_buffers& of(std::size_t node) const { return nodes_[node]; }
@@ -57,7 +58,7 @@ class graph_plan {
   void plan_gradients(const model_graph& graph);
   void place();
 
-  std::size_t samples_;
+  chunk_size size_;
   std::size_t steps_;
   std::size_t arena_floats_ = 0;
   std::vector<planned_buffer> buffers_;

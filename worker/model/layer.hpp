@@ -26,7 +26,9 @@ struct lookup_spec {
   std::size_t width = 1;  // floats in a row, the first-order columns included
   std::uint32_t first_order_columns = 0;
   float init_scale = 0.0F;
-  std::vector<std::uint32_t> features;  // of a sample, ascending; empty = all
+  std::vector<std::uint32_t> features;    // of a sample, ascending; empty = all
+  std::vector<std::uint32_t> lists = {};  // of a sample, ascending; empty = none
+  bool only_lists = false;                // and no feature but these
 };
 
 /// The rows of a lookup as a chunk of samples sees them.
@@ -37,14 +39,19 @@ struct lookup_view {
   std::span<const std::uint32_t> inverse = {};  // [samples * features] < unique
   std::span<const float> factors = {};          // [samples * features]; empty = all 1
   std::span<float> gradients = {};              // [unique, width], added to
+  std::span<const std::uint32_t> tokens = {};   // [tokens] < unique, of the list that is read
 };
 
 /// One layer at work on a chunk of samples. Spans of things that a layer doesn't have are empty.
 struct layer_run {
-  std::size_t samples = 0;
+  std::size_t samples = 0;         // rows of its output: of a list's value, its tokens
   std::span<const float> labels;   // [samples]
   std::span<const float> numbers;  // [samples * features] of the batch, empty = all 1
   std::size_t features = 0;        // of a sample of the batch
+  /// Of the list it works on: sample s has the tokens [offsets[s], offsets[s + 1]).
+  std::span<const std::uint32_t> offsets = {};
+  std::uint64_t draw_key = 0;  // names batch and chunk: what is drawn again is the same
+  bool learning = false;       // a backward pass follows
 
   std::span<const std::span<const float>> inputs;      // each [samples, columns]
   std::span<const lookup_view> lookups;                // for each input; empty where it has no rows
@@ -78,15 +85,21 @@ class layer {
   std::vector<parameter_spec> parameters;
   std::optional<lookup_spec> lookup;
 
-  /// Floats kept from forward to backward, and needed while either runs.
+  /// Floats kept from forward to backward, and needed while either runs, for rows of its output.
   virtual std::size_t saved(std::size_t) const { return 0; }
   virtual std::size_t workspace(std::size_t) const { return 0; }
+  /// The same of layers for which samples and tokens both count.
+  virtual std::size_t chunk_saved(const chunk_size& size) const { return saved(size.rows(output)); }
+  virtual std::size_t chunk_workspace(const chunk_size& size) const {
+    return workspace(size.rows(output));
+  }
   /// What backward reads: the planner keeps no more.
   virtual bool backward_reads_inputs() const { return false; }
   virtual bool backward_reads_output() const { return false; }
   /// Its output is the probability of the label, and its input's gradient that of the loss.
   virtual bool is_loss() const { return false; }
   virtual layer_cost cost(std::size_t) const { return {}; }
+  virtual layer_cost chunk_cost(const chunk_size& size) const { return cost(size.rows(output)); }
 
   /// Returns the summed loss where it is one, else 0.
   virtual double forward(const layer_run& run) const = 0;

@@ -164,6 +164,9 @@ result<model_graph> model_graph::read(config_reader& config,
     if (auto good = config.check("layers." + one.name, before); !good) return good.error();
     if (!body) return refused("layers." + one.name + ".op", body.error().detail);
     node.learns = node.learns || (*body)->lookup || !(*body)->parameters.empty();
+    node.list = (*body)->output.list;
+    for (const value_shape& shape : shapes)
+      if (!node.list) node.list = shape.list;
     node.body = std::move(*body);
     place[s] = graph.nodes_.size();
     graph.nodes_.push_back(std::move(node));
@@ -206,7 +209,9 @@ result<void> model_graph::number_tables(const refuse_layer& refused) {
                        rows.first_order_columns,
                        rows.init_scale,
                        false,
-                       rows.features});
+                       rows.features,
+                       rows.lists,
+                       rows.only_lists});
   }
   for (graph_node& node : nodes_) {
     if (!node.body->lookup) node.table = tables_.size();
@@ -219,6 +224,10 @@ result<void> model_graph::number_tables(const refuse_layer& refused) {
     }
   }
   return {};
+}
+
+bool model_graph::has_lists() const {
+  return std::ranges::any_of(nodes_, [](const graph_node& node) { return node.list.has_value(); });
 }
 
 std::vector<std::size_t> model_graph::readers(std::size_t i) const {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct graph_node {
   std::unique_ptr<const layer> body;
   std::size_t table = 0;  // of its lookup, else of its first parameter
   bool learns = false;    // it, or something before it, has rows or parameters
+  std::optional<std::uint32_t> list = std::nullopt;  // whose tokens it reads or gives
 };
 
 /// A table that the model wants, in the order of the job's schema.
@@ -30,8 +32,10 @@ struct model_table {
   std::size_t rows = 0;  // of a dense parameter; 0 = looked up by key
   std::uint32_t first_order_columns = 0;
   float init_scale = 0.0F;
-  bool network = false;                 // learns by Adam unless the job says otherwise
-  std::vector<std::uint32_t> features;  // of a lookup; empty = all
+  bool network = false;                   // learns by Adam unless the job says otherwise
+  std::vector<std::uint32_t> features;    // of a lookup; empty = all
+  std::vector<std::uint32_t> lists = {};  // of a lookup; empty = none
+  bool only_lists = false;                // no feature but these
 };
 
 /// A model as data: a checked graph of layers, in an order in which each comes after its inputs.
@@ -59,6 +63,8 @@ class model_graph {
   bool counts() const { return nodes_.back().op == "count"; }
   /// Some table is a network's: lane dense.
   bool has_network() const;
+  /// Whether some layer works on lists: chunks are then bounded in tokens, too.
+  bool has_lists() const;
   std::size_t loss() const { return nodes_.size() - 1; }
 
  private:

@@ -134,8 +134,11 @@ TEST(ModelGraph, ChoosesFeaturesByNameOrKind) {
 }
 
 TEST(ModelGraph, LoadsEveryPreset) {
+  auto all = features;
+  all.push_back({"item"});
+  all.push_back({"history", false, 20});
   for (const model_preset& preset : model_presets()) {
-    const auto loaded = load_preset(preset.name, features);
+    const auto loaded = load_preset(preset.name, all);
     EXPECT_TRUE(loaded.ok()) << preset.name << ": " << describe(loaded.error());
   }
   EXPECT_FALSE(load_preset("unheard_of").ok());

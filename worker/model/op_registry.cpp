@@ -20,6 +20,17 @@ constexpr std::array ops = {
     op_entry{"pairwise", make_pairwise},
     op_entry{"dot", make_dot},
     op_entry{"cross", make_cross},
+    op_entry{"tokens", make_tokens},
+    op_entry{"positions", make_positions},
+    op_entry{"layer_norm", make_layer_norm},
+    op_entry{"dropout", make_dropout},
+    op_entry{"product", make_product},
+    op_entry{"attention", make_attention},
+    op_entry{"hstu", make_hstu},
+    op_entry{"target_attention", make_target_attention},
+    op_entry{"last", make_last},
+    op_entry{"pool", make_pool},
+    op_entry{"next_item", make_next_item},
     op_entry{"bce", make_bce},
 };
 

@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 #include "worker/model/layer.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -15,7 +16,10 @@ namespace headrace::worker {
 /// A feature of the job, as a model sees it.
 struct model_feature {
   std::string name;
-  bool number = false;  // its value is a number; else an id, and its value 1
+  bool number = false;         // its value is a number; else an id, and its value 1
+  std::uint32_t list_max = 0;  // ids of a list at most; 0: it is no list
+
+  bool list() const { return list_max > 0; }
 };
 
 /// A layer's section of a model file, with what is known about its inputs.

@@ -22,6 +22,7 @@ class concat_layer final : public layer {
     }
     output = one_width ? value_shape{.fields = fields, .dim = inputs[0].dim}
                        : value_shape{.fields = 1, .dim = columns};
+    output.list = inputs[0].list;
   }
   double forward(const layer_run& run) const override {
     float* to = run.output.data();
@@ -52,7 +53,7 @@ class concat_layer final : public layer {
 }  // namespace
 
 result<std::unique_ptr<layer>> make_concat(const layer_section& section) {
-  if (auto fits = expect_dense(section, 1, SIZE_MAX); !fits) return fits.error();
+  if (auto fits = expect_alike(section, 1, SIZE_MAX); !fits) return fits.error();
   return std::unique_ptr<layer>(std::make_unique<concat_layer>(section.inputs));
 }
 

@@ -25,6 +25,8 @@ class count_layer final : public layer {
 
 result<std::unique_ptr<layer>> make_count(const layer_section& section) {
   if (auto fits = expect_rows(section); !fits) return fits.error();
+  if (!section.inputs[0].lists.empty())
+    return error{errc::bad_config, "counts features with one id; its rows have lists, too"};
   return std::unique_ptr<layer>(std::make_unique<count_layer>());
 }
 

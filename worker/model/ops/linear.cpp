@@ -84,11 +84,12 @@ result<std::unique_ptr<layer>> make_linear(const layer_section& section) {
                                                 {"tanh", linear_activation::tanh}});
   std::string weights = section.table("weights");
   std::string bias = section.table("bias");
-  if (auto fits = expect_dense(section, 1, 1); !fits) return fits.error();
+  if (auto fits = expect_alike(section, 1, 1); !fits) return fits.error();
   if (!units) return error{errc::bad_config, "units is missing: how many outputs, 1 … 1024"};
   const std::size_t in = section.inputs[0].columns();
   const auto out = static_cast<std::size_t>(*units);
   auto made = std::make_unique<linear_layer>(in, out, activation);
+  made->output.list = section.inputs[0].list;
   // Uniform, so that forward and backward keep their variance: Glorot and Bengio 2010, eq. 16.
   const float scale = std::sqrt(6.0F / static_cast<float>(in + out));
   made->parameters = {{std::move(weights), in, out, scale}, {std::move(bias), 1, out, 0.0F}};

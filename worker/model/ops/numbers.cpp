@@ -37,9 +37,11 @@ result<std::unique_ptr<layer>> make_numbers(const layer_section& section) {
   if (!section.inputs.empty()) return error{errc::bad_config, "takes no inputs"};
   auto features = choose_features(section, "numbers");
   if (!features) return features.error();
-  if (features->empty())
+  if (!features->lists.empty())
+    return error{errc::bad_config, "takes features with one value; a list has none"};
+  if (features->single.empty())
     return error{errc::bad_config, "the job has no feature of kind \"float\" without a bucket"};
-  return std::unique_ptr<layer>(std::make_unique<numbers_layer>(std::move(*features)));
+  return std::unique_ptr<layer>(std::make_unique<numbers_layer>(std::move(features->single)));
 }
 
 }  // namespace headrace::worker

@@ -28,12 +28,15 @@ result<std::unique_ptr<layer>> make_rows(const layer_section& section) {
   lookup.first_order_columns = first_order ? 1 : 0;
   lookup.width = static_cast<std::size_t>(dim) + lookup.first_order_columns;
   lookup.init_scale = dim > 0 ? vector_scale : 0.0F;
-  const std::size_t fields = features->size();
-  if (fields < section.features.size()) lookup.features = std::move(*features);
+  const std::size_t fields = features->single.size();
+  lookup.only_lists = fields == 0 && !features->lists.empty();
+  if (fields < single_features(section.features)) lookup.features = std::move(features->single);
+  lookup.lists = features->lists;
   made->output = {.fields = fields,
                   .dim = lookup.width,
                   .rows = true,
-                  .first_order = lookup.first_order_columns};
+                  .first_order = lookup.first_order_columns,
+                  .lists = std::move(features->lists)};
   made->lookup = std::move(lookup);
   return std::unique_ptr<layer>(std::move(made));
 }

@@ -26,7 +26,7 @@ class sum_layer final : public layer {
 }  // namespace
 
 result<std::unique_ptr<layer>> make_sum(const layer_section& section) {
-  if (auto fits = expect_dense(section, 1, SIZE_MAX); !fits) return fits.error();
+  if (auto fits = expect_alike(section, 1, SIZE_MAX); !fits) return fits.error();
   for (const value_shape& input : section.inputs) {
     if (input.columns() != section.inputs[0].columns())
       return error{errc::bad_config,
