@@ -76,12 +76,29 @@ class maker {
     const std::size_t rows = count();
     made.table = table_id{table};
     made.dim = static_cast<std::uint32_t>(1 + below(17));
-    made.codec = codec();
+    made.codec = static_cast<value_codec>(below(6));
     made.keys = keys(rows);
+    if (coin()) made.keys_as = key_codec::delta_packed;
     if (coin()) made.counts = values<std::uint32_t>(rows);
-    if (made.codec == value_codec::int8) made.scales = values<std::uint16_t>(rows);
-    made.values = std::as_bytes(values<std::byte>(rows * made.dim * value_bytes(made.codec)));
+    const std::size_t cells = rows * made.dim;
+    const std::size_t chosen = made.codec == value_codec::topk ? below(cells + 1) : 0;
+    made.scales = values<std::uint16_t>(value_layout_scales(made.codec, rows, made.dim, chosen));
+    const auto bytes = values<std::byte>(value_layout_bytes(made.codec, rows, made.dim, chosen));
+    if (made.codec == value_codec::topk) choose(bytes, cells, chosen);
+    made.values = bytes;
     return made;
+  }
+  /// Makes `bytes` topk values of `chosen` of the cells; their codes stay.
+  void choose(std::span<std::byte> bytes, std::size_t cells, std::size_t chosen) {
+    if (bytes.empty()) return;
+    const auto k = static_cast<std::uint32_t>(chosen);
+    std::memcpy(bytes.data(), &k, sizeof k);
+    std::vector<std::uint32_t> indices;
+    for (std::size_t i = 0; i < cells; ++i) {
+      if (below(cells - i) < chosen - indices.size())
+        indices.push_back(static_cast<std::uint32_t>(i));
+    }
+    pack_indices(indices, cells, bytes.subspan(topk_head_bytes + chosen));
   }
   push_section push() {
     push_section made;
@@ -271,8 +288,9 @@ bool same(std::span<const Value> a, std::span<const Value> b) {
 }
 
 inline bool same(const row_block& a, const row_block& b) {
-  return a.table == b.table && a.dim == b.dim && a.codec == b.codec && same(a.keys, b.keys) &&
-         same(a.counts, b.counts) && same(a.scales, b.scales) && same(a.values, b.values);
+  return a.table == b.table && a.dim == b.dim && a.codec == b.codec && a.keys_as == b.keys_as &&
+         same(a.keys, b.keys) && same(a.counts, b.counts) && same(a.scales, b.scales) &&
+         same(a.values, b.values);
 }
 inline bool same(const pull_block& a, const pull_block& b) {
   return a.table == b.table && a.codec == b.codec && same(a.keys, b.keys);

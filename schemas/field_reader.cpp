@@ -105,10 +105,24 @@ void field_reader::key_codec(std::uint16_t number) {
     case 0:
       return;
     case 1:
-      return refuse(errc::bad_protocol, "key codec delta_packed is reserved, not spoken yet");
+      return refuse(errc::bad_protocol, "key codec delta_packed is spoken in pushes only");
     default:
       refuse(errc::malformed, "key codec " + std::to_string(number) + " is not known");
   }
+}
+
+schemas::value_codec field_reader::push_codec(std::uint16_t number) {
+  if (number == static_cast<std::uint16_t>(schemas::value_codec::topk))
+    return schemas::value_codec::topk;
+  if (number == static_cast<std::uint16_t>(schemas::value_codec::int4))
+    return schemas::value_codec::int4;
+  return value_codec(number);
+}
+
+schemas::key_codec field_reader::push_key_codec(std::uint16_t number) {
+  if (number <= 1) return static_cast<schemas::key_codec>(number);
+  key_codec(number);
+  return schemas::key_codec::raw;
 }
 
 source_id field_reader::source(wire::Source::Reader source) {
@@ -146,6 +160,18 @@ std::uint32_t field_reader::rows(std::uint32_t count) {
   return ok() ? count : 0;
 }
 
+bool field_reader::packed_rows(std::uint64_t count) {
+  packed_rows_ += count;
+  list(packed_rows_, packed_rows_max, "rows with packed keys");
+  return ok();
+}
+
+void field_reader::chosen(std::uint64_t count, std::uint64_t cells) {
+  if (count <= cells && cells <= UINT32_MAX) return;
+  refuse(errc::malformed,
+         "topk chooses " + std::to_string(count) + " of " + std::to_string(cells) + " values");
+}
+
 void field_reader::list(std::size_t count, std::size_t most, std::string_view name) {
   if (count <= most) return;
   refuse(errc::too_large,
@@ -169,6 +195,24 @@ std::span<const std::byte> field_reader::cells(capnp::Data::Reader data,
                                                std::uint64_t count) {
   if (!sized(data.size(), count, value_bytes(codec), "values")) return {};
   return std::as_bytes(std::span(data.begin(), data.size()));
+}
+
+std::span<const std::byte> field_reader::cells(std::span<const std::byte> data,
+                                               schemas::value_codec codec,
+                                               std::uint64_t rows,
+                                               std::uint64_t dim,
+                                               std::uint64_t chosen) {
+  if (is_row_codec(codec))
+    return sized(data.size(), rows * dim, value_bytes(codec), "values")
+               ? data
+               : std::span<const std::byte>();
+  const std::uint64_t bytes = ok() ? value_layout_bytes(codec, rows, dim, chosen) : 0;
+  if (ok() && data.size() != bytes) {
+    refuse(errc::malformed,
+           std::to_string(data.size()) + " bytes of values for " + std::to_string(bytes) + " of " +
+               std::string(name(codec)));
+  }
+  return ok() ? data : std::span<const std::byte>();
 }
 
 bool field_reader::sized(std::size_t bytes,

@@ -40,11 +40,18 @@ class field_reader {
   schemas::log_mode log_mode(std::uint16_t number);
   schemas::value_codec value_codec(std::uint16_t number);
   void key_codec(std::uint16_t number);
+  /// Of a pushed block, which has more of both.
+  schemas::value_codec push_codec(std::uint16_t number);
+  schemas::key_codec push_key_codec(std::uint16_t number);
   source_id source(wire::Source::Reader source);
   std::string source_name(capnp::Text::Reader text);
   std::string detail(capnp::Text::Reader text);
   std::string sender(capnp::Text::Reader text);
   std::uint32_t rows(std::uint32_t count);
+  /// Counts rows of packed keys; false when they are more than one message may have.
+  bool packed_rows(std::uint64_t count);
+  /// Refuses topk of more values than there are, or of more than 32 bits count.
+  void chosen(std::uint64_t count, std::uint64_t cells);
   /// Refuses a list of more than `most` elements.
   void list(std::size_t count, std::size_t most, std::string_view name);
 
@@ -66,6 +73,12 @@ class field_reader {
   std::span<const std::byte> cells(capnp::Data::Reader data,
                                    schemas::value_codec codec,
                                    std::uint64_t count);
+  /// `data` as exactly what a pushed block of rows × dim values has, in the frame.
+  std::span<const std::byte> cells(std::span<const std::byte> data,
+                                   schemas::value_codec codec,
+                                   std::uint64_t rows,
+                                   std::uint64_t dim,
+                                   std::uint64_t chosen);
 
   /// `message`, or the first refusal.
   template <class Message>
@@ -80,6 +93,7 @@ class field_reader {
 
   std::string_view what_;
   std::optional<error> failure_;
+  std::uint64_t packed_rows_ = 0;
 };
 
 /// `text` cut to what travels.

@@ -90,6 +90,14 @@ std::string json_of(const envelope& m) {
 
 /// The values of a block, as its codec stores them.
 void add_values(json& out, value_codec codec, std::span<const std::byte> bytes) {
+  if (codec == value_codec::topk) {
+    const topk_values chosen = split_topk(bytes);
+    out.small_numbers("codes", chosen.codes);
+    out.small_numbers("positions",
+                      std::span(reinterpret_cast<const std::uint8_t*>(chosen.positions.data()),
+                                chosen.positions.size()));
+    return;
+  }
   if (codec == value_codec::fp32) {
     out.numbers("values",
                 std::span(reinterpret_cast<const float*>(bytes.data()), bytes.size() / 4));
@@ -104,6 +112,7 @@ void add_values(json& out, value_codec codec, std::span<const std::byte> bytes) 
 
 std::string json_of(const row_block& b) {
   json out;
+  if (b.keys_as == key_codec::delta_packed) out.add("keys_as", std::string("delta_packed"));
   out.add("table", b.table).add("dim", b.dim).add("codec", codec_name(b.codec));
   out.numbers("keys", b.keys).small_numbers("counts", b.counts).small_numbers("scales", b.scales);
   add_values(out, b.codec, b.values);
@@ -476,6 +485,37 @@ TEST(Golden, PushesOf16BitRows) {
   halves.values = std::as_bytes(std::span(push_halves));
   rows.blocks = {brains, halves};
   golden("push_rows_16_bits", rows, decode_push);
+}
+
+// Of 3 × 3 values the first, the fifth and the last; 12 values in int4.
+TEST(Golden, PushesOfBlocks) {
+  push_section blocks = push_header();
+  const std::uint32_t indices[] = {0, 4, 8};
+  const std::uint16_t scale[] = {0x2E66};
+  std::vector<std::byte> values(value_layout_bytes(value_codec::topk, 3, 3, 3));
+  values[0] = std::byte{3};
+  std::memcpy(values.data() + topk_head_bytes, push_codes, 3);
+  pack_indices(indices, 9, std::span(values).subspan(topk_head_bytes + 3));
+  row_block chosen;
+  chosen.table = table_id{5};
+  chosen.dim = 3;
+  chosen.codec = value_codec::topk;
+  chosen.keys = push_keys;
+  chosen.counts = push_counts;
+  chosen.scales = scale;
+  chosen.values = values;
+  chosen.keys_as = key_codec::delta_packed;
+  row_block halves = chosen;
+  halves.table = table_id{6};
+  halves.dim = 6;
+  halves.codec = value_codec::int4;
+  halves.keys = dense_keys;
+  halves.counts = {};
+  halves.keys_as = key_codec::raw;
+  const std::uint8_t nibbles[] = {0x07, 0x09, 0x00, 0x01, 0x0F, 0x03, 7, 6, 5, 4, 3, 2};
+  halves.values = std::as_bytes(std::span(nibbles));
+  blocks.blocks = {chosen, halves};
+  golden("push_rows_blocks", blocks, decode_push);
 }
 
 TEST(Golden, PushAcks) {

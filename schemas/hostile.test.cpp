@@ -185,10 +185,26 @@ TEST(Hostile, ReservedAndUnknownCodecsAreRefused) {
       block.setKeyCodec(key);
     }));
   };
-  for (const std::uint16_t value : {0, 1, 2, 3}) EXPECT_TRUE(push(value, 0).ok());
-  expect_refused(push(4, 0), errc::malformed, "value codec 4 is not known");
-  expect_refused(push(0, 1), errc::bad_protocol, "key codec delta_packed is reserved");
+  for (const std::uint16_t value : {0, 1, 2, 3, 4, 5}) {
+    EXPECT_TRUE(push(value, 0).ok());
+    EXPECT_TRUE(push(value, 1).ok());
+  }
+  expect_refused(push(6, 0), errc::malformed, "value codec 6 is not known");
   expect_refused(push(0, 2), errc::malformed, "key codec 2 is not known");
+}
+
+TEST(Hostile, PullsKnowRowCodecsAndRawKeysOnly) {
+  const auto pull = [](std::uint16_t value, std::uint16_t key) {
+    return decode_pull(crafted<wire::PullSection>([&](auto root) {
+      auto block = root.initBlocks(1)[0];
+      block.setValueCodec(value);
+      block.setKeyCodec(key);
+    }));
+  };
+  EXPECT_TRUE(pull(3, 0).ok());
+  expect_refused(pull(4, 0), errc::malformed, "value codec 4 is not known");
+  expect_refused(pull(5, 0), errc::malformed, "value codec 5 is not known");
+  expect_refused(pull(0, 1), errc::bad_protocol, "key codec delta_packed is spoken in pushes only");
 }
 
 TEST(Hostile, UntrustedNumbersOfEnumsAreChecked) {
@@ -256,6 +272,107 @@ TEST(Hostile, CountsThatDisagreeWithBytesAreMalformed) {
   expect_refused(wraps, errc::malformed, "32 bytes of values for 4294967304");
   expect_refused(
       one_block([](auto b) { b.setRows(block_rows_max + 1); }), errc::too_large, "65537 rows");
+}
+
+/// The same block in codec `codec` with `values` and one scale.
+template <class Change>
+result<push_section> coded_block(value_codec codec,
+                                 std::initializer_list<unsigned> values,
+                                 Change change) {
+  return one_block([&](auto block) {
+    block.setValueCodec(static_cast<std::uint16_t>(codec));
+    block.initScales(2);
+    auto bytes = block.initValues(static_cast<unsigned>(values.size()));
+    std::copy(values.begin(), values.end(), bytes.begin());
+    change(block);
+  });
+}
+
+// 6 values: 2 codes behind k; of indices below 6 one low bit each, then 4 bits.
+TEST(Hostile, TopkThatDisagreesWithItsBlockIsMalformed) {
+  const auto topk = [](std::initializer_list<unsigned> values, auto change) {
+    return coded_block(value_codec::topk, values, change);
+  };
+  const auto as_is = [](auto) {};
+  const auto good = topk({2, 0, 0, 0, 127, 129, 0b10, 0b1001}, as_is);  // 0 and 5
+  ASSERT_TRUE(good.ok()) << describe(good.error());
+  EXPECT_EQ(split_topk(good->blocks[0].values).codes[1], -127);
+  const auto malformed = [&](std::initializer_list<unsigned> values, const char* why) {
+    expect_refused(topk(values, as_is), errc::malformed, why);
+  };
+  const auto unscaled = [](auto b) { b.initScales(0); };
+  expect_refused(topk({}, unscaled), errc::malformed, "0 bytes of values for 4 of topk");
+  expect_refused(topk({2, 0, 0}, unscaled), errc::malformed, "3 bytes of values for 4 of topk");
+  malformed({2, 0, 0, 0, 127, 129, 0b10}, "7 bytes of values for 8 of topk");
+  malformed({2, 0, 0, 0, 127, 129, 0b10, 0b1001, 0}, "9 bytes of values for 8 of topk");
+  malformed({7, 0, 0, 0, 127, 129, 0b10, 0b1001}, "topk chooses 7 of 6 values");
+  malformed({255, 255, 255, 255, 127, 129, 0b10, 0b1001}, "topk chooses 4294967295 of 6");
+  malformed({2, 0, 0, 0, 127, 129, 0b00, 0b0011}, "positions of topk");   // 0 and 0
+  malformed({2, 0, 0, 0, 127, 129, 0b10, 0b10001}, "positions of topk");  // 0 and 7
+  malformed({2, 0, 0, 0, 127, 129, 0b10, 0b1000}, "positions of topk");   // one of two
+  malformed({2, 0, 0, 0, 127, 129, 0b110, 0b1001}, "positions of topk");  // a bit too many
+  const std::initializer_list<unsigned> values = {2, 0, 0, 0, 127, 129, 0b10, 0b1001};
+  expect_refused(topk(values, [](auto b) { b.initScales(4); }), errc::malformed, "scales");
+  expect_refused(topk(values, [](auto b) { b.initScales(0); }), errc::malformed, "scales");
+  // 3 rows of 2^32 - 1: more than an index of 32 bits tells apart.
+  expect_refused(topk(values, [](auto b) { b.setDim(0xFFFFFFFFU); }),
+                 errc::malformed,
+                 "topk chooses 2 of 12884901885 values");
+}
+
+TEST(Hostile, Int4ThatDisagreesWithItsBlockIsMalformed) {
+  const auto int4 = [](std::initializer_list<unsigned> values, auto change) {
+    return coded_block(value_codec::int4, values, change);
+  };
+  EXPECT_TRUE(int4({1, 2, 3, 4, 5, 6}, [](auto) {}).ok());
+  expect_refused(int4({1, 2, 3}, [](auto) {}), errc::malformed, "3 bytes of values for 6 of int4");
+  expect_refused(
+      int4({1, 2, 3, 4, 5, 6}, [](auto b) { b.initScales(6); }), errc::malformed, "scales");
+  expect_refused(
+      int4({1, 2, 3, 4, 5, 6}, [](auto b) { b.setDim(0xFFFFFFFFU); }), errc::malformed, "scales");
+}
+
+TEST(Hostile, PackedKeysThatAreNotThoseOfTheirRowsAreMalformed) {
+  const auto packed = [](std::initializer_list<unsigned> keys, auto change) {
+    return one_block([&](auto block) {
+      block.setKeyCodec(1);
+      auto bytes = block.initKeys(static_cast<unsigned>(keys.size()));
+      std::copy(keys.begin(), keys.end(), bytes.begin());
+      change(block);
+    });
+  };
+  const auto as_is = [](auto) {};
+  const auto good = packed({0x11, 0x00, 7, 1}, as_is);  // 7, 9 and 10
+  ASSERT_TRUE(good.ok()) << describe(good.error());
+  EXPECT_EQ(good->blocks[0].keys[2], 10U);
+  expect_refused(packed({}, as_is), errc::malformed, "packed keys");
+  expect_refused(packed({0x11, 0x00, 7}, as_is), errc::malformed, "packed keys");
+  expect_refused(packed({0x11, 0x00, 7, 1, 0}, as_is), errc::malformed, "packed keys");
+  expect_refused(packed({0x11, 0x10, 7, 1, 0}, as_is), errc::malformed, "packed keys");
+  expect_refused(packed({0x11, 0x00, 7, 1}, [](auto b) { b.initCounts(3); }),
+                 errc::malformed,
+                 "packed counts");
+  expect_refused(packed({0x11, 0x00, 7, 1}, [](auto b) { b.setRows(block_rows_max + 1); }),
+                 errc::too_large,
+                 "65537 rows");
+}
+
+// 8 blocks of 65,536 rows in half a byte each: 3 MiB of keys from 256 KiB, and no more than half
+// of it.
+TEST(Hostile, PackedKeysDoNotMakeMoreRowsThanASectionMayHave) {
+  const auto blocks = [](unsigned n) {
+    return decode_push(crafted<wire::PushSection>([&](auto root) {
+      root.initSource().setName("s");
+      auto list = root.initBlocks(n);
+      for (auto block : list) {
+        block.setRows(block_rows_max);
+        block.setKeyCodec(1);
+        block.initKeys(block_rows_max / 2);
+      }
+    }));
+  };
+  EXPECT_TRUE(blocks(4).ok());
+  expect_refused(blocks(5), errc::too_large, "327680 rows with packed keys; at most 262144");
 }
 
 TEST(Hostile, SampleColumnsMustFitTheirCounts) {

@@ -30,10 +30,10 @@ struct RowBlock {
   rows @2 :UInt32;
   valueCodec @3 :UInt16;     # schemas::value_codec
   keyCodec @4 :UInt16;       # schemas::key_codec
-  keys @5 :Data;             # raw: rows × u64
-  counts @6 :Data;           # rows × u32, or empty when each is 1
-  scales @7 :Data;           # int8: rows × fp16 bits
-  values @8 :Data;           # fp32: rows × dim × f32; int8: rows × dim × i8
+  keys @5 :Data;             # raw: rows × u64; delta_packed: schemas/packed_numbers.hpp
+  counts @6 :Data;           # rows × u32, or empty when each is 1; delta_packed: the same
+  scales @7 :Data;           # int8: rows × fp16 bits; topk and int4: schemas/value_layout.hpp
+  values @8 :Data;           # fp32: rows × dim × f32; int8: rows × dim × i8; …
 }
 
 struct PushAck {

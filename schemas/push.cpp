@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "schemas/field_reader.hpp"
 #include "schemas/flat_message.hpp"
+#include "schemas/packed_numbers.hpp"
 #include "schemas/push.capnp.h"
 #include "schemas/wire.hpp"
 
@@ -10,31 +11,41 @@ namespace headrace::schemas {
 
 namespace {
 
-/// What the decoder will ask of a block, asked of our own first.
-void check_block(const row_block& block) {
-  const std::size_t rows = block.keys.size();
-  const bool quantized = block.codec == value_codec::int8;
-  CHECK(rows <= block_rows_max);
-  CHECK(block.counts.empty() || block.counts.size() == rows);
-  CHECK(block.scales.size() == (quantized ? rows : 0));
-  CHECK(block.values.size() == rows * block.dim * value_bytes(block.codec));
-}
+/// Keys and counts of a block as they travel.
+struct block_keys {
+  explicit block_keys(const row_block& block)
+      : keys(std::as_bytes(block.keys)), counts(std::as_bytes(block.counts)) {
+    if (block.keys_as == key_codec::raw) return;
+    pack_keys(block.keys, packed);
+    const std::size_t end = packed.size();
+    pack_counts(block.counts, packed);
+    keys = std::span(packed).first(end);
+    counts = std::span(packed).subspan(end);
+  }
+  block_keys(block_keys&&) = default;  // spans follow what they point to
 
-std::size_t bulk_words(const row_block& block) {
-  return words_of(block.keys.size_bytes()) + words_of(block.counts.size_bytes()) +
+  std::vector<std::byte> packed;
+  std::span<const std::byte> keys;
+  std::span<const std::byte> counts;
+};
+
+std::size_t bulk_words(const row_block& block, const block_keys& keys) {
+  return words_of(keys.keys.size()) + words_of(keys.counts.size()) +
          words_of(block.scales.size_bytes()) + words_of(block.values.size_bytes());
 }
 
 unsigned size_of(std::span<const std::byte> bytes) { return static_cast<unsigned>(bytes.size()); }
 
-void write_block(wire::RowBlock::Builder out, const row_block& block) {
+void write_block(wire::RowBlock::Builder out,
+                 const row_block& block,
+                 const block_keys& travelling) {
   out.setTable(block.table.value);
   out.setDim(block.dim);
   out.setRows(static_cast<std::uint32_t>(block.keys.size()));
   out.setValueCodec(static_cast<std::uint16_t>(block.codec));
-  out.setKeyCodec(static_cast<std::uint16_t>(key_codec::raw));
-  const auto keys = std::as_bytes(block.keys);
-  const auto counts = std::as_bytes(block.counts);
+  out.setKeyCodec(static_cast<std::uint16_t>(block.keys_as));
+  const auto keys = travelling.keys;
+  const auto counts = travelling.counts;
   const auto scales = std::as_bytes(block.scales);
   if (!keys.empty()) write_bulk(out.initKeys(size_of(keys)), keys);
   if (!counts.empty()) write_bulk(out.initCounts(size_of(counts)), counts);
@@ -42,19 +53,58 @@ void write_block(wire::RowBlock::Builder out, const row_block& block) {
   if (!block.values.empty()) write_bulk(out.initValues(size_of(block.values)), block.values);
 }
 
-row_block read_block(field_reader& fields, wire::RowBlock::Reader in) {
+std::span<const std::byte> bytes_of(capnp::Data::Reader data) {
+  return std::as_bytes(std::span(data.begin(), data.size()));
+}
+
+/// Keys and counts that are packed, into memory of the section's.
+void read_packed(field_reader& fields,
+                 wire::RowBlock::Reader in,
+                 std::uint64_t rows,
+                 unpacked_rows& into,
+                 row_block& block) {
+  const auto counts = bytes_of(in.getCounts());
+  into.keys.resize(rows);
+  into.counts.resize(counts.empty() ? 0 : rows);
+  if (!unpack_keys(bytes_of(in.getKeys()), into.keys))
+    return fields.refuse(errc::malformed, "packed keys are not those of its rows");
+  if (!unpack_counts(counts, into.counts))
+    return fields.refuse(errc::malformed, "packed counts are not those of its rows");
+  block.keys = into.keys;
+  block.counts = into.counts;
+}
+
+/// topk: that what it chooses lies within the block, each once and in order.
+void check_positions(field_reader& fields, const row_block& block) {
+  if (!fields.ok() || block.codec != value_codec::topk) return;
+  const topk_values chosen = split_topk(block.values);
+  std::vector<std::uint32_t> indices(chosen.codes.size());
+  if (!unpack_indices(chosen.positions, block.cells(), indices))
+    fields.refuse(errc::malformed, "positions of topk values are not those of its rows");
+}
+
+row_block read_block(field_reader& fields, wire::RowBlock::Reader in, push_section& section) {
   row_block block;
   block.table = table_id{in.getTable()};
   block.dim = in.getDim();
-  block.codec = fields.value_codec(in.getValueCodec());
-  fields.key_codec(in.getKeyCodec());
+  block.codec = fields.push_codec(in.getValueCodec());
+  block.keys_as = fields.push_key_codec(in.getKeyCodec());
   const std::uint64_t rows = fields.rows(in.getRows());
-  const bool quantized = block.codec == value_codec::int8;
-  const auto counts = in.getCounts();
-  block.keys = fields.values<std::uint64_t>(in.getKeys(), rows, "keys");
-  block.counts = fields.values<std::uint32_t>(counts, counts.size() == 0 ? 0 : rows, "counts");
-  block.scales = fields.values<std::uint16_t>(in.getScales(), quantized ? rows : 0, "scales");
-  block.values = fields.cells(in.getValues(), block.codec, rows * block.dim);
+  if (block.keys_as == key_codec::raw) {
+    const auto counts = in.getCounts();
+    block.keys = fields.values<std::uint64_t>(in.getKeys(), rows, "keys");
+    block.counts = fields.values<std::uint32_t>(counts, counts.size() == 0 ? 0 : rows, "counts");
+  } else if (fields.packed_rows(rows)) {
+    if (!section.unpacked) section.unpacked = std::make_shared<std::deque<unpacked_rows>>();
+    read_packed(fields, in, rows, section.unpacked->emplace_back(), block);
+  }
+  const auto values = bytes_of(in.getValues());
+  const std::uint64_t chosen = block.codec == value_codec::topk ? topk_chosen(values) : 0;
+  if (block.codec == value_codec::topk) fields.chosen(chosen, rows * block.dim);
+  block.scales = fields.values<std::uint16_t>(
+      in.getScales(), value_layout_scales(block.codec, rows, block.dim, chosen), "scales");
+  block.values = fields.cells(values, block.codec, rows, block.dim, chosen);
+  check_positions(fields, block);
   return block;
 }
 
@@ -75,7 +125,7 @@ result<push_section> read_push(wire::PushSection::Reader in) {
   fields.list(blocks.size(), section_blocks_max, "blocks");
   if (fields.ok()) section.blocks.reserve(blocks.size());
   for (unsigned i = 0; fields.ok() && i < blocks.size(); ++i) {
-    section.blocks.push_back(read_block(fields, blocks[i]));
+    section.blocks.push_back(read_block(fields, blocks[i], section));
   }
   return fields.finish(std::move(section));
 }
@@ -123,6 +173,10 @@ std::string_view name(value_codec codec) {
       return "fp16";
     case value_codec::bf16:
       return "bf16";
+    case value_codec::topk:
+      return "topk";
+    case value_codec::int4:
+      return "int4";
   }
   return "unknown";
 }
@@ -131,13 +185,31 @@ std::string to_string(const source_id& source) {
   return source.name + "#" + std::to_string(source.generation);
 }
 
+bool sizes_fit(const row_block& block) {
+  if (block.codec > value_codec::int4) return false;
+  const std::size_t rows = block.keys.size();
+  const bool sparse = block.codec == value_codec::topk;
+  const std::uint64_t chosen = sparse ? topk_chosen(block.values) : 0;
+  if (sparse && (block.cells() > UINT32_MAX || chosen > block.cells())) return false;
+  return (block.counts.empty() || block.counts.size() == rows) &&
+         block.scales.size() == value_layout_scales(block.codec, rows, block.dim, chosen) &&
+         block.values.size() == value_layout_bytes(block.codec, rows, block.dim, chosen);
+}
+
 frame encode(const push_section& section) {
   CHECK(section.blocks.size() <= section_blocks_max);
   std::size_t bulk = 0;
+  std::uint64_t packed_rows = 0;
+  std::vector<block_keys> keys;
+  keys.reserve(section.blocks.size());
   for (const row_block& block : section.blocks) {
-    check_block(block);
-    bulk += bulk_words(block);
+    CHECK(block.keys.size() <= block_rows_max);
+    CHECK(sizes_fit(block));
+    if (block.keys_as != key_codec::raw) packed_rows += block.keys.size();
+    keys.emplace_back(block);
+    bulk += bulk_words(block, keys.back());
   }
+  CHECK(packed_rows <= packed_rows_max);
   flat_message out(head_words<wire::PushSection>(source_words(section.source) +
                                                  list_words<wire::RowBlock>(section.blocks.size())),
                    bulk);
@@ -155,7 +227,10 @@ frame encode(const push_section& section) {
   if (!section.blocks.empty()) {
     auto blocks = root.initBlocks(static_cast<unsigned>(section.blocks.size()));
     unsigned i = 0;
-    for (const row_block& block : section.blocks) write_block(blocks[i++], block);
+    for (const row_block& block : section.blocks) {
+      write_block(blocks[i], block, keys[i]);
+      ++i;
+    }
   }
   return out.finish();
 }

@@ -3,9 +3,11 @@
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
-#include "schemas/value_codec.hpp"
+#include "schemas/value_layout.hpp"
 
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,14 +30,15 @@ std::string to_string(const source_id& source);
 /// True for 1 … 64 bytes of [A-Za-z0-9_.-].
 bool is_source_name(std::string_view name);
 
-/// How keys travel. `delta_packed` (sorted, delta, bit-packed by 128) is a reserved number.
+/// How keys and counts of a pushed block travel: as they are, or as schemas/packed_numbers.hpp.
 enum class key_codec : std::uint8_t { raw = 0, delta_packed = 1 };
 
 /// Rows of one table, views into the frame (or into the caller's memory when encoding).
 ///
 /// keys [rows] strictly ascending; counts [rows] occurrences of the key in the batch, or empty when
 /// each is 1. fp32: values [rows, dim] f32. int8: scales [rows] fp16 bits, values [rows, dim] i8.
-/// fp16, bf16: values [rows, dim] 16-bit.
+/// fp16, bf16: values [rows, dim] 16-bit. topk and int4: values and scales of all rows × dim values
+/// as schemas/value_layout.hpp says.
 struct row_block {
   table_id table;
   std::uint32_t dim = 0;
@@ -44,7 +47,9 @@ struct row_block {
   std::span<const std::uint32_t> counts;
   std::span<const std::uint16_t> scales;
   std::span<const std::byte> values;
+  key_codec keys_as = key_codec::raw;
 
+  std::uint64_t cells() const { return std::uint64_t{keys.size()} * dim; }
   std::span<const float> fp32_values() const {
     return {reinterpret_cast<const float*>(values.data()), values.size() / sizeof(float)};
   }
@@ -56,6 +61,16 @@ struct row_block {
     return {reinterpret_cast<const std::uint16_t*>(values.data()), values.size() / 2};
   }
 };
+
+/// Keys and counts that did not lie in the frame as such.
+struct unpacked_rows {
+  std::vector<std::uint64_t> keys;
+  std::vector<std::uint32_t> counts;
+};
+
+/// True when counts, scales and values have the sizes that the keys, dim and codec ask for, the
+/// codec being a known one; of topk also that it chooses no more than there is.
+bool sizes_fit(const row_block& block);
 
 /// One push for one (shard, source, lane). `blocks` empty = an *advance*: the shard has no keys in
 /// (prev, batch]. The push rule reads (source, lane, batch, prev): see ps/shard/push_rule.hpp.
@@ -71,12 +86,17 @@ struct push_section {
   std::uint64_t event_time_ms = 0;   // newest event in the batch, for freshness; 0 = unknown
   std::vector<row_block> blocks;     // at most one for each table, ascending table id
   frame bytes;                       // decode only: what the block spans point into
+  std::shared_ptr<std::deque<unpacked_rows>> unpacked;  // the same, of packed keys
 };
 
-/// Builds the section without an intermediate copy of the block spans' bytes.
+/// Rows of blocks with packed keys that a section has at most, all blocks together: what a decoder
+/// allocates beyond the frame.
+inline constexpr std::uint64_t packed_rows_max = 262'144;
+
+/// Builds the section without an intermediate copy of the block spans' bytes, packed keys apart.
 frame encode(const push_section& section);
-/// Checks sizes, counts against bytes and codecs, nothing about tables or values: the shard's gate
-/// does. Fails: malformed, too_large, bad_protocol.
+/// Checks sizes, counts against bytes, codecs and where topk values belong, nothing about tables or
+/// values: the shard's gate does. Fails: malformed, too_large, bad_protocol.
 result<push_section> decode_push(const frame& bytes);
 
 /// What the acknowledging log can survive; shown in every acknowledgement.

@@ -152,7 +152,7 @@ TEST(WireDeathTest, EncodingABlockWhoseCountsDisagreeIsABug) {
   block.keys = from.keys(3);
   block.values = std::as_bytes(from.values<float>(11));
   section.blocks.push_back(block);
-  EXPECT_DEATH(encode(section), "block.values.size");
+  EXPECT_DEATH(encode(section), "sizes_fit");
   section.blocks.clear();
   section.source.name = "not a name";
   EXPECT_DEATH(encode(section), "is_source_name");

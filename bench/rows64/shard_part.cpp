@@ -37,6 +37,8 @@ std::span<const float> widen(const schemas::pulled_block& block, std::vector<flo
     case value_codec::bf16:
       for (const auto bits : halves_of(block)) memory.push_back(from_bf16(bits));
       return memory;
+    default:  // not of pulls
+      break;
   }
   return memory;
 }
@@ -87,6 +89,8 @@ schemas::row_block block_of(const shard_part& part, value_codec codec) {
     case value_codec::fp16:
     case value_codec::bf16:
       block.values = std::as_bytes(std::span(part.halves));
+      break;
+    default:  // not of single rows
       break;
   }
   return block;

@@ -1,8 +1,10 @@
 #include "ps/shard/gate.hpp"
 
 #include "ps/shard/finite.hpp"
+#include "ps/table/decoded_rows.hpp"
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace headrace::ps {
@@ -24,8 +26,8 @@ std::size_t rows_of(const Section& section) {
   return rows;
 }
 
-result<void> check_codec(const schemas::table_spec& table, value_codec codec) {
-  if (codec <= value_codec::bf16) return {};
+result<void> check_codec(const schemas::table_spec& table, value_codec codec, value_codec last) {
+  if (codec <= last) return {};
   return error{errc::bad_dims,
                "rows of table " + table.name + " in codec number " +
                    text(static_cast<unsigned>(codec)) +
@@ -34,21 +36,37 @@ result<void> check_codec(const schemas::table_spec& table, value_codec codec) {
 
 /// Dim and the sizes that follow from it.
 result<void> check_dims(const schemas::table_spec& table, const schemas::row_block& block) {
-  if (auto known = check_codec(table, block.codec); !known) return known;
+  if (auto known = check_codec(table, block.codec, value_codec::int4); !known) return known;
   if (block.dim != table.dim) {
     return error{errc::bad_dims,
                  "table " + table.name + " has rows of " + text(table.dim) +
                      " floats, the push brings " + text(block.dim)};
   }
-  const std::size_t rows = block.keys.size();
-  const bool int8 = block.codec == value_codec::int8;
-  const bool fits = block.values.size() == rows * block.dim * schemas::value_bytes(block.codec) &&
-                    block.scales.size() == (int8 ? rows : 0) &&
-                    (block.counts.empty() || block.counts.size() == rows);
-  if (fits) return {};
+  if (schemas::sizes_fit(block)) return {};
   return error{errc::bad_dims,
                "values, scales or counts for table " + table.name + " do not fit its " +
-                   text(rows) + " keys"};
+                   text(block.keys.size()) + " keys"};
+}
+
+/// Of topk and int4, whose scales rows share.
+double sum_of_shared_scales(const schemas::row_block& block) {
+  if (first_not_finite(value_codec::fp16, block.scales) < block.scales.size())
+    return std::numeric_limits<double>::infinity();
+  if (block.codec == value_codec::topk) {
+    const auto codes = schemas::split_topk(block.values).codes;
+    const std::size_t whole = codes.size() / schemas::topk_block;
+    double sum = ps::sum_of_squares(codes, block.scales.first(whole), schemas::topk_block);
+    const auto rest = codes.subspan(whole * schemas::topk_block);
+    return sum + ps::sum_of_squares(rest, block.scales.subspan(whole), rest.size());
+  }
+  double sum = 0.0;
+  decoded_rows decoded(block);
+  std::size_t begin = 0;
+  while (const std::size_t size = decoded.rows_from(begin)) {
+    sum += ps::sum_of_squares(decoded.take(begin).fp32_values());
+    begin += size;
+  }
+  return sum;
 }
 
 double sum_of_squares(const schemas::row_block& block) {
@@ -56,23 +74,26 @@ double sum_of_squares(const schemas::row_block& block) {
   if (block.codec == value_codec::int8) {
     return ps::sum_of_squares(block.int8_codes(), block.scales, block.dim);
   }
+  if (!schemas::is_row_codec(block.codec)) return sum_of_shared_scales(block);
   return ps::sum_of_squares(block.codec, block.half_words());
 }
 
-/// The first row that holds something infinite or NaN.
-std::size_t bad_row(const schemas::row_block& block) {
-  if (block.codec == value_codec::int8) return first_not_finite(value_codec::fp16, block.scales);
+/// The first row, or scale that rows share, that holds something infinite or NaN.
+std::size_t bad_place(const schemas::row_block& block) {
+  if (!block.scales.empty()) return first_not_finite(value_codec::fp16, block.scales);
   if (block.codec == value_codec::fp32) return first_not_finite(block.fp32_values()) / block.dim;
   return first_not_finite(block.codec, block.half_words()) / block.dim;
 }
 
-/// Names the row that is not finite.
+/// Names the row that is not finite, or the scale.
 error not_finite(const schemas::table_spec& table, const schemas::row_block& block) {
   const bool int8 = block.codec == value_codec::int8;
-  const std::size_t row = bad_row(block);
-  return {errc::not_finite,
-          std::string(int8 ? "scale" : "gradient") + " of row " + text(block.keys[row]) +
-              " of table " + table.name + " is not a finite number"};
+  const std::size_t place = bad_place(block);
+  const std::string what =
+      schemas::is_row_codec(block.codec)
+          ? std::string(int8 ? "scale" : "gradient") + " of row " + text(block.keys[place])
+          : "scale " + text(place);
+  return {errc::not_finite, what + " of table " + table.name + " is not a finite number"};
 }
 
 }  // namespace
@@ -155,7 +176,7 @@ result<void> gate::check_keys(table_id table, std::span<const std::uint64_t> key
 result<void> gate::check_block(const schemas::pull_block& block) const {
   const auto table = find_table(block.table);
   if (!table) return table.error();
-  if (auto known = check_codec(**table, block.codec); !known) return known;
+  if (auto known = check_codec(**table, block.codec, value_codec::bf16); !known) return known;
   return check_keys(block.table, block.keys);
 }
 

@@ -170,8 +170,11 @@ TEST(Gate, RefusesSizesThatDoNotFitTheKeys) {
 TEST(Gate, RefusesUnknownCodecsByNumber) {
   const two_tables given;
   auto section = given.section();
-  section.blocks[0].codec = static_cast<value_codec>(4);
-  expect_refused(given.make().check_blocks(section), errc::bad_dims, "codec number 4");
+  section.blocks[0].codec = static_cast<value_codec>(6);
+  expect_refused(given.make().check_blocks(section), errc::bad_dims, "codec number 6");
+  expect_refused(given.make().check_block({table_id{0}, value_codec::topk, given.keys}),
+                 errc::bad_dims,
+                 "codec number 4");
   expect_refused(given.make().check_block({table_id{0}, static_cast<value_codec>(9), given.keys}),
                  errc::bad_dims,
                  "codec number 9");
@@ -191,6 +194,39 @@ TEST(Gate, TakesRowsOf16BitsAndTellsTheirNorm) {
     EXPECT_DOUBLE_EQ(*norm, 2.0);
     given.items.words.pop_back();
     expect_refused(at.check_blocks(given.section()), errc::bad_dims, "fit its 4 keys");
+  }
+}
+
+TEST(Gate, TakesBlocksAndTellsTheirNorm) {
+  SCOPED_TRACE("seed " + std::to_string(test_seed()));
+  random_stream random(test_seed());
+  two_tables given;
+  given.schema.tables[0].dim = 200;  // 800 values: several scales
+  given.items = {.table = table_id{0}, .dim = 200, .keys = given.keys};
+  given.users.values.assign(4, 0.0F);
+  const gate at = given.make();
+  for (const value_codec codec : {value_codec::topk, value_codec::int4}) {
+    for (const std::size_t k : {1, 255, 256, 257, 512, 800}) {
+      draw_coded(given.items, codec, codec == value_codec::topk ? k : 0, random);
+      EXPECT_TRUE(at.check_blocks(given.section()).ok());
+      const auto norm = at.check_values(received(given.section()));
+      ASSERT_TRUE(norm.ok());
+      double squares = 0.0;
+      for (const float value : plain_values(given.items.view()))
+        squares += static_cast<double>(value) * static_cast<double>(value);
+      EXPECT_NEAR(*norm, std::sqrt(squares), 1e-4 * std::sqrt(squares));
+      auto infinite = given;
+      infinite.items.scales.back() = 0x7C00;
+      expect_refused(at.check_values(infinite.section()),
+                     errc::not_finite,
+                     "scale " + std::to_string(given.items.scales.size() - 1) + " of table items");
+    }
+    auto shorter = given;
+    shorter.items.coded.pop_back();
+    expect_refused(at.check_blocks(shorter.section()), errc::bad_dims, "fit its 4 keys");
+    auto unscaled = given;
+    unscaled.items.scales.pop_back();
+    expect_refused(at.check_blocks(unscaled.section()), errc::bad_dims, "fit its 4 keys");
   }
 }
 

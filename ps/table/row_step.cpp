@@ -70,6 +70,9 @@ void set_gradients(const schemas::row_block& block,
     case schemas::value_codec::bf16:
       args.brains = block.half_words().subspan(at, size);
       return;
+    case schemas::value_codec::topk:
+    case schemas::value_codec::int4:
+      CHECK(false);  // decoded before: row_update.cpp
   }
 }
 

@@ -108,6 +108,8 @@ block_data push_of(value_codec codec, std::size_t n, std::uint32_t dim, std::uin
       case value_codec::bf16:
         block.words.push_back(kernels::brain_nearest(draw()));
         break;
+      default:
+        break;
     }
   }
   block.word_codec = codec;

@@ -1,5 +1,6 @@
 #include "ps/table/row_update.hpp"
 
+#include "ps/table/decoded_rows.hpp"
 #include "ps/table/row_step.hpp"
 
 #include <algorithm>
@@ -59,6 +60,21 @@ void update_chunk(table& rows,
   }
 }
 
+/// Stretch by stretch, as if each were a block.
+void update_decoded(table& rows,
+                    const schemas::row_block& block,
+                    const row_admissions& admitted,
+                    lsn at,
+                    std::uint64_t stamp_ms) {
+  decoded_rows decoded(block);
+  std::size_t begin = 0;
+  while (const std::size_t size = decoded.rows_from(begin)) {
+    const row_admissions theirs{admitted.bits, admitted.first + begin};
+    update_rows(rows, decoded.take(begin), theirs, at, stamp_ms);
+    begin += size;
+  }
+}
+
 }  // namespace
 
 void update_rows(table& rows,
@@ -66,6 +82,8 @@ void update_rows(table& rows,
                  const row_admissions& admitted,
                  lsn at,
                  std::uint64_t stamp_ms) {
+  if (!schemas::is_row_codec(block.codec))
+    return update_decoded(rows, block, admitted, at, stamp_ms);
   const std::size_t n = block.keys.size();
   for (std::size_t begin = 0; begin < n;) {
     if (!admitted.all() && !admitted[begin]) {

@@ -29,8 +29,8 @@ struct row_admissions {
 /// have `at` stay as they are, so that a record may be applied again after a partial write-back.
 ///
 /// The block has passed ps/shard/gate.hpp: this table, its dim, a known codec, keys strictly
-/// ascending. Rows that the store has lie in the table already. Reads gradients in place. Bit-exact
-/// under the thread's float mode.
+/// ascending. Rows that the store has lie in the table already. Reads gradients in place, but for
+/// codecs that span rows (decoded_rows.hpp). Bit-exact under the thread's float mode.
 void update_rows(table& rows,
                  const schemas::row_block& block,
                  const row_admissions& admitted,

@@ -78,6 +78,7 @@ model_row fresh_row(const table_spec& spec, std::uint64_t key) {
 
 void learn(const table_spec& spec, const block_data& block, model_tables& tables) {
   const kernels::float_mode mode;
+  const auto decoded = block.coded.empty() ? std::vector<float>() : plain_values(block.view());
   for (std::size_t i = 0; i < block.keys.size(); ++i) {
     const auto at = std::pair(spec.id.value, block.keys[i]);
     model_row& row = tables.try_emplace(at, fresh_row(spec, block.keys[i])).first->second;
@@ -85,7 +86,9 @@ void learn(const table_spec& spec, const block_data& block, model_tables& tables
     kernels::sparse_update_args args;
     args.rows = std::span(&floats, 1);
     args.dim = spec.dim;
-    if (block.codes.empty()) {
+    if (!block.coded.empty()) {
+      args.gradients = std::span(decoded).subspan(i * spec.dim, spec.dim);
+    } else if (block.codes.empty()) {
       args.gradients = std::span(block.values).subspan(i * spec.dim, spec.dim);
     } else {
       args.codes = std::span(block.codes).subspan(i * spec.dim, spec.dim);
@@ -193,7 +196,13 @@ class world {
     for (std::size_t i = 0; i < rows; ++i) keys.insert(keys_[random_.next_below(keys_.size())]);
     block.keys.assign(keys.begin(), keys.end());
     const std::size_t cells = block.keys.size() * spec.dim;
-    if (random_.next_below(2) == 0) {
+    if (cells > 0 && random_.next_below(3) == 0) {
+      const bool sparse = random_.next_below(2) == 0;
+      draw_coded(block,
+                 sparse ? schemas::value_codec::topk : schemas::value_codec::int4,
+                 sparse ? random_.next_below(cells + 1) : 0,
+                 random_);
+    } else if (random_.next_below(2) == 0) {
       for (std::size_t i = 0; i < cells; ++i)
         block.codes.push_back(static_cast<std::int8_t>(random_.next()));
       for (std::size_t i = 0; i < block.keys.size(); ++i) {
@@ -227,6 +236,7 @@ class world {
     bad.keys = {keys_[3], keys_[3]};
     bad.counts.clear();
     bad.codes.clear();
+    bad.coded.clear();
     bad.scales.clear();
     bad.values.assign(2 * bad.dim, 1.0F);
     return push;
