@@ -16,6 +16,8 @@ result<std::unique_ptr<sorted_source>> sorted_source::read(std::unique_ptr<event
     made->order_.push_back({each.event_time_ms, made->order_.size(), each.label});
     made->keys_.insert(made->keys_.end(), each.keys.begin(), each.keys.end());
     made->values_.insert(made->values_.end(), each.values.begin(), each.values.end());
+    made->more_labels_.insert(
+        made->more_labels_.end(), each.more_labels.begin(), each.more_labels.end());
   }
   std::stable_sort(made->order_.begin(), made->order_.end(), [](const placed& a, const placed& b) {
     return a.time_ms < b.time_ms;
@@ -26,15 +28,15 @@ result<std::unique_ptr<sorted_source>> sorted_source::read(std::unique_ptr<event
 result<bool> sorted_source::next(event& into) {
   if (position_ == order_.size()) return false;
   const placed& from = order_[position_];
-  const std::size_t first = from.place * features();
-  const auto copy = [&](const auto& all, auto& to) {
+  const auto copy = [&](const auto& all, std::size_t of_an_event, auto& to) {
     to.clear();
     if (all.empty()) return;
-    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
-    to.assign(begin, begin + static_cast<std::ptrdiff_t>(features()));
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(from.place * of_an_event);
+    to.assign(begin, begin + static_cast<std::ptrdiff_t>(of_an_event));
   };
-  copy(keys_, into.keys);
-  copy(values_, into.values);
+  copy(keys_, features(), into.keys);
+  copy(values_, features(), into.values);
+  copy(more_labels_, more_labels_.size() / order_.size(), into.more_labels);
   into.label = from.label;
   into.event_time_ms = from.time_ms;
   into.row_number = position_++;

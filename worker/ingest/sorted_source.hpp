@@ -9,7 +9,7 @@
 namespace headrace::worker {
 
 /// Another source's events in order of event time, ties as they came. Reads everything first and
-/// keeps it: 8 bytes a key, 4 a value and 24 an event.
+/// keeps it: 8 bytes a key, 4 a value and a label behind the first, 24 an event.
 class sorted_source final : public event_source {
  public:
   /// Reads `from` to its end. Fails: as `from.next`.
@@ -34,6 +34,7 @@ class sorted_source final : public event_source {
   std::vector<placed> order_;
   std::vector<std::uint64_t> keys_;
   std::vector<float> values_;
+  std::vector<float> more_labels_;
   std::uint64_t position_ = 0;
 };
 
