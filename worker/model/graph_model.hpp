@@ -28,7 +28,8 @@ class graph_model {
   /// Fills keys, counts and inverse of every table for `batch`; `sets` keeps its buffers. sets[i]
   /// is table i of the graph.
   void plan(const schemas::sample_batch& batch, std::vector<row_set>& sets);
-  /// Probability of label 1 for each sample, from the rows in `sets`, into probabilities [samples].
+  /// Probability of each head's label being 1, from the rows in `sets`, into probabilities
+  /// [samples, heads]. The batch has at least the labels that the graph wants.
   void predict(const schemas::sample_batch& batch,
                std::span<row_set> sets,
                std::span<float> probabilities);
@@ -42,8 +43,10 @@ class graph_model {
 
  private:
   const graph_plan& plan_for(std::size_t samples);
+  void bind_labels(const schemas::sample_batch& batch, std::size_t begin);
   void bind(const schemas::sample_batch& batch, std::span<row_set> sets, std::size_t begin);
   double forward(std::span<float> probabilities);
+  void keep_probabilities(std::size_t node, std::span<float> probabilities);
   void backward();
   layer_run run_of(std::size_t node);
   std::span<float> buffer(std::size_t index, std::size_t columns);
@@ -59,7 +62,8 @@ class graph_model {
   const graph_plan* at_ = nullptr;
   std::size_t samples_ = 0;
   std::size_t features_ = 0;
-  std::span<const float> labels_;
+  std::span<const float> labels_;     // [labels, samples]
+  std::vector<float> label_columns_;  // where a sample has several
   std::span<const float> numbers_;
   /// Spans of each node, made anew for each chunk in buffers that stay.
   struct node_spans {

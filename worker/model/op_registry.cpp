@@ -20,7 +20,9 @@ constexpr std::array ops = {
     op_entry{"pairwise", make_pairwise},
     op_entry{"dot", make_dot},
     op_entry{"cross", make_cross},
+    op_entry{"mixture", make_mixture},
     op_entry{"bce", make_bce},
+    op_entry{"esmm", make_esmm},
 };
 
 }  // namespace

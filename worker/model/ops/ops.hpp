@@ -16,6 +16,8 @@ result<std::unique_ptr<layer>> make_linear(const layer_section& section);
 result<std::unique_ptr<layer>> make_pairwise(const layer_section& section);
 result<std::unique_ptr<layer>> make_dot(const layer_section& section);
 result<std::unique_ptr<layer>> make_cross(const layer_section& section);
+result<std::unique_ptr<layer>> make_mixture(const layer_section& section);
 result<std::unique_ptr<layer>> make_bce(const layer_section& section);
+result<std::unique_ptr<layer>> make_esmm(const layer_section& section);
 
 }  // namespace headrace::worker
