@@ -29,7 +29,8 @@ std::string conversion_job(const temporary_folder& folder,
 
 /// The model of one label that `mmoe_esmm` is compared with: the same experts, gate and tower.
 std::string twin_of(const std::string& label) {
-  return "[layers.embedding]\nop = \"rows\"\nfirst_order = false\n"
+  return "[model]\narch = \"custom\"\n"
+         "[layers.embedding]\nop = \"rows\"\nfirst_order = false\n"
          "[layers.vectors]\nop = \"fields\"\ninputs = [\"embedding\"]\n"
          "[layers.experts]\nop = \"linear\"\ninputs = [\"vectors\"]\nactivation = \"relu\"\n"
          "[layers.gate]\nop = \"linear\"\ninputs = [\"vectors\"]\nunits = 4\n"
