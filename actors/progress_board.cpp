@@ -3,6 +3,23 @@
 #include "worker/metrics/score_book.hpp"
 
 namespace headrace::actors {
+namespace {
+
+head_figures figures_of(const std::string& name, const worker::head_scores& of) {
+  head_figures made;
+  made.name = name;
+  made.positive_share = of.all.positive_share();
+  made.auc = of.all.auc();
+  made.logloss = of.all.logloss();
+  made.calibration = of.all.calibration();
+  made.auc_tail = of.since_freeze.auc();
+  made.logloss_tail = of.since_freeze.logloss();
+  made.auc_frozen = of.frozen.auc();
+  made.logloss_frozen = of.frozen.logloss();
+  return made;
+}
+
+}  // namespace
 
 void copy_figures(const worker::score_book& book, progress& into) {
   into.samples = book.all().samples();
@@ -21,6 +38,9 @@ void copy_figures(const worker::score_book& book, progress& into) {
   into.logloss_tail = book.since_freeze().logloss();
   into.auc_frozen = book.frozen().auc();
   into.logloss_frozen = book.frozen().logloss();
+  into.heads.clear();
+  for (std::size_t h = 0; book.heads().size() > 1 && h < book.heads().size(); ++h)
+    into.heads.push_back(figures_of(book.heads()[h].name, book.of(h)));
 }
 
 }  // namespace headrace::actors

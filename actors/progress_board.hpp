@@ -7,12 +7,27 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace headrace::worker {
 class score_book;
 }
 
 namespace headrace::actors {
+
+/// The figures of one predicted label.
+struct head_figures {
+  std::string name;
+  double positive_share = 0;  // of the samples
+  double auc = 0.5;
+  double logloss = 0;
+  double calibration = 0;  // predicted positives for each real one
+  // Since the twin was frozen.
+  double auc_tail = 0.5;
+  double logloss_tail = 0;
+  double auc_frozen = 0.5;
+  double logloss_frozen = 0;
+};
 
 /// What a run looks like right now; every rate and ratio is made from these by whoever shows them.
 struct progress {
@@ -33,6 +48,7 @@ struct progress {
   double logloss_tail = 0;
   double auc_frozen = 0.5;
   double logloss_frozen = 0;
+  std::vector<head_figures> heads;  // where there are several; the figures above are the first's
   std::uint64_t staleness = 0;   // versions between pull and push, last batch, largest over shards
   std::uint64_t push_bytes = 0;  // sections as sent, first sending only
   std::uint64_t resent = 0;

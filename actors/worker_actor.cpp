@@ -59,6 +59,7 @@ void worker_actor::on_exit() {
 
 void worker_actor::take(const sample_batch_ptr& batch) {
   if (!ingest_) ingest_ = caf::actor_cast<ingest_handle>(current_sender());
+  if (const auto fits = parts_.trainer->check(*batch); !fits) return fail(fits.error());
   queue_.push_back(batch);
   draining_ = draining_ || batch->last;
   pump();
@@ -157,11 +158,22 @@ void worker_actor::learn_in_order() {
 }
 
 void worker_actor::score(const worker::training_step& step) {
+  if (parts_.book->add(*step.batch, step.online, step.frozen) && parts_.predictions)
+    keep_predictions(step);
+}
+
+void worker_actor::keep_predictions(const worker::training_step& step) {
   const auto& batch = *step.batch;
-  if (!parts_.book->add(batch, step.online, step.frozen) || !parts_.predictions) return;
+  const auto heads = parts_.book->heads();
+  const auto of_sample = [&](std::span<const float> all, std::uint32_t i) {
+    return all.empty() ? all : all.subspan(i * heads.size(), heads.size());
+  };
+  std::vector<float> labels(heads.size());
   for (std::uint32_t i = 0; i < batch.samples; ++i) {
-    const float* frozen = step.frozen.empty() ? nullptr : &step.frozen[i];
-    parts_.predictions->add(batch.row_numbers[i], batch.labels[i], step.online[i], frozen);
+    for (std::size_t h = 0; h < heads.size(); ++h)
+      labels[h] = batch.labels[i * batch.label_count + heads[h].label];
+    parts_.predictions->add(
+        batch.row_numbers[i], labels, of_sample(step.online, i), of_sample(step.frozen, i));
   }
 }
 

@@ -76,6 +76,7 @@ class worker_actor : public worker_handle::base {
   void accept_rows(const schemas::envelope& head, const frame& section);
   void learn_in_order();
   void score(const worker::training_step& step);
+  void keep_predictions(const worker::training_step& step);
   void push(worker::training_step& step);
   void accept_ack(const frame& section);
   void give_permits();

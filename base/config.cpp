@@ -291,6 +291,22 @@ std::string config_reader::text_or_whole(std::string_view key, std::string_view 
   return std::to_string(node->as_integer()->get());
 }
 
+name_or_number config_reader::name_or_place(std::string_view key,
+                                            std::int64_t fallback,
+                                            std::int64_t last) {
+  const auto* node = state_->read(key);
+  name_or_number value{{}, fallback};
+  if (node != nullptr && node->is_integer()) value.number = node->as_integer()->get();
+  if (node != nullptr && node->is_string()) value.name = node->as_string()->get();
+  const bool typed = node == nullptr || node->is_integer() || !value.name.empty();
+  if (node != nullptr && (!typed || value.number < 1 || value.number > last)) {
+    state_->refuse(key, *node, "a name in quotes, or " + describe_range(whole_range{1, last}));
+    value = {{}, fallback};
+  }
+  state_->resolve(key, value.name.empty() ? std::to_string(value.number) : quoted(value.name));
+  return value;
+}
+
 bool config_reader::flag(std::string_view key, bool fallback) {
   const auto* node = state_->read(key);
   bool value = fallback;
@@ -407,6 +423,13 @@ std::vector<std::string> config_reader::list(std::string_view key,
   for (const auto& item : items) line.append(line.empty() ? "" : ", ").append(quoted(item));
   state_->resolve(key, "[" + line + "]");
   return items;
+}
+
+std::vector<std::string> config_reader::text_or_list(std::string_view key) {
+  const auto* node = state_->find(key);
+  if (node != nullptr && !node->is_string()) return list(key);
+  std::string one = text(key, "");
+  return one.empty() ? std::vector<std::string>{} : std::vector<std::string>{std::move(one)};
 }
 
 std::ptrdiff_t config_reader::word_index(std::string_view key,

@@ -25,6 +25,11 @@ struct number_range {
   double max = 0.0;
   bool above_min = false;  // min itself is refused
 };
+/// Something by its name, or by its number, counted from 1; then `name` is empty.
+struct name_or_number {
+  std::string name;
+  std::int64_t number = 0;
+};
 /// Accepted values of a duration, both ends included.
 struct duration_range {
   std::uint64_t min_ns = 0;
@@ -65,6 +70,8 @@ class config_reader {
   std::string required_text(std::string_view key, std::string_view what);
   /// Text or a whole number, as text.
   std::string text_or_whole(std::string_view key, std::string_view fallback);
+  /// A name, text, or a number of 1 … `last`; without the key the number `fallback`.
+  name_or_number name_or_place(std::string_view key, std::int64_t fallback, std::int64_t last);
   bool flag(std::string_view key, bool fallback);
   std::int64_t whole(std::string_view key, std::int64_t fallback, whole_range accepted);
   std::optional<std::int64_t> optional_whole(std::string_view key, whole_range accepted);
@@ -77,6 +84,8 @@ class config_reader {
   std::uint64_t bytes(std::string_view key, std::uint64_t fallback, whole_range accepted);
   /// A list of texts and whole numbers, as texts; one alone is a list of one.
   std::vector<std::string> list(std::string_view key, std::vector<std::string> fallback = {});
+  /// A list, or one text, which stays one where it is resolved; "" is an empty list.
+  std::vector<std::string> text_or_list(std::string_view key);
 
   /// One of the given words, as what it stands for.
   template <class Choice>

@@ -173,6 +173,34 @@ TEST(Config, TheResolvedTextReadsBackAsItself) {
   EXPECT_THAT(once, HasSubstr("wait = \"90s\""));
 }
 
+TEST(Config, ANameAndANumberStayApart) {
+  const std::string text = "[a]\nname = \"2\"\nnumber = 2\nnone = \"\"\nlarge = 4\nreal = 1.5\n";
+  auto reader = read(text);
+  EXPECT_EQ(reader.name_or_place("a.name", 1, 3).name, "2");
+  EXPECT_EQ(reader.name_or_place("a.number", 1, 3).name, "");
+  EXPECT_EQ(reader.name_or_place("a.number", 1, 3).number, 2);
+  EXPECT_EQ(reader.name_or_place("a.absent", 3, 3).number, 3);
+  EXPECT_EQ(reader.failures(), 0U);
+  for (const char* wrong : {"a.none", "a.large", "a.real"}) {
+    auto again = read(text);
+    EXPECT_EQ(again.name_or_place(wrong, 1, 3).number, 1) << wrong;
+    again.text("a.name", "");
+    EXPECT_THAT(describe(again.check("", 0).error()),
+                HasSubstr("accepted is a name in quotes, or a whole number, 1 … 3"))
+        << wrong;
+  }
+}
+
+TEST(Config, OneTextStaysATextWhereAListIsTakenToo) {
+  auto reader = read("[a]\none = \"x\"\nmany = [\"x\", \"y\"]\nnone = \"\"\n");
+  EXPECT_THAT(reader.text_or_list("a.one"), ElementsAre("x"));
+  EXPECT_THAT(reader.text_or_list("a.many"), ElementsAre("x", "y"));
+  EXPECT_TRUE(reader.text_or_list("a.none").empty());
+  EXPECT_TRUE(reader.text_or_list("a.absent").empty());
+  EXPECT_EQ(*reader.finish(),
+            "[a]\none = \"x\"\nmany = [\"x\", \"y\"]\nnone = \"\"\nabsent = \"\"\n");
+}
+
 TEST(Config, SectionsComeInFileOrderAndOverridesLast) {
   const auto reader = read("[features.user]\nkind = \"id\"\n[features.item]\nkind = \"id\"\n",
                            {"features.added.kind=id"});

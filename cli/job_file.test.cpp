@@ -1,5 +1,6 @@
 #include "cli/job_file.hpp"
 
+#include "cli/model_section.hpp"
 #include "cli/verb_check.hpp"
 
 #include <gmock/gmock.h>
@@ -272,6 +273,48 @@ TEST(JobFile, ColumnsAreCheckedWhereTheyAreKnown) {
               HasSubstr("'a' is there twice"));
 }
 
+TEST(JobFile, SeveralLabelsAreNamedByTheirColumns) {
+  const job two = good(file_job, {"source.label=[\"click > 0\", \"buy >= 2\"]"});
+  ASSERT_EQ(two.source.more_labels.size(), 1U);
+  EXPECT_EQ(two.source.label.column, "click");
+  EXPECT_EQ(two.source.more_labels[0].threshold, 2.0);
+  EXPECT_THAT(labels_of(two.source), testing::ElementsAre("click", "buy"));
+  EXPECT_EQ(good(two.text).text, two.text);
+  const job shared =
+      good(file_job, {"source.label=[\"watch > 0\", \" watch > 60 \", \"buy > 0\"]"});
+  EXPECT_THAT(labels_of(shared.source), testing::ElementsAre("watch > 0", "watch > 60", "buy"));
+  EXPECT_THAT(good(file_job).text, HasSubstr("\nlabel = \"click > 0\"\n"));  // no list of one
+  EXPECT_THAT(good(generated_job).text, HasSubstr("\nlabel = \"\"\n"));
+  EXPECT_THAT(failure(file_job, {"source.label=[\"click > 0\", \"buy\"]"}),
+              HasSubstr("COLUMN < <= == != >= > NUMBER"));
+  EXPECT_THAT(failure(file_job, {"source.label=[\"click > 0\", \"click > 0\"]"}),
+              HasSubstr("'click > 0' is there twice"));
+  EXPECT_THAT(failure(file_job, {"source.label=[]"}), HasSubstr("a comparison is needed"));
+  EXPECT_THAT(failure(file_job,
+                      {"source.columns=[\"user\", \"ad\", \"click\"]",
+                       "source.label=[\"click > 0\", \"clik > 1\"]"}),
+              HasSubstr("no such column 'clik'"));
+}
+
+TEST(JobFile, AModelFindsTheLabelsOfItsJobAndANoteTellsOfTheOthers) {
+  const std::string two = "source.label=[\"click > 0\", \"buy > 0\"]";
+  EXPECT_TRUE(label_notes(good(file_job, {two, "model.arch=mmoe_esmm"})).empty());
+  EXPECT_THAT(label_notes(good(file_job, {two})),
+              testing::ElementsAre(HasSubstr("label 'buy' is not learned")));
+  const job buys = good(file_job, {two, "layers.click.label=buy"});
+  EXPECT_EQ(buys.model->heads()[0].name, "buy");
+  EXPECT_THAT(label_notes(buys), testing::ElementsAre(HasSubstr("label 'click' is not learned")));
+  EXPECT_THAT(failure(file_job, {two, "layers.click.label=by"}), HasSubstr("did you mean 'buy'?"));
+  EXPECT_THAT(
+      failure(file_job, {"model.arch=mmoe_esmm"}),
+      HasSubstr("layers.loss.conversion_label = 2: there is no label 2; the job has 'click'"));
+  const job generated =
+      good(generated_job, {"source.uri=generate:planted_conversion", "model.arch=mmoe_esmm"});
+  ASSERT_EQ(generated.model->heads().size(), 2U);
+  EXPECT_EQ(generated.model->heads()[1].name, "conversion");
+  EXPECT_TRUE(label_notes(good(generated_job)).empty());
+}
+
 TEST(JobFile, SeparatorsComeFromTheFormatOrByName) {
   EXPECT_EQ(good(file_job, {"source.format=tsv"}).source.separator, "\t");
   EXPECT_FALSE(good(file_job, {"source.format=tsv"}).source.quotes);
@@ -332,6 +375,7 @@ TEST(JobFile, ShippedJobsSayWhatTheIssueAsks) {
   EXPECT_EQ(load("online_retail.toml").source.features.size(), 4U);
   EXPECT_EQ(load("planted.toml").source.generate, worker::generator::planted);
   EXPECT_EQ(load("planted_drift.toml").source.generate, worker::generator::planted_drift);
+  EXPECT_EQ(load("planted_conversion.toml").model->heads().size(), 2U);
 }
 
 TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {

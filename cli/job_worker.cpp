@@ -94,6 +94,12 @@ connector(actors::transport_context& context, const std::string& endpoint) {
       };
 }
 
+std::vector<worker::scored_head> scored_heads(const worker::model_graph& model) {
+  std::vector<worker::scored_head> heads;
+  for (const auto& head : model.heads()) heads.push_back({head.name, head.label});
+  return heads;
+}
+
 actors::progress figures_of(const worker::score_book& book) {
   actors::progress figures;
   actors::copy_figures(book, figures);
@@ -155,7 +161,9 @@ result<void> job_worker::begin(caf::actor_system& system,
     return (*stream)->close();
   }
   if (how.predictions) {
-    auto predictions = worker::prediction_log::open(*how.predictions, resumed_);
+    std::vector<std::string> names;
+    for (const auto& head : job_.model->heads()) names.push_back(head.name);
+    auto predictions = worker::prediction_log::open(*how.predictions, resumed_, names);
     if (!predictions) return predictions.error();
     parts->predictions = std::move(*predictions);
   }
@@ -202,7 +210,7 @@ result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& sample
   parts.name = job_.name;
   parts.trainer = std::make_unique<worker::trainer>(
       job_.model, job_.schema, job_.train.push, job_.train.dense_every);
-  parts.book = std::make_unique<worker::score_book>(records_ / 2);
+  parts.book = std::make_unique<worker::score_book>(records_ / 2, scored_heads(*job_.model));
   auto loaded =
       load_if_there(book_file(*folder_), [&](auto bytes) { return parts.book->load(bytes); });
   if (!loaded) return loaded.error();

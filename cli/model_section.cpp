@@ -41,6 +41,25 @@ std::vector<worker::model_feature> features_of(const worker::source_spec& source
   return features;
 }
 
+std::vector<std::string> labels_of(const worker::source_spec& source) {
+  if (source.generate == worker::generator::planted_conversion) return {"click", "conversion"};
+  if (source.generate != worker::generator::none) return {"click"};
+  std::vector<std::string> names = {source.label.name};
+  for (const auto& more : source.more_labels) names.push_back(more.name);
+  return names;
+}
+
+std::vector<std::string> label_notes(const job& made) {
+  std::vector<std::string> notes;
+  const auto names = labels_of(made.source);
+  for (std::size_t l = 0; l < names.size(); ++l) {
+    if (std::ranges::count(made.model->heads(), l, &worker::model_head::label) == 0)
+      notes.push_back("label '" + names[l] +
+                      "' is not learned: no loss of the model names it (layers.NAME.label)");
+  }
+  return notes;
+}
+
 std::size_t widest_lookup(const worker::model_graph& model) {
   std::size_t widest = 1;
   for (const auto& table : model.tables()) {
@@ -73,7 +92,7 @@ result<void> read_model(config_reader& config, const std::string& job_file, job&
     config.refuse("model.arch", "accepted is " + preset_names());
     return {};
   }
-  auto model = worker::model_graph::read(config, features_of(made.source));
+  auto model = worker::model_graph::read(config, features_of(made.source), labels_of(made.source));
   if (!model) return model.error();
   made.model = std::make_shared<const worker::model_graph>(std::move(*model));
   return {};

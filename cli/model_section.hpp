@@ -20,6 +20,12 @@ result<void> read_model(config_reader& config, const std::string& job_file, job&
 /// The features of a source as a model sees them.
 std::vector<worker::model_feature> features_of(const worker::source_spec& source);
 
+/// The names of its labels: of columns, or of what a generated stream brings.
+std::vector<std::string> labels_of(const worker::source_spec& source);
+
+/// A line for each label of the job that no loss of its model learns.
+std::vector<std::string> label_notes(const job& made);
+
 /// Floats in the widest row that is looked up by key.
 std::size_t widest_lookup(const worker::model_graph& model);
 

@@ -2,6 +2,7 @@
 
 #include "cli/html_text.hpp"
 #include "cli/report_charts.hpp"
+#include "cli/report_heads.hpp"
 #include "cli/report_style.hpp"
 #include "cli/svg_chart.hpp"
 #include "storage/file_io.hpp"
@@ -381,7 +382,8 @@ std::string report_html(const run_result& result, const std::vector<series_point
   }
   std::string out = head(result) + "<body>\n<main>\n" + header(result) + story(result, kept, mark) +
                     tiles(result);
-  out += notes(result) + over_time(kept, mark) + quality(result) + the_run(result) + moments(kept);
+  out += notes(result) + over_time(kept, mark) + quality(result) + heads_section(result.figures) +
+         the_run(result) + moments(kept);
   out +=
       "</main>\n<footer>Written by headrace. One file: no script, nothing "
       "fetched.</footer>\n</body>\n</html>\n";

@@ -189,6 +189,42 @@ TEST(Report, EscapesEveryTextItIsGiven) {
   EXPECT_EQ(malformed(page), std::nullopt);
 }
 
+run_result run_of_two_labels() {
+  run_result r = some_run();
+  r.figures.heads = {{"click", 0.3, 0.75611, 0.57912, 1.01, 0.77063, 0.56271, 0.70041, 0.63124},
+                     {"<buy>", 0.07, 0.81234, 0.21, 0.97, 0.82345, 0.2, 0.79012, 0.22}};
+  return r;
+}
+
+TEST(Report, HasARowForEachLabelWhereThereAreSeveral) {
+  const std::string page = report_html(run_of_two_labels(), some_points(20));
+  EXPECT_EQ(malformed(page), std::nullopt);
+  EXPECT_THAT(page, HasSubstr("Each label"));
+  EXPECT_THAT(
+      page,
+      HasSubstr("<tr><th scope=\"row\">&lt;buy&gt;</th><td>7.00</td><td>0.8123</td><td>0.2100"
+                "</td><td>0.970</td><td>0.8235</td><td>0.7901</td></tr>"));
+  EXPECT_THAT(report_html(some_run(), some_points(20)), Not(HasSubstr("Each label")));
+}
+
+TEST(RunResult, ListsLabelsOnlyWhereThereAreSeveral) {
+  const std::string one = to_json(some_run());
+  const std::string two = to_json(run_of_two_labels());
+  EXPECT_THAT(one, Not(HasSubstr("heads")));
+  EXPECT_THAT(two,
+              HasSubstr("\"heads\":[{\"label\":\"click\",\"positive_share\":0.3,\"auc\":0.75611,"
+                        "\"logloss\":0.57912,\"calibration\":1.01,\"auc_after_freeze\":0.77063,"
+                        "\"auc_frozen_after_freeze\":0.70041,\"logloss_after_freeze\":0.56271,"
+                        "\"logloss_frozen_after_freeze\":0.63124},{\"label\":\"<buy>\","));
+  // What a program reads of a run with one label is where it was.
+  EXPECT_EQ(one.substr(0, one.find("\"notes\"")), two.substr(0, two.find("\"heads\"")));
+  EXPECT_THAT(
+      to_summary(run_of_two_labels()),
+      HasSubstr("  AUC 0.8123   logloss 0.2100   calibration 0.970   after 50 % 0.8235, twin "
+                "0.7901   <buy>\n"));
+  EXPECT_THAT(to_summary(some_run()), Not(HasSubstr("calibration")));
+}
+
 TEST(Report, IsWellFormedForAnySeries) {
   for (const std::size_t count : {0, 1, 2, 3, 399, 400, 401, 10'000}) {
     EXPECT_EQ(malformed(report_html(some_run(), some_points(count))), std::nullopt)

@@ -52,6 +52,31 @@ std::optional<double> run_result::push_bytes_per_sample() const {
               static_cast<double>(push_bytes_this_run) / static_cast<double>(samples_this_run));
 }
 
+namespace {
+
+// Where several labels are predicted; what stands outside is the first one's.
+void add_heads(json_line& line, const actors::progress& f) {
+  const bool any = f.samples > 0;
+  const bool tail = f.tail_samples > 0;
+  line.begin_array("heads");
+  for (const auto& head : f.heads) {
+    line.begin_object_item()
+        .add("label", head.name)
+        .add("positive_share", when(any, head.positive_share))
+        .add("auc", when(any, head.auc))
+        .add("logloss", when(any, head.logloss))
+        .add("calibration", when(any, head.calibration))
+        .add("auc_after_freeze", when(tail, head.auc_tail))
+        .add("auc_frozen_after_freeze", when(tail, head.auc_frozen))
+        .add("logloss_after_freeze", when(tail, head.logloss_tail))
+        .add("logloss_frozen_after_freeze", when(tail, head.logloss_frozen))
+        .end();
+  }
+  line.end();
+}
+
+}  // namespace
+
 std::string to_json(const run_result& r) {
   const auto& f = r.figures;
   const bool tail = f.tail_samples > 0;
@@ -92,6 +117,7 @@ std::string to_json(const run_result& r) {
   } else {
     line.add("report", r.report);
   }
+  if (!f.heads.empty()) add_heads(line, f);
   line.begin_array("notes");
   for (const auto& note : all_notes(r)) line.add_item(note);
   line.end();
@@ -128,6 +154,21 @@ std::string to_summary(const run_result& r) {
           f.auc_frozen,
           f.logloss_frozen,
           100 * r.freeze_at);
+  }
+  for (const auto& head : f.heads) {
+    if (f.samples == 0) break;
+    print(out,
+          "  AUC %.4f   logloss %.4f   calibration %.3f",
+          head.auc,
+          head.logloss,
+          head.calibration);
+    if (f.tail_samples > 0)
+      print(out,
+            "   after %.0f %% %.4f, twin %.4f",
+            100 * r.freeze_at,
+            head.auc_tail,
+            head.auc_frozen);
+    out += "   " + head.name + "\n";
   }
   print(out,
         "  %llu rows, %.1f MB in tables, %.1f MB resident",

@@ -3,6 +3,7 @@
 #include "base/nearest_word.hpp"
 #include "base/parse_number.hpp"
 #include "schemas/push.hpp"
+#include "schemas/sample.hpp"
 #include "worker/ingest/time_format.hpp"
 
 #include <algorithm>
@@ -90,6 +91,8 @@ void read_uri(config_reader& config, worker::source_spec& source) {
       "source.uri", "a file (\"file:///path/to/rows.csv\") or \"generate:planted\"");
   if (source.uri == "generate:planted") source.generate = worker::generator::planted;
   if (source.uri == "generate:planted_drift") source.generate = worker::generator::planted_drift;
+  if (source.uri == "generate:planted_conversion")
+    source.generate = worker::generator::planted_conversion;
   const bool known = source.generate != worker::generator::none ||
                      source.uri.starts_with("file://") ||
                      source.uri.find("://") == std::string::npos;
@@ -97,7 +100,8 @@ void read_uri(config_reader& config, worker::source_spec& source) {
       source.generate == worker::generator::none && source.uri.starts_with("generate:");
   if (!known || wrong_generator) {
     config.refuse("source.uri",
-                  "accepted is file:///path, a path, generate:planted | generate:planted_drift");
+                  "accepted is file:///path, a path, generate:planted | generate:planted_drift | "
+                  "generate:planted_conversion");
   }
 }
 
@@ -144,22 +148,47 @@ void read_time(config_reader& config, worker::source_spec& source, column_check&
   }
 }
 
-void read_label(config_reader& config, worker::source_spec& source, column_check& check) {
-  const std::string text = config.text("source.label", "");
-  if (text.empty()) {
+// Labels go by their columns' names; those that share one by their whole comparisons.
+void name_labels(std::vector<label_spec>& labels, const std::vector<std::string>& texts) {
+  const auto of_column = [&](const std::string& column) {
+    return std::ranges::count(labels, column, &label_spec::column);
+  };
+  for (std::size_t l = 0; l < labels.size(); ++l) {
+    const auto& column = labels[l].column;
+    labels[l].name = of_column(column) == 1 ? column : std::string(trimmed(texts[l]));
+  }
+}
+
+void read_labels(config_reader& config, worker::source_spec& source, column_check& check) {
+  const auto texts = config.text_or_list("source.label");
+  if (texts.empty()) {
     if (source.generate == worker::generator::none) {
       config.refuse("source.label", "a comparison is needed, such as \"rating >= 4\"");
     }
     return;
   }
-  const auto label = parse_label(text);
-  if (!label) {
-    return config.refuse(
-        "source.label",
-        "accepted is a comparison COLUMN < <= == != >= > NUMBER, such as \"rating >= 4\"");
+  std::vector<label_spec> labels;
+  for (const std::string& text : texts) {
+    const auto label = parse_label(text);
+    if (!label) {
+      return config.refuse(
+          "source.label",
+          "accepted is a comparison COLUMN < <= == != >= > NUMBER, such as \"rating >= 4\", or a "
+          "list of them");
+    }
+    check("source.label", label->column);
+    labels.push_back(*label);
   }
-  source.label = *label;
-  check("source.label", label->column);
+  if (labels.size() > schemas::labels_max)
+    config.refuse("source.label",
+                  "accepted are at most " + std::to_string(schemas::labels_max) + " labels");
+  name_labels(labels, texts);
+  for (const label_spec& label : labels) {
+    if (std::ranges::count(labels, label.name, &label_spec::name) > 1)
+      return config.refuse("source.label", "'" + label.name + "' is there twice");
+  }
+  source.label = labels[0];
+  source.more_labels.assign(labels.begin() + 1, labels.end());
 }
 
 void read_transforms(config_reader& config,
@@ -223,7 +252,7 @@ worker::feature_spec read_feature(config_reader& config,
   return feature;
 }
 
-// A generated stream makes its own features and label; those of the file are checked but not used.
+// A generated stream makes its own features and labels; those of the file are checked but not used.
 void read_features(config_reader& config, worker::source_spec& source, column_check& check) {
   for (const auto& name : config.sections("features")) {
     if (!is_plain_name(name) || name.find('.') != std::string::npos) {
@@ -262,7 +291,7 @@ void read_source(config_reader& config, job& made) {
   made.pace_duration_ns = config.duration_ns("source.duration", 0, {0, 30 * day_ns});
   read_layout(config, source);
   column_check check(source, config);
-  read_label(config, source, check);
+  read_labels(config, source, check);
   read_time(config, source, check);
   read_features(config, source, check);
 }

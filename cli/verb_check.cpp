@@ -80,6 +80,12 @@ std::string describe_training(const job& job) {
   std::ostringstream out;
   const auto& train = job.train;
   out << "  model     " << job.model_name << ", " << job.model->nodes().size() << " layers";
+  if (job.model->heads().size() > 1) {
+    std::string names;
+    for (const auto& head : job.model->heads()) names += (names.empty() ? "" : ", ") + head.name;
+    out << "; predicts " << names;
+  }
+  for (const auto& note : label_notes(job)) out << "\n  note      " << note;
   for (const auto& table : job.schema.tables) {
     out << "\n  table     " << table.name << ": rows of " << table.dim
         << (table.dim == 1 ? " value, " : " values, ") << name(table.optimizer.kind);

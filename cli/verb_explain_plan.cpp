@@ -43,17 +43,19 @@ std::vector<worker::model_feature> made_up_features(const explain_flags& flags) 
 
 result<worker::model_graph> load_model(const explain_flags& flags) {
   std::vector<worker::model_feature> features = made_up_features(flags);
+  std::vector<std::string> labels;
   if (!flags.job.empty()) {
     const auto job = load_job(flags.job, {});
     if (!job) return job.error();
     features = features_of(job->source);
+    labels = labels_of(job->source);
   }
   if (const auto* preset = worker::find_preset(flags.model))
     return worker::model_graph::load(
-        std::string(preset->text), "model " + flags.model, flags.overrides, features);
+        std::string(preset->text), "model " + flags.model, flags.overrides, features, labels);
   const auto text = read_text(flags.model, "model file");
   if (!text) return text.error();
-  return worker::model_graph::load(*text, flags.model, flags.overrides, features);
+  return worker::model_graph::load(*text, flags.model, flags.overrides, features, labels);
 }
 
 int explain(const explain_flags& flags) {

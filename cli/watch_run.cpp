@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "cli/live_table.hpp"
+#include "cli/model_section.hpp"
 #include "cli/report.hpp"
 #include "cli/run_series.hpp"
 #include "storage/file_io.hpp"
@@ -113,6 +114,7 @@ run_result gather(job_worker& worker,
   made.table_bytes = meter.counts().bytes;
   made.memory_bytes = resident_bytes();
   made.notes = how.notes;
+  for (auto& note : label_notes(job)) made.notes.push_back(std::move(note));
   if (!meter.counted())
     made.notes.emplace_back(
         "rows, table_bytes: as of a moment before the end, the server did not answer");

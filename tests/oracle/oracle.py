@@ -37,6 +37,7 @@ MODELS = {
     "deepfm": {"embedding.dim": 4, "deep1.units": 16, "deep2.units": 8},
     "dlrm": {"embedding.dim": 4, "bottom1.units": 8, "bottom2.units": 4, "top1.units": 12, "top2.units": 8},
     "dcnv2": {"embedding.dim": 4, "cross1.rank": 4, "cross2.rank": 4, "deep1.units": 16, "deep2.units": 8},
+    "mmoe_esmm": {"embedding.dim": 4, "experts.units": 16, "click_tower.units": 4, "conversion_tower.units": 4},
     str(HERE / "every_op.toml"): {},
 }
 SEED = 16  # of seeds 1 to 22 the one whose closest relus are the farthest from 0: 1e-5 and more
@@ -46,7 +47,7 @@ SEED = 16  # of seeds 1 to 22 the one whose closest relus are the farthest from 
 # of it is then relative to nothing.
 TOLERANCE = 1e-4
 EPSILON = 1e-8  # of both optimizers (kernels/sparse_update/sparse_update.hpp)
-LOSSES = ("bce",)
+LOSSES = ("bce", "esmm")
 ACTIVATIONS = {
     "none": lambda z: z,
     "relu": torch.relu,
@@ -71,7 +72,7 @@ class run_folder:
         shape = (self.facts["steps"], self.facts["samples"])
         self.keys = self.array(self.facts["keys"]).reshape(*shape, -1)
         self.values = self.array(self.facts["values"]).reshape(*shape, -1)
-        self.labels = self.array(self.facts["labels"]).reshape(shape)
+        self.labels = self.array(self.facts["labels"]).reshape(*shape, -1)
         self.losses = self.facts["losses"]
         self.tables = self.facts["tables"]
 
@@ -124,7 +125,7 @@ class model:
         self.tables = {name: table(run, name, dtype) for name in run.tables}
         self.optimizers = [one for each in self.tables.values() for one in each.optimizers()]
         self.closest = math.inf
-        self.loss_layer = next(name for name, layer in run.layers.items() if layer["op"] in LOSSES)
+        self.loss_layers = [name for name, layer in run.layers.items() if layer["op"] in LOSSES]
 
     def step(self, number):
         """The loss before it learns."""
@@ -134,7 +135,7 @@ class model:
         self.known = {}
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        loss = self.value(self.loss_layer)
+        loss = sum(self.value(name) for name in self.loss_layers)
         loss.backward()
         for optimizer in self.optimizers:
             optimizer.step()
@@ -211,8 +212,27 @@ class model:
         u = x.flatten(1) @ weights + self.parameter(name, layer, "bias")
         return (x0.flatten(1) * u + x.flatten(1)).reshape(x.shape)
 
+    def mixture(self, name, layer, gate, experts):
+        gates = torch.softmax(gate.flatten(1), dim=1)
+        vectors = experts.reshape(*gates.shape, -1)
+        return (gates.unsqueeze(2) * vectors).sum(dim=1, keepdim=True)
+
+    def label(self, layer, attribute, fallback):
+        wanted = layer.get(attribute, fallback)
+        at = self.run.facts["label_names"].index(wanted) if isinstance(wanted, str) else wanted - 1
+        return self.labels[:, at]
+
     def bce(self, name, layer, logit):
-        return functional.binary_cross_entropy_with_logits(logit.flatten(), self.labels, reduction="sum")
+        label = self.label(layer, "label", 1)
+        return layer.get("weight", 1.0) * functional.binary_cross_entropy_with_logits(
+            logit.flatten(), label, reduction="sum")
+
+    def esmm(self, name, layer, ctr_logit, cvr_logit):
+        p_ctr = torch.sigmoid(ctr_logit.flatten())
+        p_ctcvr = p_ctr * torch.sigmoid(cvr_logit.flatten())
+        losses = [functional.binary_cross_entropy(p, self.label(layer, which, fallback), reduction="sum")
+                  for p, which, fallback in ((p_ctr, "label", 1), (p_ctcvr, "conversion_label", 2))]
+        return layer.get("weight", 1.0) * losses[0] + layer.get("conversion_weight", 1.0) * losses[1]
 
 
 def deviation(ours, theirs, step=0.0):

@@ -41,6 +41,7 @@ constexpr std::uint32_t shards = 4;
 constexpr std::uint32_t steps = 200;
 constexpr std::uint32_t samples = 32;
 constexpr std::uint64_t ids = 50;  // of each feature
+const std::vector<std::string> label_names = {"click", "conversion"};
 
 // ---- the job ----
 
@@ -121,6 +122,13 @@ float draw_label(random_stream& random, const schemas::sample_batch& batch, std:
   return random.next_unit() < 1.0 / (1.0 + std::exp(-2.0 * logit)) ? 1.0F : 0.0F;
 }
 
+// A label that only a click has: as often as not, by the first key of the sample, and by a draw of
+// its own, so that the others are what they are without it.
+float draw_conversion(float click, std::uint64_t row, std::uint64_t first_key) {
+  const double share = 0.2 + 0.6 * unit_double(mix64(first_key + 1));
+  return click > 0.5F && unit_double(counter_draw(7, 1, row)) < share ? 1.0F : 0.0F;
+}
+
 batch_pointer draw_batch(random_stream& random,
                          std::span<const worker::model_feature> features,
                          std::uint64_t number) {
@@ -130,6 +138,7 @@ batch_pointer draw_batch(random_stream& random,
   batch->prev = batch_number{number - 1};
   batch->samples = samples;
   batch->features = static_cast<std::uint32_t>(features.size());
+  batch->label_count = static_cast<std::uint32_t>(label_names.size());
   for (std::uint32_t s = 0; s < samples; ++s) {
     for (std::size_t f = 0; f < features.size(); ++f) {
       const bool shared = f + 3 >= features.size();
@@ -137,8 +146,12 @@ batch_pointer draw_batch(random_stream& random,
       batch->values.push_back(
           features[f].number ? static_cast<float>(2.0 * random.next_unit() - 1.0) : 1.0F);
     }
-    batch->labels.push_back(draw_label(random, *batch, batch->keys.size() - features.size()));
-    batch->row_numbers.push_back((number - 1) * samples + s);
+    const std::size_t begin = batch->keys.size() - features.size();
+    const std::uint64_t row = (number - 1) * samples + s;
+    const float click = draw_label(random, *batch, begin);
+    batch->labels.push_back(click);
+    batch->labels.push_back(draw_conversion(click, row, batch->keys[begin]));
+    batch->row_numbers.push_back(row);
   }
   return batch;
 }
@@ -229,12 +242,15 @@ result<void> pull_all(const cluster& from, std::vector<worker::row_set>& sets) {
       plan, sets, [&](const schemas::pull_reply& reply) { return plan.scatter(reply, sets); });
 }
 
-// Summed cross-entropy from the probabilities, in double.
-double loss_of(const worker::training_step& step) {
+// What is learned, from the probabilities, in double: cross-entropies times their heads' weights.
+double loss_of(const worker::model_graph& graph, const worker::training_step& step) {
+  const auto heads = graph.heads();
   double sum = 0.0;
-  for (std::size_t s = 0; s < step.online.size(); ++s) {
-    const auto p = static_cast<double>(step.online[s]);
-    sum -= std::log(step.batch->labels[s] > 0.5F ? p : 1.0 - p);
+  for (std::size_t i = 0; i < step.online.size(); ++i) {
+    const auto& head = heads[i % heads.size()];
+    const auto p = static_cast<double>(step.online[i]);
+    const float label = step.batch->labels[i / heads.size() * label_names.size() + head.label];
+    sum -= static_cast<double>(head.weight) * std::log(label > 0.5F ? p : 1.0 - p);
   }
   return sum;
 }
@@ -246,7 +262,7 @@ result<double> train(cluster& servers, worker::trainer& by, const batch_pointer&
   });
   if (!pulled) return pulled.error();
   by.learn(*step);
-  const double loss = loss_of(*step);
+  const double loss = loss_of(by.graph(), *step);
   if (auto pushed = servers.push(by, *step); !pushed) return pushed.error();
   by.recycle(std::move(step));
   return loss;
@@ -305,6 +321,8 @@ void describe_samples(run_folder& to,
         .add("name", feature.name)
         .add("number", feature.number)
         .end();
+  to.description().end().begin_array("label_names");
+  for (const std::string& name : label_names) to.description().add_item(name);
   to.description().end();
   to.add_array<std::uint64_t>("keys", "keys.u64", keys);
   to.add_array<float>("values", "values.f32", values);
@@ -348,7 +366,8 @@ result<void> run(const run_spec& wanted) {
   const auto features = job_features();
   const auto text = model_text(wanted.model);
   if (!text) return text.error();
-  auto graph = worker::model_graph::load(*text, wanted.model, wanted.overrides, features);
+  auto graph =
+      worker::model_graph::load(*text, wanted.model, wanted.overrides, features, label_names);
   if (!graph) return graph.error();
   const auto schema = schema_of(*graph, wanted.seed);
   worker::trainer trainer(std::make_shared<const worker::model_graph>(std::move(*graph)),

@@ -188,6 +188,40 @@ TEST_F(DelimitedSource, CountsBadRowsByReasonAndKeepsTheFirstOfEach) {
   EXPECT_THAT(bad.first(bad_row::open_quote), HasSubstr(":12: open_quote"));
 }
 
+TEST_F(DelimitedSource, MakesSeveralLabelsOfARowAndNamesTheOneThatIsBad) {
+  source_spec from = spec("user,item,rating,watch\nu,i,5,0\nu,i,1,9.5\nu,i,5,much\n");
+  from.label.name = "rating";
+  from.more_labels = {{"watch", label_spec::comparison::greater, 0.0, "watch > 0"},
+                      {"4", label_spec::comparison::greater, 9.0, "watch > 9"}};
+  const auto source = open(from);
+  const auto all = read_all(*source);
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].label, 1.0F);
+  EXPECT_THAT(all[0].more_labels, testing::ElementsAre(0.0F, 0.0F));
+  EXPECT_EQ(all[1].label, 0.0F);
+  EXPECT_THAT(all[1].more_labels, testing::ElementsAre(1.0F, 1.0F));
+  EXPECT_THAT(source->bad().first(), HasSubstr(":4: not_a_number: label 'watch > 0' is 'much'"));
+  from.more_labels[1].column = "5";
+  EXPECT_THAT(make_source(from).error().detail, HasSubstr("no column '5' for the label"));
+}
+
+TEST_F(DelimitedSource, KeepsEachRowsLabelsWhenItSorts) {
+  source_spec from =
+      spec("user,item,rating,time,watch\na,i,5,30,1\nb,i,1,10,0\nc,i,5,20,0\nd,i,1,10,1\n");
+  from.more_labels = {{"watch", label_spec::comparison::greater, 0.0, "watch"}};
+  from.time_column = "time";
+  from.sort_by_time = true;
+  std::vector<float> first;
+  std::vector<float> second;
+  for (const event& each : read_all(*open(from))) {
+    ASSERT_EQ(each.more_labels.size(), 1U);
+    first.push_back(each.label);
+    second.push_back(each.more_labels[0]);
+  }
+  EXPECT_THAT(first, testing::ElementsAre(0.0F, 0.0F, 1.0F, 1.0F));
+  EXPECT_THAT(second, testing::ElementsAre(0.0F, 1.0F, 0.0F, 1.0F));
+}
+
 TEST_F(DelimitedSource, EndsWhenThereAreMoreBadRowsThanAllowed) {
   source_spec from = spec("user,item,rating\nu,i,5\nbad\nbad\nbad\nu,i,5\n");
   from.bad_rows_max = 3;

@@ -10,9 +10,8 @@ namespace headrace::worker {
 
 result<std::unique_ptr<event_source>> make_source(const source_spec& spec) {
   if (spec.generate != generator::none) {
-    const bool drift = spec.generate == generator::planted_drift;
     return std::unique_ptr<event_source>(
-        std::make_unique<planted_source>(spec.rows, spec.seed, drift));
+        std::make_unique<planted_source>(spec.rows, spec.seed, spec.generate));
   }
   auto file = delimited_source::open(spec);
   if (!file) return file.error();

@@ -124,10 +124,13 @@ result<row_parser> row_parser::bind(const source_spec& spec,
   const column_finder finder(names, columns, file);
   row_parser made;
   made.columns_ = columns;
-  made.label_ = spec.label;
-  auto label = finder.find(spec.label.column, "the label");
-  if (!label) return label.error();
-  made.label_column_ = *label;
+  made.labels_.push_back({spec.label});
+  for (const label_spec& more : spec.more_labels) made.labels_.push_back({more});
+  for (bound_label& bound : made.labels_) {
+    auto column = finder.find(bound.spec.column, "the label");
+    if (!column) return column.error();
+    bound.column = *column;
+  }
   if (!spec.time_column.empty()) {
     auto time = finder.find(spec.time_column, "the time");
     if (!time) return time.error();
@@ -163,7 +166,12 @@ std::optional<row_problem> row_parser::parse(std::span<const std::string_view> f
         bad_row::column_count,
         std::to_string(fields.size()) + " columns instead of " + std::to_string(columns_)};
   }
-  if (auto problem = parse_label(fields[label_column_], into)) return problem;
+  if (auto problem = parse_label(labels_[0], fields[labels_[0].column], into.label)) return problem;
+  into.more_labels.resize(labels_.size() - 1);
+  for (std::size_t l = 1; l < labels_.size(); ++l) {
+    if (auto problem = parse_label(labels_[l], fields[labels_[l].column], into.more_labels[l - 1]))
+      return problem;
+  }
   into.event_time_ms = 0;
   if (time_column_) {
     const auto ms = time_format_.to_ms(trimmed(fields[*time_column_]));
@@ -212,11 +220,15 @@ void row_parser::parse_list(const bound_feature& feature, std::string_view text,
   });
 }
 
-std::optional<row_problem> row_parser::parse_label(std::string_view text, event& into) const {
+std::optional<row_problem> row_parser::parse_label(const bound_label& label,
+                                                   std::string_view text,
+                                                   float& into) const {
   double value = 0.0;
-  if (const auto bad = to_number(text, value))
-    return row_problem{*bad, "the label is " + shown(text)};
-  into.label = holds(label_.is, value, label_.threshold) ? 1.0F : 0.0F;
+  if (const auto bad = to_number(text, value)) {
+    const std::string which = labels_.size() == 1 ? "the label" : "label '" + label.spec.name + "'";
+    return row_problem{*bad, which + " is " + shown(text)};
+  }
+  into = holds(label.spec.is, value, label.spec.threshold) ? 1.0F : 0.0F;
   return std::nullopt;
 }
 

@@ -21,7 +21,7 @@ struct row_problem {
   std::string what;
 };
 
-/// Makes an event of a row's fields, as the job file says: label comparison, time, features.
+/// Makes an event of a row's fields, as the job file says: label comparisons, time, features.
 ///
 /// Row keys: an id feature is hash_string_key(salt, text); an empty text is missing_key(salt),
 /// value 1. A float feature is the one row hash_string_key(salt, "") times the value (an id is
@@ -52,14 +52,19 @@ class row_parser {
     std::uint64_t whole = 0;    // of a float without `bucket`
     bool is_bucket = false;
   };
-  std::optional<row_problem> parse_label(std::string_view text, event& into) const;
+  struct bound_label {
+    label_spec spec;
+    std::size_t column = 0;
+  };
+  std::optional<row_problem> parse_label(const bound_label& label,
+                                         std::string_view text,
+                                         float& into) const;
   std::optional<row_problem> parse_number(const bound_feature& feature,
                                           std::string_view text,
                                           event& into) const;
   static void parse_list(const bound_feature& feature, std::string_view text, event& into);
 
-  label_spec label_;
-  std::size_t label_column_ = 0;
+  std::vector<bound_label> labels_;  // at least one
   std::optional<std::size_t> time_column_;
   time_format time_format_;
   std::vector<bound_feature> features_;

@@ -49,13 +49,14 @@ struct label_spec {
   std::string column;
   comparison is = comparison::greater;
   double threshold = 0.0;
+  std::string name = {};  // of the label: its column unless several labels have that one
 };
 
-enum class generator : std::uint8_t { none, planted, planted_drift };
+enum class generator : std::uint8_t { none, planted, planted_drift, planted_conversion };
 
 struct source_spec {
   std::string name = "events";  // of the source in the log: [A-Za-z0-9_.-], 1 … 64 bytes
-  std::string uri;  // file:///path, a path, or generate:planted | generate:planted_drift
+  std::string uri;              // file:///path, a path, or generate: and a generator's name
   generator generate = generator::none;
   std::uint64_t rows = 1'000'000;   // of a generated stream
   std::uint64_t seed = 20'240'601;  // of a generated stream
@@ -67,10 +68,11 @@ struct source_spec {
   std::vector<std::string> columns;  // names, when there is no header; else column numbers from 1
   bool rest = false;                 // the last column takes the rest of a line; not with quotes
   label_spec label;
-  std::string time_column;           // empty: file order, no event time
-  std::string time_format = "unix";  // unix, unix_ms, or strptime's letters; UTC
-  bool sort_by_time = false;         // reads everything first; ties by file order
-  std::uint64_t bad_rows_max = 100;  // more than these end the run
+  std::vector<label_spec> more_labels;  // behind the first
+  std::string time_column;              // empty: file order, no event time
+  std::string time_format = "unix";     // unix, unix_ms, or strptime's letters; UTC
+  bool sort_by_time = false;            // reads everything first; ties by file order
+  std::uint64_t bad_rows_max = 100;     // more than these end the run
   std::uint64_t row_bytes_max = 65'536;
 
   std::vector<feature_spec> features;

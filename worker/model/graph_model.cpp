@@ -221,10 +221,24 @@ lookup_view graph_model::view_of(row_set& set,
   return view;
 }
 
+// One label of all samples after another: in the batch the labels of a sample lie side by side.
+void graph_model::bind_labels(const schemas::sample_batch& batch) {
+  const std::size_t labels = batch.label_count;
+  CHECK(labels >= graph_->labels());
+  labels_ = std::span(batch.labels).subspan(begin_ * labels, samples_ * labels);
+  if (labels == 1) return;
+  label_columns_.resize(chunk_samples * labels);
+  for (std::size_t s = 0; s < samples_; ++s) {
+    for (std::size_t l = 0; l < labels; ++l)
+      label_columns_[l * samples_ + s] = labels_[s * labels + l];
+  }
+  labels_ = std::span<const float>(label_columns_).first(samples_ * labels);
+}
+
 void graph_model::bind(const schemas::sample_batch& batch, std::span<row_set> sets) {
   batch_samples_ = batch.samples;
   draw_key_ = mix64(batch.batch.value) + begin_;
-  labels_ = std::span(batch.labels).subspan(begin_, samples_);
+  bind_labels(batch);
   numbers_ = batch.values.empty()
                  ? std::span<const float>()
                  : std::span(batch.values).subspan(begin_ * features_, samples_ * features_);
@@ -271,11 +285,23 @@ layer_run graph_model::run_of(std::size_t i) {
 double graph_model::forward(std::span<float> probabilities) {
   double loss = 0.0;
   for (std::size_t i = 0; i < graph_->nodes().size(); ++i) {
-    if (!graph_->nodes()[i].body->output.rows) loss += graph_->nodes()[i].body->forward(run_of(i));
+    if (graph_->nodes()[i].body->output.rows) continue;
+    loss += graph_->nodes()[i].body->forward(run_of(i));
+    if (graph_->nodes()[i].body->is_loss()) keep_probabilities(i, probabilities);
   }
-  std::ranges::copy(buffer(at_->of(graph_->loss()).output, graph_->nodes()[graph_->loss()]),
-                    probabilities.begin());
   return loss;
+}
+
+// Right after the loss: the memory of its output is the next layer's.
+void graph_model::keep_probabilities(std::size_t node, std::span<float> probabilities) {
+  const auto heads = graph_->heads();
+  const std::size_t columns = graph_->nodes()[node].body->output.columns();
+  const std::span<const float> output = buffer(at_->of(node).output, graph_->nodes()[node]);
+  for (std::size_t h = 0; h < heads.size(); ++h) {
+    if (heads[h].node != node) continue;
+    for (std::size_t s = 0; s < samples_; ++s)
+      probabilities[s * heads.size() + h] = output[s * columns + heads[h].column];
+  }
 }
 
 void graph_model::backward() {
@@ -301,8 +327,9 @@ void graph_model::backward() {
 void graph_model::predict(const schemas::sample_batch& batch,
                           std::span<row_set> sets,
                           std::span<float> probabilities) {
+  const std::size_t heads = graph_->heads().size();
   start(batch, false);
-  while (next_chunk(batch, sets)) forward(probabilities.subspan(begin_, samples_));
+  while (next_chunk(batch, sets)) forward(probabilities.subspan(begin_ * heads, samples_ * heads));
 }
 
 void graph_model::compute(const schemas::sample_batch& batch,
@@ -325,10 +352,11 @@ void graph_model::compute(const schemas::sample_batch& batch,
 bool graph_model::learn(const schemas::sample_batch& batch,
                         std::span<row_set> sets,
                         std::span<float> probabilities) {
+  const std::size_t heads = graph_->heads().size();
   double loss = 0.0;
   start(batch, true);
   while (next_chunk(batch, sets)) {
-    loss += forward(probabilities.subspan(begin_, samples_));
+    loss += forward(probabilities.subspan(begin_ * heads, samples_ * heads));
     backward();
   }
   return std::isfinite(loss);

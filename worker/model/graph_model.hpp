@@ -35,7 +35,8 @@ class graph_model {
   void plan(const schemas::sample_batch& batch, std::vector<row_set>& sets);
   /// Gives the tables of a network their keys, all of them, and buffers.
   void plan_network(std::vector<row_set>& sets) const;
-  /// Probability of label 1 for each sample, from the rows in `sets`, into probabilities [samples].
+  /// Probability of each head's label being 1, from the rows in `sets`, into probabilities
+  /// [samples, heads]. The batch has at least the labels that the graph wants.
   void predict(const schemas::sample_batch& batch,
                std::span<row_set> sets,
                std::span<float> probabilities);
@@ -60,9 +61,11 @@ class graph_model {
   /// The chunk behind the last one; false at the end.
   bool next_chunk(const schemas::sample_batch& batch, std::span<row_set> sets);
   void take_samples(const schemas::sample_batch& batch);
+  void bind_labels(const schemas::sample_batch& batch);
   void bind(const schemas::sample_batch& batch, std::span<row_set> sets);
   lookup_view view_of(row_set& set, std::size_t table, std::optional<std::uint32_t> list) const;
   double forward(std::span<float> probabilities);
+  void keep_probabilities(std::size_t node, std::span<float> probabilities);
   void backward();
   layer_run run_of(std::size_t node);
   std::size_t rows_of(const graph_node& node) const;
@@ -91,7 +94,8 @@ class graph_model {
   std::size_t batch_samples_ = 0;
   std::uint64_t draw_key_ = 0;
   std::size_t features_ = 0;
-  std::span<const float> labels_;
+  std::span<const float> labels_;     // [labels, samples]
+  std::vector<float> label_columns_;  // where a sample has several
   std::span<const float> numbers_;
   /// Spans of each node, made anew for each chunk in buffers that stay.
   struct node_spans {

@@ -58,7 +58,17 @@ const std::vector<model_case>& model_cases() {
                                                   "layers.deep1.units=5",
                                                   "layers.deep1.activation=tanh",
                                                   "layers.deep2.units=4",
-                                                  "layers.deep2.activation=tanh"}}};
+                                                  "layers.deep2.activation=tanh"}},
+                                                {"mmoe_esmm",
+                                                 {"layers.embedding.dim=3",
+                                                  "layers.experts.units=12",
+                                                  "layers.experts.activation=tanh",
+                                                  "layers.click_tower.units=4",
+                                                  "layers.click_tower.activation=silu",
+                                                  "layers.conversion_tower.units=3",
+                                                  "layers.conversion_tower.activation=tanh",
+                                                  "layers.loss.weight=0.5",
+                                                  "layers.loss.conversion_weight=2"}}};
   return cases;
 }
 
@@ -74,12 +84,15 @@ std::shared_ptr<const model_graph> graph_of(const model_case& one,
 schemas::sample_batch random_batch(std::size_t samples,
                                    std::span<const model_feature> features,
                                    random_stream& random,
-                                   std::uint64_t keys = 9) {
+                                   std::uint64_t keys = 9,
+                                   std::uint32_t labels = 2) {
   schemas::sample_batch batch;
   batch.samples = static_cast<std::uint32_t>(samples);
   batch.features = static_cast<std::uint32_t>(features.size());
+  batch.label_count = labels;
   for (std::size_t s = 0; s < samples; ++s) {
-    batch.labels.push_back(random.next_below(2) == 0 ? 0.0F : 1.0F);
+    for (std::uint32_t l = 0; l < labels; ++l)
+      batch.labels.push_back(random.next_below(2) == 0 ? 0.0F : 1.0F);
     for (const model_feature& feature : features) {
       batch.keys.push_back(random.next_below(keys));
       batch.values.push_back(feature.number ? static_cast<float>(random.next_unit() * 2 - 1)
@@ -94,13 +107,56 @@ void fill(std::vector<row_set>& sets, random_stream& random) {
     for (float& value : set.values) value = static_cast<float>(random.next_unit() - 0.5);
 }
 
-double loss_of(const schemas::sample_batch& batch, std::span<const float> probabilities) {
+// What is learned, from the probabilities [samples, heads].
+double loss_of(const model_graph& graph,
+               const schemas::sample_batch& batch,
+               std::span<const float> probabilities) {
+  const auto heads = graph.heads();
   double loss = 0.0;
-  for (std::size_t s = 0; s < batch.samples; ++s) {
-    const double p = static_cast<double>(probabilities[s]);
-    loss -= std::log(batch.labels[s] > 0.5F ? p : 1.0 - p);
+  for (std::size_t i = 0; i < batch.samples * heads.size(); ++i) {
+    const model_head& head = heads[i % heads.size()];
+    const float label = batch.labels[i / heads.size() * batch.label_count + head.label];
+    const double p = static_cast<double>(probabilities[i]);
+    loss -= static_cast<double>(head.weight) * std::log(label > 0.5F ? p : 1.0 - p);
   }
   return loss;
+}
+
+std::vector<float> room_for(const graph_model& model, const schemas::sample_batch& batch) {
+  return std::vector<float>(batch.samples * model.graph().heads().size());
+}
+
+// Every gradient against the difference of the loss on both sides.
+void expect_gradients_of_the_loss(graph_model& model,
+                                  const schemas::sample_batch& batch,
+                                  random_stream& random) {
+  std::vector<row_set> sets;
+  model.plan(batch, sets);
+  model.plan_network(sets);
+  fill(sets, random);
+  std::vector<float> online = room_for(model, batch);
+  ASSERT_TRUE(model.learn(batch, sets, online));
+  std::vector<float> moved = online;
+  const auto loss_with = [&](float& weight, float value) {
+    const float kept = weight;
+    weight = value;
+    model.predict(batch, sets, moved);
+    weight = kept;
+    return loss_of(model.graph(), batch, moved);
+  };
+  std::size_t checked = 0;
+  for (row_set& set : sets) {
+    for (std::size_t i = 0; i < set.values.size(); ++i) {
+      constexpr float h = 1.0F / 128;
+      const double above = loss_with(set.values[i], set.values[i] + h);
+      const double below = loss_with(set.values[i], set.values[i] - h);
+      const double expected = (above - below) / (2.0 * static_cast<double>(h));
+      EXPECT_NEAR(static_cast<double>(set.gradients[i]), expected, 2e-3)
+          << "table " << model.graph().tables()[set.table.value].name << ", value " << i;
+      ++checked;
+    }
+  }
+  EXPECT_GT(checked, 8U);
 }
 
 TEST(GraphModel, ComputesTheGradientOfTheSummedLossForEveryPreset) {
@@ -109,34 +165,100 @@ TEST(GraphModel, ComputesTheGradientOfTheSummedLossForEveryPreset) {
     random_stream random(test_seed());
     const auto features = features_of(4, 2);
     graph_model model(graph_of(one, features));
-    const auto batch = random_batch(11, features, random);
-    std::vector<row_set> sets;
-    model.plan(batch, sets);
-    model.plan_network(sets);
-    fill(sets, random);
-    std::vector<float> online(batch.samples);
-    ASSERT_TRUE(model.learn(batch, sets, online));
-    std::vector<float> moved(batch.samples);
-    const auto loss_with = [&](float& weight, float value) {
-      const float kept = weight;
-      weight = value;
-      model.predict(batch, sets, moved);
-      weight = kept;
-      return loss_of(batch, moved);
-    };
-    std::size_t checked = 0;
-    for (row_set& set : sets) {
-      for (std::size_t i = 0; i < set.values.size(); ++i) {
-        constexpr float h = 1.0F / 128;
-        const double above = loss_with(set.values[i], set.values[i] + h);
-        const double below = loss_with(set.values[i], set.values[i] - h);
-        const double expected = (above - below) / (2.0 * static_cast<double>(h));
-        EXPECT_NEAR(static_cast<double>(set.gradients[i]), expected, 2e-3)
-            << "table " << model.graph().tables()[set.table.value].name << ", value " << i;
-        ++checked;
-      }
-    }
-    EXPECT_GT(checked, 8U);
+    expect_gradients_of_the_loss(model, random_batch(11, features, random), random);
+  }
+}
+
+// Losses of three labels with weights, one of them in the middle of the file and one learned
+// twice; a gate over experts that learn nothing, and experts under a gate that learns nothing.
+constexpr const char* many_heads = R"(
+[layers.embedding]
+op = "rows"
+dim = 2
+features = ["ids"]
+[layers.vectors]
+op = "fields"
+inputs = ["embedding"]
+[layers.third_logit]
+op = "linear"
+inputs = ["vectors"]
+units = 1
+[layers.third]
+op = "bce"
+inputs = ["third_logit"]
+label = 3
+weight = 0.5
+[layers.numbers]
+op = "numbers"
+[layers.gate]
+op = "linear"
+inputs = ["vectors"]
+units = 2
+[layers.of_numbers]
+op = "mixture"
+inputs = ["gate", "numbers"]
+[layers.experts]
+op = "linear"
+inputs = ["vectors"]
+units = 4
+[layers.by_numbers]
+op = "mixture"
+inputs = ["numbers", "experts"]
+[layers.joined]
+op = "concat"
+inputs = ["of_numbers", "by_numbers"]
+[layers.hidden]
+op = "linear"
+inputs = ["joined"]
+units = 3
+activation = "tanh"
+[layers.logit]
+op = "linear"
+inputs = ["hidden"]
+units = 1
+[layers.first]
+op = "bce"
+inputs = ["logit"]
+[layers.third_again]
+op = "bce"
+inputs = ["logit"]
+label = 3
+weight = 3
+)";
+
+TEST(GraphModel, LearnsTheWeightedSumOfItsLossesFromSeveralLabels) {
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(test_seed()));
+  random_stream random(test_seed());
+  const auto features = features_of(4, 2);
+  auto loaded = model_graph::load(many_heads, "many_heads", {}, features);
+  ASSERT_TRUE(loaded.ok()) << describe(loaded.error());
+  graph_model model(std::make_shared<const model_graph>(std::move(*loaded)));
+  ASSERT_EQ(model.graph().heads().size(), 3U);
+  EXPECT_EQ(model.graph().labels(), 3U);
+  expect_gradients_of_the_loss(model, random_batch(11, features, random, 9, 4), random);
+}
+
+TEST(GraphModel, PredictsEachHeadInItsColumn) {
+  random_stream random(test_seed());
+  const auto features = features_of(4, 2);
+  auto loaded = model_graph::load(many_heads, "many_heads", {}, features);
+  ASSERT_TRUE(loaded.ok()) << describe(loaded.error());
+  graph_model model(std::make_shared<const model_graph>(std::move(*loaded)));
+  const auto batch = random_batch(graph_model::chunk_samples + 9, features, random, 9, 3);
+  std::vector<row_set> sets;
+  model.plan(batch, sets);
+  model.plan_network(sets);
+  fill(sets, random);
+  std::vector<float> learned = room_for(model, batch);
+  std::vector<float> predicted = learned;
+  ASSERT_TRUE(model.learn(batch, sets, learned));
+  model.predict(batch, sets, predicted);
+  EXPECT_EQ(learned, predicted);
+  for (std::size_t s = 0; s < batch.samples; ++s) {
+    // first and third_again read one logit; third has its own.
+    EXPECT_EQ(predicted[3 * s], predicted[3 * s + 2]);
+    EXPECT_NE(predicted[3 * s], predicted[3 * s + 1]);
+    EXPECT_TRUE(predicted[3 * s + 1] > 0.0F && predicted[3 * s + 1] < 1.0F);
   }
 }
 
@@ -153,7 +275,8 @@ TEST(GraphModel, TreatsSamplesAloneAsItDoesInABatchOfSeveralChunks) {
     model.plan(batch, sets);
     model.plan_network(sets);
     fill(sets, random);
-    std::vector<float> together(samples);
+    std::vector<float> together = room_for(model, batch);
+    const std::size_t heads = together.size() / samples;
     ASSERT_TRUE(model.learn(batch, sets, together));
     std::vector<std::vector<float>> sums;
     for (const row_set& set : sets) sums.emplace_back(set.gradients.size(), 0.0F);
@@ -161,7 +284,8 @@ TEST(GraphModel, TreatsSamplesAloneAsItDoesInABatchOfSeveralChunks) {
       schemas::sample_batch alone;
       alone.samples = 1;
       alone.features = batch.features;
-      alone.labels = {batch.labels[s]};
+      alone.label_count = 2;
+      alone.labels = {batch.labels[2 * s], batch.labels[2 * s + 1]};
       const auto begin = static_cast<std::ptrdiff_t>(s * batch.features);
       const auto end = begin + static_cast<std::ptrdiff_t>(batch.features);
       alone.keys.assign(batch.keys.begin() + begin, batch.keys.begin() + end);
@@ -178,9 +302,10 @@ TEST(GraphModel, TreatsSamplesAloneAsItDoesInABatchOfSeveralChunks) {
         for (std::size_t row = 0; row < own[t].rows(); ++row)
           std::copy_n(&sets[t].values[place(t, row) * dim], dim, &own[t].values[row * dim]);
       }
-      std::vector<float> predicted(1);
+      std::vector<float> predicted(heads);
       ASSERT_TRUE(model.learn(alone, own, predicted));
-      EXPECT_NEAR(predicted[0], together[s], 1e-5);
+      for (std::size_t h = 0; h < heads; ++h)
+        EXPECT_NEAR(predicted[h], together[s * heads + h], 1e-5);
       for (std::size_t t = 0; t < own.size(); ++t) {
         const std::size_t dim = own[t].dim;
         for (std::size_t i = 0; i < own[t].gradients.size(); ++i)
@@ -208,7 +333,7 @@ TEST(GraphModel, GivesTheSameBitsEachTime) {
     model.plan_network(sets);
     random_stream values(3);
     fill(sets, values);
-    predicted.emplace_back(batch.samples);
+    predicted.push_back(room_for(model, batch));
     ASSERT_TRUE(model.learn(batch, sets, predicted.back()));
     results.push_back(std::move(sets));
   }
@@ -226,7 +351,7 @@ TEST(GraphModel, AllocatesNothingOnceItHasSeenABatchOfThatSize) {
     graph_model model(graph_of({std::string(preset.name), {}}, features));
     const auto batch = random_batch(700, features, random, 1000);
     std::vector<row_set> sets;
-    std::vector<float> online(batch.samples);
+    std::vector<float> online = room_for(model, batch);
     model.plan(batch, sets);
     model.plan_network(sets);
     fill(sets, random);

@@ -42,10 +42,16 @@ struct lookup_view {
   std::span<const std::uint32_t> tokens = {};   // [tokens] < unique, of the list that is read
 };
 
+/// What a loss learns: one column of its output is the probability of a label.
+struct loss_head {
+  std::size_t label = 0;  // of the job's labels
+  float weight = 1.0F;    // of this loss in the sum that is learned, above 0
+};
+
 /// One layer at work on a chunk of samples. Spans of things that a layer doesn't have are empty.
 struct layer_run {
   std::size_t samples = 0;         // rows of its output: of a list's value, its tokens
-  std::span<const float> labels;   // [samples]
+  std::span<const float> labels;   // [labels, samples]
   std::span<const float> numbers;  // [samples * features] of the batch, empty = all 1
   std::size_t features = 0;        // of a sample of the batch
   /// Of the list it works on: sample s has the tokens [offsets[s], offsets[s + 1]).
@@ -59,6 +65,8 @@ struct layer_run {
   std::span<float> output;                             // [samples, columns]
   std::span<float> saved;                              // from forward to backward
   std::span<float> workspace;
+
+  std::span<const float> label(std::size_t i) const { return labels.subspan(i * samples, samples); }
 
   // Backward only.
   std::span<const float> output_gradient;
@@ -84,6 +92,7 @@ class layer {
   value_shape output;
   std::vector<parameter_spec> parameters;
   std::optional<lookup_spec> lookup;
+  std::vector<loss_head> heads;  // of a loss: one for each column of its output
 
   /// Floats kept from forward to backward, and needed while either runs, for rows of its output.
   virtual std::size_t saved(std::size_t) const { return 0; }
@@ -96,12 +105,13 @@ class layer {
   /// What backward reads: the planner keeps no more.
   virtual bool backward_reads_inputs() const { return false; }
   virtual bool backward_reads_output() const { return false; }
-  /// Its output is the probability of the label, and its input's gradient that of the loss.
+  /// Its output has the probabilities of its heads' labels, and its inputs' gradients are those of
+  /// the loss.
   virtual bool is_loss() const { return false; }
   virtual layer_cost cost(std::size_t) const { return {}; }
   virtual layer_cost chunk_cost(const chunk_size& size) const { return cost(size.rows(output)); }
 
-  /// Returns the summed loss where it is one, else 0.
+  /// Returns the summed loss, weight included, where it is one, else 0.
   virtual double forward(const layer_run& run) const = 0;
   virtual void backward(const layer_run& run) const = 0;
 };

@@ -1,6 +1,7 @@
 #include "worker/model/model_graph.hpp"
 
 #include "base/nearest_word.hpp"
+#include "schemas/sample.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -9,6 +10,8 @@
 
 namespace headrace::worker {
 namespace {
+
+using schemas::labels_max;
 
 // A layer as the file has it.
 struct section {
@@ -119,17 +122,19 @@ std::vector<std::string> loss_names(std::span<const graph_node> nodes) {
 result<model_graph> model_graph::load(const std::string& text,
                                       const std::string& origin,
                                       std::span<const std::string> overrides,
-                                      std::span<const model_feature> features) {
+                                      std::span<const model_feature> features,
+                                      std::span<const std::string> labels) {
   auto config = config_reader::parse(text, origin, overrides);
   if (!config) return config.error();
-  auto graph = read(*config, features);
+  auto graph = read(*config, features, labels);
   if (!graph) return graph;
   if (const auto all = config->finish(); !all) return all.error();
   return graph;
 }
 
 result<model_graph> model_graph::read(config_reader& config,
-                                      std::span<const model_feature> features) {
+                                      std::span<const model_feature> features,
+                                      std::span<const std::string> labels) {
   const std::size_t before = config.failures();
   const auto refused = [&](const std::string& key, const std::string& why) {
     config.refuse(key, why);
@@ -160,7 +165,7 @@ result<model_graph> model_graph::read(config_reader& config,
       shapes.push_back(graph.nodes_[place[input]].body->output);
       node.learns = node.learns || graph.nodes_[place[input]].learns;
     }
-    auto body = one.op->make({config, one.name, shapes, features});
+    auto body = one.op->make({config, one.name, shapes, features, labels});
     if (auto good = config.check("layers." + one.name, before); !good) return good.error();
     if (!body) return refused("layers." + one.name + ".op", body.error().detail);
     node.learns = node.learns || (*body)->lookup || !(*body)->parameters.empty();
@@ -173,24 +178,50 @@ result<model_graph> model_graph::read(config_reader& config,
   }
   if (auto whole = graph.check_ends(refused); !whole) return whole.error();
   if (auto numbered = graph.number_tables(refused); !numbered) return numbered.error();
+  graph.name_heads(labels);
   return graph;
 }
 
-// One loss, at the end, and everything leads to it.
+// Losses, at the ends, and everything leads to one.
 result<void> model_graph::check_ends(const refuse_layer& refused) const {
   const auto losses = loss_names(nodes_);
-  if (losses.size() != 1) {
-    return refused("layers",
-                   "a model has one layer that is a loss (op = \"bce\"); " +
-                       (losses.empty() ? "none is there" : "there are " + joined(losses)));
-  }
+  if (losses.empty())
+    return refused("layers", "a model has a layer that is a loss (op = \"bce\"); none is there");
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (readers(i).empty() && !nodes_[i].body->is_loss())
-      return refused("layers." + nodes_[i].name,
-                     "no layer reads it; remove it, or name it in the inputs of another");
+    const std::string key = "layers." + nodes_[i].name;
+    const bool is_loss = nodes_[i].body->is_loss();
+    const auto read_by = readers(i);
+    if (read_by.empty() && !is_loss)
+      return refused(key, "no layer reads it; remove it, or name it in the inputs of another");
+    if (!read_by.empty() && is_loss)
+      return refused(key,
+                     "it is a loss, and layer '" + nodes_[read_by[0]].name +
+                         "' reads it; let that read what the loss reads");
+    if (nodes_[i].op == "count" && losses.size() > 1)
+      return refused(key, "counts, and that goes with no other loss; there are " + joined(losses));
   }
   return {};
 }
+
+void model_graph::name_heads(std::span<const std::string> labels) {
+  std::vector<std::size_t> times(labels_max);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const auto& heads = nodes_[i].body->heads;
+    for (std::size_t c = 0; c < heads.size(); ++c) {
+      const std::size_t label = heads[c].label;
+      std::string name =
+          label < labels.size() ? labels[label] : "label " + std::to_string(label + 1);
+      heads_.push_back({std::move(name), label, i, c, heads[c].weight});
+      ++times[label];
+    }
+  }
+  std::ranges::stable_sort(heads_, {}, &model_head::label);
+  for (model_head& head : heads_) {
+    if (times[head.label] > 1) head.name += " (" + nodes_[head.node].name + ")";
+  }
+}
+
+std::size_t model_graph::labels() const { return heads_.back().label + 1; }
 
 result<void> model_graph::number_tables(const refuse_layer& refused) {
   const auto taken = [&](const std::string& name) {

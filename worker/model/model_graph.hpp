@@ -38,21 +38,35 @@ struct model_table {
   bool only_lists = false;                // no feature but these
 };
 
+/// A label that a model predicts.
+struct model_head {
+  std::string name;        // the label's; with its layer where several layers predict that label
+  std::size_t label = 0;   // of the job's labels
+  std::size_t node = 0;    // the loss
+  std::size_t column = 0;  // of the loss's output
+  float weight = 1.0F;     // in the sum that is learned
+};
+
 /// A model as data: a checked graph of layers, in an order in which each comes after its inputs.
 ///
 /// Model files are TOML: a section `[layers.NAME]` for each layer with `op`, `inputs` and the
-/// attributes of the operator. One layer, the last, is a loss. Immutable, so threads share it.
+/// attributes of the operator. What is learned is the sum of its losses, at least one, and
+/// everything leads to one. Immutable, so threads share it.
 class model_graph {
  public:
-  /// Reads the sections `[layers.NAME]`. Fails: bad_config in one line that names the file, the
-  /// line and the layer: an unknown operator or attribute (with the nearest known), a missing
-  /// input, a cycle (said in full), shapes that don't fit, a table named twice, no loss or two.
-  static result<model_graph> read(config_reader& config, std::span<const model_feature> features);
+  /// Reads the sections `[layers.NAME]`; `labels` are the names of the job's, none where they are
+  /// not known: then layers say them by number. Fails: bad_config in one line that names the file,
+  /// the line and the layer: an unknown operator, attribute or label (with the nearest known), a
+  /// missing input, a cycle (said in full), shapes that don't fit, a table named twice, no loss.
+  static result<model_graph> read(config_reader& config,
+                                  std::span<const model_feature> features,
+                                  std::span<const std::string> labels = {});
   /// The same from a text of nothing else.
   static result<model_graph> load(const std::string& text,
                                   const std::string& origin,
                                   std::span<const std::string> overrides,
-                                  std::span<const model_feature> features);
+                                  std::span<const model_feature> features,
+                                  std::span<const std::string> labels = {});
 
   std::span<const graph_node> nodes() const { return nodes_; }
   /// Lookups in the order of their layers, then the parameters.
@@ -65,16 +79,21 @@ class model_graph {
   bool has_network() const;
   /// Whether some layer works on lists: chunks are then bounded in tokens, too.
   bool has_lists() const;
-  std::size_t loss() const { return nodes_.size() - 1; }
+  /// By label, then in the order of the layers; at least one.
+  std::span<const model_head> heads() const { return heads_; }
+  /// How many labels a sample must have for it.
+  std::size_t labels() const;
 
  private:
   /// Remembers that a key is wrong and why; the error that comes of it.
   using refuse_layer = std::function<error(const std::string& key, const std::string& why)>;
   result<void> check_ends(const refuse_layer& refused) const;
   result<void> number_tables(const refuse_layer& refused);
+  void name_heads(std::span<const std::string> labels);
 
   std::vector<graph_node> nodes_;
   std::vector<model_table> tables_;
+  std::vector<model_head> heads_;
 };
 
 }  // namespace headrace::worker

@@ -57,7 +57,8 @@ TEST(ModelGraph, OrdersLayersAfterTheirInputsWhateverTheOrderOfTheFile) {
   std::vector<std::string> names;
   for (const auto& node : loaded->nodes()) names.push_back(node.name);
   EXPECT_THAT(names, ElementsAre("embedding", "vectors", "deep", "logit", "click"));
-  EXPECT_EQ(loaded->loss(), 4U);
+  ASSERT_EQ(loaded->heads().size(), 1U);
+  EXPECT_EQ(loaded->heads()[0].node, 4U);
   EXPECT_THAT(loaded->readers(1), ElementsAre(2U));
 }
 
@@ -110,11 +111,90 @@ TEST(ModelGraph, RefusesAModelThatCannotRunAndNamesTheLayerAndTheFix) {
               HasSubstr("layers.extra: no layer reads it"));
   EXPECT_THAT(failure_of_good({"layers.deep.weights_table=\"embedding\""}),
               HasSubstr("layers.deep: table 'embedding' is taken"));
-  EXPECT_THAT(failure_of_good({"layers.second.op=\"bce\"", "layers.second.inputs=[\"logit\"]"}),
-              HasSubstr("one layer that is a loss"));
+  EXPECT_THAT(failure_of_good({"layers.second.op=\"bce\"", "layers.second.inputs=[\"click\"]"}),
+              HasSubstr("layers.click: it is a loss, and layer 'second' reads it"));
+  EXPECT_THAT(
+      failure_of_good({"layers.second.op=\"count\"", "layers.second.inputs=[\"embedding\"]"}),
+      HasSubstr("layers.second: counts, and that goes with no other loss"));
   EXPECT_THAT(failure_of_good({"layers.click.op=\"sum\""}), HasSubstr("none is there"));
   EXPECT_THAT(failure_of_good({"layer.deep.units=3"}), HasSubstr("unknown key layer"));
   EXPECT_EQ(failure_of_good({}), "no failure");
+}
+
+const std::vector<std::string> two_labels = {"click", "buy"};
+
+// The model above with more layers, over two labels.
+result<model_graph> load_two(std::vector<std::string> overrides) {
+  return model_graph::load(good_model, "m.toml", overrides, features, two_labels);
+}
+
+TEST(ModelGraph, LearnsALabelByNameOrNumberAndTheFirstUnlessToldOtherwise) {
+  const std::vector<std::string> second = {
+      "layers.more.op=\"bce\"", "layers.more.inputs=[\"logit\"]", "layers.more.weight=0.25"};
+  const auto with = [&](const std::string& click, const std::string& more) {
+    auto overrides = second;
+    if (!click.empty()) overrides.push_back("layers.click.label=" + click);
+    if (!more.empty()) overrides.push_back("layers.more.label=" + more);
+    auto loaded = load_two(overrides);
+    EXPECT_TRUE(loaded.ok()) << describe(loaded.error());
+    std::vector<std::string> heads;
+    for (const auto& head : loaded->heads())
+      heads.push_back(head.name + " of " + loaded->nodes()[head.node].name);
+    return heads;
+  };
+  EXPECT_THAT(with("", "2"), ElementsAre("click of click", "buy of more"));
+  EXPECT_THAT(with("\"buy\"", "\"click\""), ElementsAre("click of more", "buy of click"));
+  EXPECT_THAT(with("\"buy\"", "2"), ElementsAre("buy (click) of click", "buy (more) of more"));
+  auto overrides = second;
+  overrides.push_back("layers.more.label=2");
+  const auto loaded = load_two(overrides);
+  ASSERT_TRUE(loaded.ok());
+  EXPECT_EQ(loaded->heads()[0].weight, 1.0F);
+  EXPECT_EQ(loaded->heads()[1].weight, 0.25F);
+  EXPECT_EQ(loaded->labels(), 2U);
+  EXPECT_EQ(load_two({})->labels(), 1U);
+}
+
+TEST(ModelGraph, RefusesALabelOrAWeightThatIsNotThere) {
+  const auto said = [](const std::string& override) {
+    const auto loaded = load_two({override});
+    return loaded.ok() ? "no failure" : loaded.error().detail;
+  };
+  EXPECT_THAT(said("layers.click.label=\"bye\""),
+              HasSubstr("layers.click.label = \"bye\": the job has no label 'bye'; did you mean "
+                        "'buy'?; there is 'click', 'buy'"));
+  EXPECT_THAT(said("layers.click.label=3"),
+              HasSubstr("there is no label 3; the job has 'click', 'buy'"));
+  EXPECT_THAT(said("layers.click.label=0"), HasSubstr("layers.click.label = 0: accepted is"));
+  EXPECT_THAT(said("layers.click.weight=0"), HasSubstr("layers.click.weight = 0: accepted is"));
+  EXPECT_THAT(said("layers.click.weight=-1"), HasSubstr("layers.click.weight = -1: accepted is"));
+  EXPECT_THAT(failure_of_good({"layers.click.label=\"buy\""}), HasSubstr("give a number from 1"));
+  const auto one_label = load_preset("mmoe_esmm", features);
+  EXPECT_TRUE(one_label.ok()) << describe(one_label.error());  // labels are not known here
+  const std::string preset(find_preset("mmoe_esmm")->text);
+  const std::vector<std::string> one = {"click"};
+  const auto refused = model_graph::load(preset, "p.toml", {}, features, one);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().detail, HasSubstr("layers.loss.conversion_label = 2: there is no"));
+  const std::vector<std::string> same = {"layers.loss.conversion_label=1"};
+  EXPECT_THAT(model_graph::load(preset, "p.toml", same, features, two_labels).error().detail,
+              HasSubstr("label and conversion_label are one"));
+}
+
+TEST(ModelGraph, RefusesExpertsThatDoNotFitTheirGate) {
+  const std::string preset(find_preset("mmoe_esmm")->text);
+  const std::vector<std::string> three = {"layers.click_gate.units=3"};
+  EXPECT_THAT(model_graph::load(preset, "p.toml", three, features).error().detail,
+              HasSubstr("the gate is 3 and the experts are 512: units of the experts a multiple of "
+                        "3, or so many vectors by concat"));
+  // Four vectors (a feature each) are four experts, and no other number of them.
+  const std::vector<std::string> vectors = {
+      "layers.click_mixture.inputs=[\"click_gate\", "
+      "\"vectors\"]"};
+  EXPECT_TRUE(model_graph::load(preset, "p.toml", vectors, features).ok());
+  const std::vector<model_feature> five = {{"a"}, {"b"}, {"c"}, {"d"}, {"e"}};
+  EXPECT_THAT(model_graph::load(preset, "p.toml", vectors, five).error().detail,
+              HasSubstr("the gate is 4 and the experts are 5 x 16"));
 }
 
 TEST(ModelGraph, ChoosesFeaturesByNameOrKind) {

@@ -31,7 +31,9 @@ constexpr std::array ops = {
     op_entry{"last", make_last},
     op_entry{"pool", make_pool},
     op_entry{"next_item", make_next_item},
+    op_entry{"mixture", make_mixture},
     op_entry{"bce", make_bce},
+    op_entry{"esmm", make_esmm},
 };
 
 }  // namespace

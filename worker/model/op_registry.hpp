@@ -28,6 +28,7 @@ struct layer_section {
   std::string name;
   std::span<const value_shape> inputs;
   std::span<const model_feature> features;
+  std::span<const std::string> labels;  // of the job; empty = not known here
 
   std::string key(std::string_view attribute) const {
     return "layers." + name + "." + std::string(attribute);

@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 
+#include <string>
 #include <utility>
 
 namespace headrace::worker {
@@ -21,6 +22,15 @@ trainer::trainer(std::shared_ptr<const model_graph> model,
   CHECK(tables.size() == schema_.tables.size());
   for (std::size_t t = 0; t < tables.size(); ++t) CHECK(tables[t].dim == schema_.tables[t].dim);
   twin_.note(dense_.tables());
+}
+
+result<void> trainer::check(const schemas::sample_batch& batch) const {
+  const std::size_t labels = graph().labels();
+  if (batch.samples == 0 || batch.label_count >= labels) return {};
+  return error{errc::bad_config,
+               "batch " + std::to_string(batch.batch.value) + " of the sample log has " +
+                   std::to_string(batch.label_count) + " labels a sample, and the model learns " +
+                   std::to_string(labels) + ": source.label was changed; begin a new state folder"};
 }
 
 std::unique_ptr<training_step> trainer::begin(std::shared_ptr<const schemas::sample_batch> batch) {
@@ -55,7 +65,7 @@ void trainer::learn(training_step& step, bool sum_dense) {
   dense_.take_pulled(step.sets, step.plan);
   step.frozen.clear();
   if (twin_.frozen()) predict_frozen(step);
-  step.online.resize(step.batch->samples);
+  step.online.resize(step.batch->samples * graph().heads().size());
   dense_.lend(step.sets);
   step.finite = model_.learn(*step.batch, step.sets, step.online);
   dense_.take_back(step.sets, step.finite && sum_dense);
@@ -74,7 +84,7 @@ void trainer::predict_frozen(training_step& step) {
     if (step.sets[s].lane == schemas::lane::rows) twin_.rows_of(step.sets[s], twin_values_[s]);
     std::swap(step.sets[s].values, twin_values_[s]);
   }
-  step.frozen.resize(step.batch->samples);
+  step.frozen.resize(step.batch->samples * graph().heads().size());
   model_.predict(*step.batch, step.sets, step.frozen);
   for (std::size_t s = 0; s < step.sets.size(); ++s)
     std::swap(step.sets[s].values, twin_values_[s]);

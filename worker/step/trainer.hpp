@@ -25,8 +25,8 @@ struct training_step {
   std::shared_ptr<const schemas::sample_batch> batch;
   std::vector<row_set> sets;
   pull_plan plan;
-  std::vector<float> online;  // [samples] predicted before learning
-  std::vector<float> frozen;  // [samples] by the twin; empty before the freeze
+  std::vector<float> online;  // [samples, heads] predicted before learning
+  std::vector<float> frozen;  // [samples, heads] by the twin; empty before the freeze
   bool finite = true;         // its loss; else nothing is pushed but the advance of the batch
   bool with_network = false;  // the parameters of the network are pulled with it
 };
@@ -43,6 +43,9 @@ class trainer {
           schemas::value_codec push_codec,
           std::uint32_t dense_every = 1);
 
+  /// Whether the model can learn from the batch. Fails: bad_config where its samples have fewer
+  /// labels than the model learns: the log keeps what was sealed before the job file was changed.
+  result<void> check(const schemas::sample_batch& batch) const;
   /// Finds the batch's rows; `step.plan` then says what to pull. Steps come from and return to a
   /// pool.
   std::unique_ptr<training_step> begin(std::shared_ptr<const schemas::sample_batch> batch);
@@ -63,6 +66,7 @@ class trainer {
   bool has_network() const { return !dense_.empty(); }
   void recycle(std::unique_ptr<training_step> step);
 
+  const model_graph& graph() const { return model_.graph(); }
   frozen_twin& twin() { return twin_; }
   std::uint32_t schema_version() const { return schema_.version; }
   /// Rows whose gradient was not finite: dropped before the wire, never sent.

@@ -597,6 +597,88 @@ TEST(PredictionLog, WritesOneLineASampleWithAnEmptyColumnBeforeTheFreeze) {
   EXPECT_EQ(prediction_log::open("/nowhere/p.tsv", false).error().code, errc::io_error);
 }
 
+// A linear model of two labels, each with a bias; tables as the model has them.
+constexpr const char* two_label_model = R"(
+[layers.rows]
+op = "rows"
+dim = 0
+[layers.click_logit]
+op = "factorization"
+inputs = ["rows"]
+[layers.buy_logit]
+op = "factorization"
+inputs = ["rows"]
+[layers.click]
+op = "bce"
+inputs = ["click_logit"]
+[layers.buy]
+op = "bce"
+inputs = ["buy_logit"]
+label = 2
+)";
+
+TEST(Trainer, PredictsEveryLabelOnlineAndFrozen) {
+  auto loaded = model_graph::load(two_label_model, "two labels", {}, {});
+  ASSERT_TRUE(loaded.ok()) << describe(loaded.error());
+  schemas::job_schema schema;
+  schema.shards = 4;
+  for (const model_table& table : loaded->tables()) {
+    schemas::table_spec spec;
+    spec.id = table_id{static_cast<std::uint32_t>(schema.tables.size())};
+    spec.name = table.name;
+    spec.dim = static_cast<std::uint32_t>(table.dim);
+    schema.tables.push_back(spec);
+  }
+  map_server server(schema);
+  trainer by(
+      std::make_shared<const model_graph>(std::move(*loaded)), schema, schemas::value_codec::fp32);
+  auto batch = batch_of({1, 1, 1}, {5, 6, 7});
+  EXPECT_FALSE(by.check(*batch).ok());  // one label a sample
+  batch->label_count = 2;
+  batch->labels = {1, 0, 1, 0, 1, 0};
+  ASSERT_TRUE(by.check(*batch).ok());
+  by.note(*batch);
+  by.twin().freeze();
+  std::vector<float> online;
+  for (int i = 0; i < 5; ++i) {
+    auto step = by.begin(batch);
+    server.pull(by, *step);
+    by.learn(*step);
+    ASSERT_EQ(step->online.size(), 6U);
+    EXPECT_EQ(step->frozen, std::vector<float>(6, 0.5F));  // it never learned
+    for (std::uint32_t s = 0; s < schema.shards; ++s) {
+      const frame section = by.push_section(*step, shard_id{s}, batch_number{0});
+      if (!section.empty()) server.apply(section);
+    }
+    online = step->online;
+    by.recycle(std::move(step));
+  }
+  for (std::size_t s = 0; s < 3; ++s) {
+    EXPECT_GT(online[2 * s], 0.5F);
+    EXPECT_LT(online[2 * s + 1], 0.5F);
+  }
+}
+
+TEST(PredictionLog, HasColumnsOfTheirOwnForSeveralLabels) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "prediction_log_labels.test.tsv";
+  const std::vector<std::string> names = {"click", "buy"};
+  auto log = prediction_log::open(path, false, names);
+  ASSERT_TRUE(log.ok());
+  const std::vector<float> labels = {1.0F, 0.0F};
+  const std::vector<float> online = {0.5F, 0.25F};
+  const std::vector<float> frozen = {0.75F, 0.125F};
+  (*log)->add(7, labels, online, {});
+  (*log)->add(8, labels, online, frozen);
+  EXPECT_TRUE((*log)->close().ok());
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  EXPECT_EQ(text.str(),
+            "row\tlabel click\tonline click\tfrozen click\tlabel buy\tonline buy\tfrozen buy\n"
+            "7\t1\t0.5\t\t0\t0.25\t\n"
+            "8\t1\t0.5\t0.75\t0\t0.25\t0.125\n");
+  std::filesystem::remove(path);
+}
+
 TEST(PredictionLog, SaysThatTheDiskIsFull) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
   auto log = prediction_log::open("/dev/full", false);

@@ -16,10 +16,10 @@ namespace {
 class attention_layer final : public layer {
  public:
   attention_layer(const value_shape& input,
-                  std::size_t heads,
+                  std::size_t head_count,
                   const kernels::attention_mask& mask,
                   std::size_t longest)
-      : units_(input.columns() / 3), heads_(heads), mask_(mask), longest_(longest) {
+      : units_(input.columns() / 3), heads_(head_count), mask_(mask), longest_(longest) {
     output = {.fields = 1, .dim = units_, .list = input.list};
   }
   std::size_t saved(std::size_t tokens) const override { return tokens * heads_; }

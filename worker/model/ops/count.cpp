@@ -10,6 +10,7 @@ namespace {
 // kill tests. It predicts nothing.
 class count_layer final : public layer {
  public:
+  count_layer() { heads = {loss_head{}}; }
   bool is_loss() const override { return true; }
   double forward(const layer_run& run) const override {
     std::ranges::fill(run.output, 0.5F);

@@ -13,8 +13,8 @@ namespace {
 // batch and the layer's name, so that a batch which is trained again gets the same.
 class dropout_layer final : public layer {
  public:
-  dropout_layer(const value_shape& input, float rate, std::uint64_t layer)
-      : rate_(rate), layer_(layer) {
+  dropout_layer(const value_shape& input, float rate, std::uint64_t name)
+      : rate_(rate), layer_(name) {
     output = input;
   }
   double forward(const layer_run& run) const override {

@@ -17,11 +17,11 @@ constexpr std::size_t distance_max = 511;  // 2 x it + 1 columns are a row of a 
 class hstu_layer final : public layer {
  public:
   hstu_layer(const value_shape& input,
-             std::size_t heads,
+             std::size_t head_count,
              const kernels::attention_mask& mask,
              std::size_t longest)
       : units_(input.columns() / 3),
-        heads_(heads),
+        heads_(head_count),
         mask_(mask),
         longest_(longest),
         distance_(std::min(longest - 1, distance_max)) {

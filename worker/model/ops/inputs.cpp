@@ -1,6 +1,7 @@
 #include "worker/model/ops/inputs.hpp"
 
 #include "base/nearest_word.hpp"
+#include "schemas/sample.hpp"
 
 #include <algorithm>
 
@@ -126,6 +127,39 @@ result<chosen_features> choose_features(const layer_section& section, const std:
   if (chosen.single.empty() && chosen.lists.empty() && !names.empty())
     return error{errc::bad_config, "no feature of the job is chosen: set features"};
   return chosen;
+}
+
+std::size_t choose_label(const layer_section& section,
+                         std::string_view attribute,
+                         std::size_t fallback) {
+  const std::string key = section.key(attribute);
+  const auto wanted = section.config.name_or_place(
+      key, static_cast<std::int64_t>(fallback) + 1, schemas::labels_max);
+  const std::vector<std::string> known(section.labels.begin(), section.labels.end());
+  std::string names;
+  for (const std::string& name : known) names += (names.empty() ? "'" : ", '") + name + "'";
+  if (wanted.name.empty()) {
+    const auto place = static_cast<std::size_t>(wanted.number) - 1;
+    if (known.empty() || place < known.size()) return place;
+    section.config.refuse(key,
+                          "there is no label " + std::to_string(wanted.number) + "; the job has " +
+                              names + ", and source.label takes a list");
+    return fallback;
+  }
+  const auto at = std::ranges::find(known, wanted.name);
+  if (at != known.end()) return static_cast<std::size_t>(at - known.begin());
+  const std::string near = nearest_word(wanted.name, known);
+  section.config.refuse(key,
+                        known.empty()
+                            ? "the labels are not known without a job: give a number from 1"
+                            : "the job has no label '" + wanted.name + "'" +
+                                  (near.empty() ? "" : "; did you mean '" + near + "'?") +
+                                  "; there is " + names);
+  return fallback;
+}
+
+float loss_weight(const layer_section& section, std::string_view attribute) {
+  return static_cast<float>(section.config.number(section.key(attribute), 1.0, {0.0, 1e6, true}));
 }
 
 }  // namespace headrace::worker

@@ -3,6 +3,7 @@
 #include "worker/model/op_registry.hpp"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace headrace::worker {
@@ -31,5 +32,13 @@ result<chosen_features> choose_features(const layer_section& section, const std:
 
 /// Features with one key.
 std::size_t single_features(std::span<const model_feature> features);
+
+/// The label of the job that an attribute names, or whose number from 1 it is; without it the one
+/// at `fallback`, from 0. A label that is not there is remembered by the reader.
+std::size_t choose_label(const layer_section& section,
+                         std::string_view attribute,
+                         std::size_t fallback);
+/// The weight of a loss, above 0; 1 unless the attribute says otherwise.
+float loss_weight(const layer_section& section, std::string_view attribute);
 
 }  // namespace headrace::worker

@@ -27,7 +27,9 @@ constexpr std::uint64_t draw_seed = 0x6E657874;
 class next_item_layer final : public layer {
  public:
   next_item_layer(const value_shape& rows, std::size_t negatives)
-      : first_(rows.first_order), dim_(rows.dim - rows.first_order), negatives_(negatives) {}
+      : first_(rows.first_order), dim_(rows.dim - rows.first_order), negatives_(negatives) {
+    heads = {loss_head{}};  // its figures stand in the place of the first label's
+  }
 
   bool is_loss() const override { return true; }
   bool backward_reads_inputs() const override { return true; }

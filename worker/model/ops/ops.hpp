@@ -27,6 +27,8 @@ result<std::unique_ptr<layer>> make_target_attention(const layer_section& sectio
 result<std::unique_ptr<layer>> make_last(const layer_section& section);
 result<std::unique_ptr<layer>> make_pool(const layer_section& section);
 result<std::unique_ptr<layer>> make_next_item(const layer_section& section);
+result<std::unique_ptr<layer>> make_mixture(const layer_section& section);
 result<std::unique_ptr<layer>> make_bce(const layer_section& section);
+result<std::unique_ptr<layer>> make_esmm(const layer_section& section);
 
 }  // namespace headrace::worker

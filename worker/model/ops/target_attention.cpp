@@ -62,17 +62,18 @@ class target_attention_layer final : public layer {
  private:
   kernels::target_attention_args args_of(const layer_run& run, std::span<float> workspace) const {
     const std::size_t tokens = run.offsets.back();
-    kernels::target_attention_args args{.history = run.inputs[0],
-                                        .targets = run.inputs[1],
-                                        .offsets = run.offsets,
-                                        .dim = dim_,
-                                        .hidden = units_,
-                                        .first_weights = run.parameters[0],
-                                        .first_bias = run.parameters[1],
-                                        .second_weights = run.parameters[2],
-                                        .second_bias = run.parameters[3],
-                                        .activation = activation_,
-                                        .softmax = softmax_};
+    kernels::target_attention_args args;
+    args.history = run.inputs[0];
+    args.targets = run.inputs[1];
+    args.offsets = run.offsets;
+    args.dim = dim_;
+    args.hidden = units_;
+    args.first_weights = run.parameters[0];
+    args.first_bias = run.parameters[1];
+    args.second_weights = run.parameters[2];
+    args.second_bias = run.parameters[3];
+    args.activation = activation_;
+    args.softmax = softmax_;
     args.activations = run.saved.first(tokens * units_);
     args.attention = run.saved.subspan(tokens * units_, tokens);
     args.o = run.output;
