@@ -35,6 +35,8 @@ struct training_step {
 class trainer {
  public:
   /// Tables of `schema` are the model's, in its order and widths.
+  trainer(std::shared_ptr<const model_graph> model, schemas::job_schema schema, push_spec push);
+  /// The same for every table in one codec, fp32 or int8.
   trainer(std::shared_ptr<const model_graph> model,
           schemas::job_schema schema,
           schemas::value_codec push_codec);
