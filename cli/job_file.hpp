@@ -7,6 +7,7 @@
 #include "schemas/schema.hpp"
 #include "worker/ingest/source_spec.hpp"
 #include "worker/model/model_graph.hpp"
+#include "worker/step/push_choice.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -25,7 +26,7 @@ struct train_spec {
       3;  // batches pulled but not acknowledged; 1 = learn before the next predicts
   std::uint64_t staleness_max =
       UINT64_MAX;  // s: batches ahead of the slowest present source; absent = unbounded
-  schemas::value_codec push = schemas::value_codec::int8;
+  worker::push_spec push;
   double freeze_at = 0.5;  // share of the stream after which the frozen twin is copied
 };
 
