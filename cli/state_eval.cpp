@@ -5,6 +5,7 @@
 #include "cli/model_section.hpp"
 #include "schemas/pull.hpp"
 #include "worker/batch/batch_builder.hpp"
+#include "worker/ingest/crossed_source.hpp"
 #include "worker/ingest/event_source.hpp"
 #include "worker/step/batch_scorer.hpp"
 #include "worker/step/candidate_ranking.hpp"
@@ -46,6 +47,9 @@ result<worker::candidate_ranking> ranking_of(const job& described, const eval_or
   worker::candidate_ranking::settings settings;
   settings.feature = *feature;
   settings.cases_max = how.cases_max;
+  settings.rekey = [crosses = described.source.crosses](std::span<std::uint64_t> keys) {
+    worker::write_crosses(crosses, keys);
+  };
   if (!how.by.empty()) {
     const auto by = id_feature(described, "--rank-by", how.by);
     if (!by) return by.error();
