@@ -15,8 +15,8 @@ constexpr std::size_t prefetch_lines_max = 16;
 
 /// Asks for the lines of [start, start + bytes).
 ///
-/// The empty statement keeps the calls: g++ 12 sees no effect in a prefetch, calls the function pure,
-/// and drops it from a third of its callers.
+/// The empty statement keeps the calls: g++ 12 sees no effect in a prefetch, calls the function
+/// pure, and drops it from a third of its callers.
 inline void prefetch_row(const void* start, std::size_t bytes) {
   asm volatile("");
   constexpr std::size_t line = 64;

@@ -27,9 +27,18 @@ std::string checkpointed_job(const temporary_folder& folder) {
   write_zipf_events(folder / "events.csv", 8'000, 7);
   small_job described;
   described.events = folder / "events.csv";
-  described.duration = 4s;
+  described.duration = 60s;
   described.more = "[checkpoint]\nto = \"" + folder / "archive" + "\"\nevery = \"0s\"\n";
   return described.write(folder);
+}
+
+/// The rest of the source at full speed.
+finished learn_the_rest(const std::string& job,
+                        const std::string& state,
+                        const std::string& endpoint) {
+  auto command = worker_command(job, state, endpoint);
+  command.insert(command.end(), {"--speed", "max"});
+  return run_program(command, patience);
 }
 
 finished take_checkpoint(const std::string& job, const serving& server) {
@@ -56,7 +65,10 @@ TEST(Checkpoints, AreTakenWithoutStoppingAndBringBackWhatWasThere) {
   ASSERT_EQ(second.status, 0) << second.errors;
   EXPECT_FALSE(worker.wait_for(0ms)) << "the source must still be running";
   EXPECT_NE(json_field(second.output, "bytes_reused"), "0") << second.output;
-  ASSERT_EQ(worker.wait_for(patience), 0) << worker.errors();
+  worker.signal(SIGTERM);
+  ASSERT_TRUE(worker.wait_for(patience)) << worker.errors();
+  const auto whole = learn_the_rest(job, folder / "worker", server.endpoint);
+  ASSERT_EQ(whole.status, 0) << whole.errors;
   server.process.signal(SIGTERM);
   ASSERT_EQ(server.process.wait_for(patience), 0) << server.process.errors();
   const std::string learned = digest_of(folder / "server");
@@ -79,7 +91,7 @@ TEST(Checkpoints, AreTakenWithoutStoppingAndBringBackWhatWasThere) {
   // From the older one the source is learned again to the same sums.
   serving again(job, folder / json_field(first.output, "id"));
   ASSERT_NE(again.endpoint, "") << again.process.errors();
-  const auto rest = run_program(worker_command(job, folder / "worker", again.endpoint), patience);
+  const auto rest = learn_the_rest(job, folder / "worker", again.endpoint);
   ASSERT_EQ(rest.status, 0) << rest.errors;
   again.process.signal(SIGTERM);
   ASSERT_EQ(again.process.wait_for(patience), 0);
@@ -93,9 +105,7 @@ TEST(Checkpoints, ADamagedArchiveIsToldAndNeverRestored) {
   const std::string job = checkpointed_job(folder);
   serving server(job, folder / "server");
   ASSERT_NE(server.endpoint, "") << server.process.errors();
-  auto learning = worker_command(job, folder / "worker", server.endpoint);
-  learning.insert(learning.end(), {"--speed", "max"});
-  ASSERT_EQ(run_program(learning, patience).status, 0);
+  ASSERT_EQ(learn_the_rest(job, folder / "worker", server.endpoint).status, 0);
   ASSERT_EQ(take_checkpoint(job, server).status, 0);
   server.process.signal(SIGTERM);
   ASSERT_EQ(server.process.wait_for(patience), 0);

@@ -54,7 +54,7 @@ void batch_builder::start(const event& first, std::uint64_t now_ns, std::uint64_
   held_.event_time_max_ms = first.event_time_ms;
   held_.accepted_ms = now_ms;
   first_added_ns_ = now_ns;
-  held_.labels.reserve(settings_.samples_max * held_.label_count);
+  held_.labels.reserve(std::size_t{settings_.samples_max} * held_.label_count);
   held_.row_numbers.reserve(settings_.samples_max);
   held_.keys.reserve(settings_.samples_max * first.keys.size());
   held_.values.reserve(settings_.samples_max * first.values.size());

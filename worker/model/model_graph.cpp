@@ -55,6 +55,7 @@ std::vector<section> read_sections(config_reader& config) {
 // Names become positions in the file.
 void resolve_inputs(config_reader& config, std::vector<section>& sections) {
   std::vector<std::string> names;
+  names.reserve(sections.size());
   for (const section& one : sections) names.push_back(one.name);
   for (section& one : sections) {
     for (const std::string& input : one.input_names) {
