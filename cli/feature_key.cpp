@@ -14,6 +14,11 @@ namespace {
 error no_such_feature(const worker::source_spec& source, const std::string& name) {
   std::vector<std::string> names;
   for (const auto& feature : source.features) names.push_back(feature.name);
+  for (const auto& cross : source.crosses) {
+    if (cross.name == name)
+      return {errc::bad_config,
+              "--feature " + name + ": a cross has a row of several values: name it by --key"};
+  }
   const std::string nearest = nearest_word(name, names);
   return {errc::bad_config,
           "--feature " + name + ": the job has no such feature" +

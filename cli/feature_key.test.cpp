@@ -58,6 +58,9 @@ TEST(FeatureKey, RefusesWhatAWorkerWouldNotTake) {
   EXPECT_THAT(refusal(clicks(), "user"), HasSubstr("NAME=VALUE"));
   EXPECT_THAT(refusal(clicks(), "age=old"), HasSubstr("old"));
   EXPECT_THAT(refusal({}, "user=42"), HasSubstr("--key"));
+  auto crossed = clicks();
+  crossed.crosses.push_back({"both", "both", {0, 3}});
+  EXPECT_THAT(refusal(crossed, "both=42"), HasSubstr("a cross has a row of several values"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "base/config.hpp"
 #include "base/parse_number.hpp"
 #include "cli/model_section.hpp"
+#include "cli/push_section.hpp"
 #include "cli/read_text.hpp"
 #include "cli/source_section.hpp"
 #include "cli/table_section.hpp"
@@ -21,8 +22,7 @@ constexpr std::uint64_t ms = 1'000'000;  // nanoseconds
 constexpr std::uint64_t second = 1'000 * ms;
 constexpr std::uint64_t day = 86'400 * second;
 
-void read_train(config_reader& config, bool counts, train_spec& train) {
-  using schemas::value_codec;
+void read_train(config_reader& config, train_spec& train) {
   train.batch_max =
       static_cast<std::uint32_t>(config.whole("train.batch_max", train.batch_max, {1, 65'536}));
   train.batch_wait_ns =
@@ -33,11 +33,6 @@ void read_train(config_reader& config, bool counts, train_spec& train) {
   if (staleness) train.staleness_max = static_cast<std::uint64_t>(*staleness);
   train.dense_every =
       static_cast<std::uint32_t>(config.whole("train.dense_every", train.dense_every, {1, 1'000}));
-  train.push =
-      counts  // int8 would round counts
-          ? config.choice<value_codec>("train.push", "fp32", {{"fp32", value_codec::fp32}})
-          : config.choice<value_codec>(
-                "train.push", "int8", {{"int8", value_codec::int8}, {"fp32", value_codec::fp32}});
   train.freeze_at = config.number("train.freeze_at", train.freeze_at, {0.0, 1.0});
 }
 
@@ -121,7 +116,8 @@ result<job> parse_job(const std::string& text,
   if (auto model = read_model(*config, origin, made); !model) return model.error();
   if (made.model == nullptr) return config->finish().error();
   read_tables(*config, *made.model, made.schema);
-  read_train(*config, made.model->counts(), made.train);
+  read_train(*config, made.train);
+  made.train.push = read_push(*config, *made.model, made.schema);
   check_batch_fits(*config, made);
   read_durability(*config, made.durability);
   read_checkpoint(*config, made.checkpoint);

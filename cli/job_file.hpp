@@ -7,6 +7,7 @@
 #include "schemas/schema.hpp"
 #include "worker/ingest/source_spec.hpp"
 #include "worker/model/model_graph.hpp"
+#include "worker/step/push_choice.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -26,7 +27,7 @@ struct train_spec {
   std::uint64_t staleness_max =
       UINT64_MAX;  // s: batches ahead of the slowest present source; absent = unbounded
   std::uint32_t dense_every = 1;  // batches whose gradients of the network are one push
-  schemas::value_codec push = schemas::value_codec::int8;
+  worker::push_spec push;
   double freeze_at = 0.5;  // share of the stream after which the frozen twin is copied
 };
 

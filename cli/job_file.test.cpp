@@ -96,7 +96,7 @@ TEST(JobFile, TheJobsOfTheKillTestLoadAsTheyAre) {
     EXPECT_EQ(made.source.rows, 24'000U);
     EXPECT_EQ(made.pace_duration_ns, 10'000'000'000U);
     EXPECT_EQ(made.train.batch_wait_ns, 1'000'000U);
-    EXPECT_EQ(made.train.push, schemas::value_codec::fp32);
+    for (const auto push : made.train.push.tables) EXPECT_EQ(push, worker::push_choice::fp32);
     EXPECT_EQ(made.durability.flush_interval_ms, 300U);
     EXPECT_TRUE(made.source.features.empty());
   }
@@ -166,6 +166,42 @@ TEST(JobFile, LabelsAreComparisonsOfAColumnWithANumber) {
   }
 }
 
+TEST(JobFile, EachTableSaysHowItIsPushedAndDenseSpeaksForTheNetwork) {
+  using worker::push_choice;
+  const std::string start = "[job]\nname = \"clicks\"\n[source]\nuri = \"generate:planted\"\n";
+  const std::string deep = start + "[model]\narch = \"deepfm\"\ndim = 4\n";
+  const auto of = [](const job& made, std::string_view table) {
+    for (const auto& spec : made.schema.tables) {
+      if (spec.name == table) return made.train.push.tables[spec.id.value];
+    }
+    ADD_FAILURE() << "no table " << table;
+    return push_choice::fp32;
+  };
+  const job plain = good(deep + "[train]\npush = \"fp32\"\n");
+  EXPECT_EQ(plain.train.push.tables,
+            std::vector<push_choice>(plain.schema.tables.size(), push_choice::fp32));
+  EXPECT_FALSE(plain.train.push.packed_keys);
+  const job mixed = good(deep +
+                         "[tables.dense]\npush = \"topk5\"\n[tables.deep2_weights]\npush = "
+                         "\"auto\"\n[tables.embedding]\npush = \"int4\"\n[train]\npush_keys = "
+                         "\"packed\"\n");
+  EXPECT_EQ(of(mixed, "embedding"), push_choice::int4);
+  EXPECT_EQ(of(mixed, "bias"), push_choice::int8);
+  EXPECT_EQ(of(mixed, "deep1_weights"), push_choice::topk5);
+  EXPECT_EQ(of(mixed, "deep2_weights"), push_choice::automatic);
+  EXPECT_TRUE(mixed.train.push.packed_keys);
+  const auto fast = parse_job(
+      deep + "[tables.dense]\npush = \"topk10\"\noptimizer = { kind = \"adam\", beta2 = 0.99 }\n",
+      "job.toml",
+      {});
+  ASSERT_FALSE(fast.ok());
+  EXPECT_THAT(fast.error().detail, testing::HasSubstr("beta2 of 0.999 or more"));
+  EXPECT_FALSE(parse_job(start + "[model]\narch = \"fm\"\n[tables.dense]\npush = \"topk5\"\n",
+                         "job.toml",
+                         {})
+                   .ok());  // no network: an unknown key
+}
+
 TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
   struct wrong {
     const char* set;
@@ -182,6 +218,10 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"train.in_flight=0", "train.in_flight = 0"},
       {"train.staleness=-1", "train.staleness = -1"},
       {"train.push=int4", "\"int8\" | \"fp32\""},
+      {"train.push_keys=delta", "\"raw\" | \"packed\""},
+      {"tables.embedding.push=topk5", "are looked up by key"},
+      {"tables.embedding.push=auto", "accepted here is \"int8\" | \"fp32\" | \"int4\""},
+      {"tables.embedding.push=top5", "\"topk5\" | \"topk10\" | \"auto\""},
       {"train.freeze_at=1.5", "train.freeze_at = 1.5: accepted is a number, 0.0 … 1.0"},
       {"durability.log=sync", "\"none\" | \"os\" | \"fsync\""},
       {"server.listen=tcp://0.0.0.0:7411", "not loopback"},

@@ -7,6 +7,7 @@
 #include "storage/rocks_row_store.hpp"
 #include "storage/segment_log.hpp"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -45,6 +46,7 @@ class chain_audit {
 };
 
 std::string text(lsn at) { return std::to_string(at.value); }
+std::string text(shard_id shard) { return std::to_string(shard.value); }
 
 bool is_section(storage::record_kind kind) {
   using storage::record_kind;
@@ -99,14 +101,37 @@ result<void> job_inspection::redo(shard_id shard, lsn from, lsn through, ps::sha
   return redone;
 }
 
-result<std::unique_ptr<ps::shard>> job_inspection::live_tables(shard_id shard) const {
+result<std::unique_ptr<ps::shard>> job_inspection::live_tables(shard_id shard, lsn through) const {
   auto made =
       std::make_unique<ps::shard>(shard, job_.schema, ps::shard_limits{}, headrace::epoch{1});
   const auto flushed = made->load(*rows_);
   if (!flushed) return flushed.error();
-  if (auto redone = redo(shard, lsn{flushed->value + 1}, all, *made); !redone)
+  if (auto redone = redo(shard, lsn{flushed->value + 1}, through, *made); !redone)
     return redone.error();
+  if (through != all && made->newest() > through) {
+    return error{
+        errc::not_found,
+        "rows of shard " + text(shard) + " hold record " + text(made->newest()) + " already"};
+  }
   return made;
+}
+
+result<lsn> job_inspection::last_until(shard_id shard, std::uint64_t ms) const {
+  const auto log = open_log(folder_->shard_log(shard));
+  if (!log) return log.error();
+  lsn last;
+  bool known = (*log)->last().first <= lsn{1};
+  const auto read = (*log)->read_from(lsn{1}, [&](const storage::log_record& record) {
+    if (record.stamp_ms > ms) return false;
+    last = std::max(last, record.lsn);
+    known = true;
+    return true;
+  });
+  if (!read) return read.error();
+  if (known) return last;
+  return error{
+      errc::not_found,
+      "the log of shard " + text(shard) + " begins later, at record " + text((*log)->last().first)};
 }
 
 result<std::unique_ptr<ps::shard>> job_inspection::replayed_tables(shard_id shard,

@@ -31,8 +31,12 @@ class job_inspection {
   /// io_error.
   result<void> read_log(shard_id shard, lsn from, const storage::ordered_log::visitor& visit) const;
   static constexpr lsn all{UINT64_MAX};
-  /// The shard as a server would have it after a start: rows, then the log behind them.
-  result<std::unique_ptr<ps::shard>> live_tables(shard_id shard) const;
+  /// The shard as a server would have it after a start: rows, then the log behind them, of that the
+  /// records through `through`. Fails: not_found when the rows hold later records.
+  result<std::unique_ptr<ps::shard>> live_tables(shard_id shard, lsn through = all) const;
+  /// The last record of a shard that was stamped at `ms` or before. Fails: not_found when the log
+  /// no longer knows; corrupt, io_error.
+  result<lsn> last_until(shard_id shard, std::uint64_t ms) const;
   /// The shard from its log alone. Fails: not_found when the log no longer begins at 1, or was gone
   /// on from rows that were installed.
   result<std::unique_ptr<ps::shard>> replayed_tables(shard_id shard, lsn through = all) const;

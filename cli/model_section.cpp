@@ -29,7 +29,6 @@ std::vector<worker::model_feature> features_of(const worker::source_spec& source
       features.push_back({"id" + std::to_string(f), false});
     for (std::size_t f = 1; f <= worker::planted_source::dense_fields; ++f)
       features.push_back({"number" + std::to_string(f), true});
-    return features;
   }
   for (const auto& feature : source.features) {
     const bool bucketed =
@@ -38,6 +37,7 @@ std::vector<worker::model_feature> features_of(const worker::source_spec& source
                         feature.kind == worker::feature_kind::float_value && !bucketed,
                         feature.kind == worker::feature_kind::ids ? feature.list_max : 0});
   }
+  for (const auto& cross : source.crosses) features.push_back({cross.name, false});
   return features;
 }
 

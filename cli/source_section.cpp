@@ -2,6 +2,7 @@
 
 #include "base/nearest_word.hpp"
 #include "base/parse_number.hpp"
+#include "cli/model_section.hpp"
 #include "schemas/push.hpp"
 #include "schemas/sample.hpp"
 #include "worker/ingest/time_format.hpp"
@@ -238,11 +239,12 @@ worker::feature_spec read_feature(config_reader& config,
   const std::string section = "features." + name;
   worker::feature_spec feature;
   feature.name = name;
-  feature.kind = config.choice<worker::feature_kind>(section + ".kind",
-                                                     "id",
-                                                     {{"id", worker::feature_kind::id},
-                                                      {"float", worker::feature_kind::float_value},
-                                                      {"ids", worker::feature_kind::ids}});
+  feature.kind = config.choice<worker::feature_kind>(
+      section + ".kind",
+      "id",
+      {{"id", worker::feature_kind::id},
+       {"float", worker::feature_kind::float_value},
+       {"cross", worker::feature_kind::id}});  // named here only; see read_features
   feature.column = config.text_or_whole(section + ".column", name);
   check(section + ".column", feature.column);
   feature.salt = config.text(section + ".salt", name);
@@ -252,14 +254,63 @@ worker::feature_spec read_feature(config_reader& config,
   return feature;
 }
 
+// Where an id feature stands that a cross is of.
+std::optional<std::uint32_t> find_part(config_reader& config,
+                                       const std::string& key,
+                                       const std::string& name,
+                                       const std::vector<worker::model_feature>& features) {
+  const auto found = std::ranges::find(features, name, &worker::model_feature::name);
+  if (found != features.end() && !found->number)
+    return static_cast<std::uint32_t>(found - features.begin());
+  std::vector<std::string> names;
+  for (const auto& feature : features) {
+    if (!feature.number) names.push_back(feature.name);
+  }
+  const std::string near = nearest_word(name, names);
+  config.refuse(key,
+                found != features.end()
+                    ? "'" + name + "' is a number: give it transform = \"bucket\""
+                    : "no feature of ids '" + name + "'" +
+                          (near.empty() ? "" : "; did you mean '" + near + "'?"));
+  return std::nullopt;
+}
+
+// `kind = "cross"`, `of = ["user", "genre"]`.
+worker::cross_spec read_cross(config_reader& config,
+                              const std::string& name,
+                              const std::vector<worker::model_feature>& features) {
+  const std::string section = "features." + name;
+  worker::cross_spec cross;
+  cross.name = name;
+  config.choice<bool>(section + ".kind", "cross", {{"cross", true}});
+  cross.salt = config.text(section + ".salt", name);
+  if (cross.salt.empty()) config.refuse(section + ".salt", "accepted is text that is not empty");
+  const auto names = config.list(section + ".of");
+  if (names.size() < 2 || names.size() > 8)
+    config.refuse(section + ".of", "accepted is a list of 2 … 8 features of ids");
+  for (const auto& part : names) {
+    if (std::ranges::count(names, part) > 1)
+      config.refuse(section + ".of", "'" + part + "' is there twice");
+    if (const auto place = find_part(config, section + ".of", part, features))
+      cross.of.push_back(*place);
+  }
+  return cross;
+}
+
 // A generated stream makes its own features and labels; those of the file are checked but not used.
 void read_features(config_reader& config, worker::source_spec& source, column_check& check) {
+  std::vector<std::string> crosses;  // read when all features are known that they may be of
   for (const auto& name : config.sections("features")) {
     if (!is_plain_name(name) || name.find('.') != std::string::npos) {
       config.refuse(
           "features",
           "feature '" + name +
               "': accepted is a name of letters, digits, _ and -; the column goes into column");
+      continue;
+    }
+    const std::string kind = "features." + name + ".kind";
+    if (config.has(kind) && config.unresolved_text(kind) == "cross") {
+      crosses.push_back(name);
       continue;
     }
     source.features.push_back(read_feature(config, name, check));
@@ -271,6 +322,12 @@ void read_features(config_reader& config, worker::source_spec& source, column_ch
         "at least one is needed: a section [features.NAME] for each column the model reads");
   }
   if (generated) source.features.clear();
+  const auto features = features_of(source);
+  for (const auto& name : crosses) {
+    if (std::ranges::find(features, name, &worker::model_feature::name) != features.end())
+      config.refuse("features." + name, "the generated stream has a feature of this name");
+    source.crosses.push_back(read_cross(config, name, features));
+  }
 }
 
 }  // namespace

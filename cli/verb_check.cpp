@@ -73,6 +73,8 @@ std::string describe_source(const job& job, const first_rows& seen) {
   out << "\n  features  " << seen.features;
   for (std::size_t i = 0; i < source.features.size(); ++i)
     out << (i == 0 ? ": " : ", ") << source.features[i].name;
+  for (std::size_t i = 0; i < source.crosses.size(); ++i)
+    out << (i == 0 ? "; crosses: " : ", ") << source.crosses[i].name;
   return out.str();
 }
 

@@ -1,12 +1,11 @@
 #include "base/json_line.hpp"
 #include "base/parse_number.hpp"
-#include "base/units.hpp"
 #include "cli/job_flags.hpp"
+#include "cli/moment.hpp"
 #include "cli/open_archive.hpp"
 #include "cli/state_folder.hpp"
 #include "cli/state_rewind.hpp"
 #include "cli/verbs.hpp"
-#include "worker/ingest/time_format.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -28,20 +27,6 @@ struct rewind_flags : job_flags {
   bool dry_run = false;
   bool json = false;
 };
-
-/// "2026-11-26T10:00:00Z", or "15m": so long before now.
-result<std::uint64_t> parse_moment(const std::string& text,
-                                   const char* flag,
-                                   std::uint64_t now_ms) {
-  if (const auto ago_ns = parse_duration_ns(text))
-    return now_ms - std::min(now_ms, static_cast<std::uint64_t>(*ago_ns / 1e6));
-  const auto iso = worker::time_format::parse("%Y-%m-%dT%H:%M:%SZ");
-  if (!iso) return iso.error();
-  if (const auto ms = iso->to_ms(text)) return *ms;
-  return error{errc::bad_config,
-               std::string(flag) + " '" + text +
-                   "' is no time: write 2026-11-26T10:00:00Z (UTC), or 15m for so long ago"};
-}
 
 result<rewind_order> order_of(const rewind_flags& flags, std::uint64_t now_ms) {
   constexpr std::string_view record = "lsn:";

@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <array>
+#include <bit>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -12,6 +13,7 @@ namespace headrace::schemas {
 namespace {
 
 constexpr char separator = 0x1F;
+constexpr char cross_separator = 0x1E;
 constexpr std::string_view missing("\0", 1);
 
 }  // namespace
@@ -51,5 +53,21 @@ row_key hash_string_key(std::string_view salt, std::string_view value) {
 }
 
 row_key missing_key(std::string_view salt) { return hash_string_key(salt, missing); }
+
+row_key cross_key(std::string_view salt, std::span<const std::uint64_t> of) {
+  static_assert(std::endian::native == std::endian::little);
+  std::array<char, 256> small;  // as above
+  std::string large;
+  const std::size_t size = salt.size() + 1 + of.size_bytes();
+  char* text = small.data();
+  if (size > small.size()) {
+    large.resize(size);
+    text = large.data();
+  }
+  if (!salt.empty()) std::memcpy(text, salt.data(), salt.size());
+  text[salt.size()] = cross_separator;
+  if (!of.empty()) std::memcpy(text + salt.size() + 1, of.data(), of.size_bytes());
+  return row_key{XXH3_64bits(text, size)};
+}
 
 }  // namespace headrace::schemas

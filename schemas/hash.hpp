@@ -36,4 +36,8 @@ hash128 hash128_of(std::span<const std::byte> bytes, std::uint64_t seed);
 row_key hash_string_key(std::string_view salt, std::string_view value);
 row_key missing_key(std::string_view salt);
 
+/// Row key of a combination of values: xxh3-64(salt ‖ 0x1E ‖ the keys of the values, little-endian,
+/// in the order of the job file). A missing value takes part with its missing_key.
+row_key cross_key(std::string_view salt, std::span<const std::uint64_t> of);
+
 }  // namespace headrace::schemas

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <set>
 
@@ -181,6 +182,25 @@ TEST(Hash, AStringKeyIsXxh3OfSaltSeparatorAndValue) {
     const std::string value(length, 'v');
     const std::string whole = "s\x1F" + value;
     EXPECT_EQ(hash_string_key("s", value).value, hash64(std::as_bytes(std::span(whole))));
+  }
+}
+
+TEST(Hash, CrossKeysAreFrozen) {
+  const std::array<std::uint64_t, 2> pair{0x375B77FAA4C0752FU, 0xEE1969DAB44D7545U};
+  EXPECT_EQ(cross_key("user_x_item", pair).value, 0x773F7D7250CFB881U);
+  EXPECT_EQ(cross_key("", pair).value, 0xF96B22BB7CCD2A39U);
+}
+
+TEST(Hash, ACrossKeyIsXxh3OfSaltSeparatorAndKeysInTheirOrder) {
+  // Around the size up to which no memory is taken, too.
+  for (const std::size_t length : {1U, 238U, 239U, 240U, 1'000U}) {
+    const std::string salt(length, 's');
+    std::string whole = salt + "\x1E";
+    for (int byte = 1; byte <= 16; ++byte) whole += static_cast<char>(byte);
+    const std::array<std::uint64_t, 2> pair{0x0807060504030201U, 0x100F0E0D0C0B0A09U};
+    EXPECT_EQ(cross_key(salt, pair).value, hash64(std::as_bytes(std::span(whole))));
+    const std::array<std::uint64_t, 2> reversed{pair[1], pair[0]};
+    EXPECT_NE(cross_key(salt, reversed), cross_key(salt, pair));
   }
 }
 

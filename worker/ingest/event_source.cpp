@@ -1,5 +1,6 @@
 #include "worker/ingest/event_source.hpp"
 
+#include "worker/ingest/crossed_source.hpp"
 #include "worker/ingest/delimited_source.hpp"
 #include "worker/ingest/planted_source.hpp"
 #include "worker/ingest/sorted_source.hpp"
@@ -7,8 +8,9 @@
 #include <utility>
 
 namespace headrace::worker {
+namespace {
 
-result<std::unique_ptr<event_source>> make_source(const source_spec& spec) {
+result<std::unique_ptr<event_source>> make_plain(const source_spec& spec) {
   if (spec.generate != generator::none) {
     return std::unique_ptr<event_source>(
         std::make_unique<planted_source>(spec.rows, spec.seed, spec.generate));
@@ -22,6 +24,15 @@ result<std::unique_ptr<event_source>> make_source(const source_spec& spec) {
   auto sorted = sorted_source::read(std::move(*file));
   if (!sorted) return sorted.error();
   return std::unique_ptr<event_source>(std::move(*sorted));
+}
+
+}  // namespace
+
+result<std::unique_ptr<event_source>> make_source(const source_spec& spec) {
+  auto plain = make_plain(spec);
+  if (!plain || spec.crosses.empty()) return plain;
+  return std::unique_ptr<event_source>(
+      std::make_unique<crossed_source>(std::move(*plain), spec.crosses));
 }
 
 }  // namespace headrace::worker

@@ -36,6 +36,14 @@ struct feature_spec {
 };
 constexpr std::uint32_t list_max_most = 1024;
 
+/// A feature made of others: its row key follows from theirs (schemas::cross_key), its value is 1.
+/// Crosses stand behind the features of the file, or of the generated stream.
+struct cross_spec {
+  std::string name;
+  std::string salt;               // of the row key: the cross's name unless set
+  std::vector<std::uint32_t> of;  // 2 … 8 places of features in front of the crosses, all of ids
+};
+
 /// `rating >= 4`: label 1 when the comparison holds.
 struct label_spec {
   enum class comparison : std::uint8_t {
@@ -76,6 +84,7 @@ struct source_spec {
   std::uint64_t row_bytes_max = 65'536;
 
   std::vector<feature_spec> features;
+  std::vector<cross_spec> crosses;
 };
 
 }  // namespace headrace::worker

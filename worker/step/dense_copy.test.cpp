@@ -73,7 +73,8 @@ struct bench {
   }
   /// What every gradient of the next push is, and how many there are; sums start anew.
   std::pair<float, std::size_t> push() {
-    gradient_packer packer(schemas::value_codec::fp32);
+    gradient_packer packer({.tables = std::vector<push_choice>(sets.size(), push_choice::fp32)},
+                           std::vector<bool>(sets.size(), true));
     std::map<float, std::size_t> found;
     for (std::uint32_t s = 0; s < shards; ++s) {
       schemas::push_section header;

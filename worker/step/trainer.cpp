@@ -7,13 +7,36 @@
 
 namespace headrace::worker {
 
+namespace {
+
+/// The tables of which every batch pushes all rows.
+std::vector<bool> dense_tables(const model_graph& model) {
+  std::vector<bool> dense;
+  for (const model_table& table : model.tables()) dense.push_back(table.rows > 0);
+  return dense;
+}
+
+push_spec all_in(schemas::value_codec codec, std::size_t tables) {
+  CHECK(codec <= schemas::value_codec::int8);
+  const auto choice = codec == schemas::value_codec::int8 ? push_choice::int8 : push_choice::fp32;
+  return {.tables = std::vector<push_choice>(tables, choice)};
+}
+
+}  // namespace
+
 trainer::trainer(std::shared_ptr<const model_graph> model,
                  schemas::job_schema schema,
                  schemas::value_codec push_codec,
                  std::uint32_t dense_every)
+    : trainer(model, schema, all_in(push_codec, schema.tables.size()), dense_every) {}
+
+trainer::trainer(std::shared_ptr<const model_graph> model,
+                 schemas::job_schema schema,
+                 push_spec push,
+                 std::uint32_t dense_every)
     : schema_(std::move(schema)),
       model_(std::move(model)),
-      packer_(push_codec),
+      packer_(std::move(push), dense_tables(model_.graph())),
       dense_(model_, schema_.shards),
       twin_(schema_),
       dense_every_(dense_every) {

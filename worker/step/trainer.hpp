@@ -40,6 +40,11 @@ class trainer {
   /// pulled with the first of every `dense_every` batches, at least 1.
   trainer(std::shared_ptr<const model_graph> model,
           schemas::job_schema schema,
+          push_spec push,
+          std::uint32_t dense_every = 1);
+  /// The same for every table in one codec, fp32 or int8.
+  trainer(std::shared_ptr<const model_graph> model,
+          schemas::job_schema schema,
           schemas::value_codec push_codec,
           std::uint32_t dense_every = 1);
 

@@ -28,8 +28,10 @@ std::uint64_t test_seed() {
   return given != nullptr ? std::strtoull(given, nullptr, 0) : 20'240'613;
 }
 
-std::shared_ptr<const model_graph> model_of(std::string_view preset, std::uint32_t dim) {
-  auto loaded = load_preset(preset, {}, dim);
+std::shared_ptr<const model_graph> model_of(std::string_view preset,
+                                            std::uint32_t dim,
+                                            std::span<const model_feature> features = {}) {
+  auto loaded = load_preset(preset, features, dim);
   EXPECT_TRUE(loaded.ok()) << describe(loaded.error());
   return std::make_shared<const model_graph>(std::move(*loaded));
 }
@@ -352,7 +354,7 @@ TEST(GradientPacker, KeepsInt8RowsWithinHalfAStep) {
   }
   pull_plan plan;
   plan.build(sets, 4);
-  gradient_packer packer(schemas::value_codec::int8);
+  gradient_packer packer({.tables = {push_choice::int8}}, {false});
   std::size_t rows = 0;
   for (std::uint32_t s = 0; s < 4; ++s) {
     schemas::push_section header;
@@ -397,7 +399,9 @@ TEST(GradientPacker, DropsAndCountsRowsThatAreNotFinite) {
                          std::numeric_limits<float>::max()};
     pull_plan plan;
     plan.build(sets, 1);
-    gradient_packer packer(codec);
+    gradient_packer packer(
+        {.tables = {codec == schemas::value_codec::int8 ? push_choice::int8 : push_choice::fp32}},
+        {false});
     schemas::push_section header;
     header.source = {"events", 1};
     header.batch = batch_number{1};
@@ -413,6 +417,130 @@ TEST(GradientPacker, DropsAndCountsRowsThatAreNotFinite) {
         schemas::decode_push(nothing)->blocks.empty());  // the batch still advances the shard
     EXPECT_EQ(packer.rows_not_finite(), 6U);
   }
+}
+
+/// DeepFM's tables as the job file would have them.
+schemas::job_schema schema_for(const model_graph& model, std::uint32_t shards) {
+  schemas::job_schema schema;
+  schema.shards = shards;
+  for (const model_table& table : model.tables()) {
+    schemas::table_spec spec;
+    spec.id = table_id{static_cast<std::uint32_t>(schema.tables.size())};
+    spec.name = table.name;
+    spec.dim = static_cast<std::uint32_t>(table.dim);
+    spec.optimizer.first_order_columns = table.first_order_columns;
+    spec.init = {3, table.init_scale};
+    schema.tables.push_back(spec);
+  }
+  return schema;
+}
+
+/// A DeepFM that pushes its network as topk5 and the rest in int8.
+struct sparse_job {
+  sparse_job() : model(deepfm()), schema(schema_for(*model, 2)) {
+    for (const model_table& table : model->tables())
+      push.tables.push_back(table.rows > 1 ? push_choice::topk5 : push_choice::int8);
+  }
+  static std::shared_ptr<const model_graph> deepfm() {
+    const std::vector<model_feature> features = {{.name = "user"}, {.name = "item"}};
+    return model_of("deepfm", 4, features);
+  }
+  trainer make() const { return trainer(model, schema, push); }
+  /// All sections of one batch, one after the other.
+  static std::vector<std::byte> pushed(trainer& by,
+                                       const map_server& server,
+                                       std::shared_ptr<schemas::sample_batch> batch) {
+    auto step = by.begin(std::move(batch));
+    server.pull(by, *step);
+    by.learn(*step);
+    std::vector<std::byte> bytes;
+    for (std::uint32_t s = 0; s < 2; ++s) {
+      const frame section = by.push_section(*step, shard_id{s}, batch_number{0});
+      bytes.insert(bytes.end(), section.bytes().begin(), section.bytes().end());
+    }
+    by.recycle(std::move(step));
+    return bytes;
+  }
+
+  std::shared_ptr<const model_graph> model;
+  schemas::job_schema schema;
+  push_spec push;
+};
+
+std::shared_ptr<schemas::sample_batch> three_of(std::uint64_t number, std::uint64_t key) {
+  return batch_of({1.0F, 0.0F, 1.0F}, {key, 11, key, 12, key, 13}, {}, number);
+}
+
+TEST(Trainer, PushesTheNetworkAsTopkAndTheRowsInInt8) {
+  const sparse_job job;
+  map_server server(job.schema);
+  trainer by = job.make();
+  const auto bytes = sparse_job::pushed(by, server, three_of(2'000, 10));
+  std::size_t values = 0;
+  for (const auto& table : job.model->tables()) values += table.rows * table.dim;
+  EXPECT_LT(bytes.size(), values * sizeof(float) / 20);
+}
+
+TEST(Trainer, ABatchThatIsNotFiniteKeepsWhatWasLeftOut) {
+  const sparse_job job;
+  map_server server(job.schema);
+  trainer straight = job.make();
+  trainer disturbed = job.make();
+  sparse_job::pushed(straight, server, three_of(1, 10));
+  sparse_job::pushed(disturbed, server, three_of(1, 10));
+  server.row(0, 66)[0] = std::numeric_limits<float>::infinity();
+  sparse_job::pushed(disturbed, server, three_of(2, 66));
+  EXPECT_EQ(disturbed.steps_not_finite(), 1U);
+  EXPECT_EQ(sparse_job::pushed(disturbed, server, three_of(3, 20)),
+            sparse_job::pushed(straight, server, three_of(3, 20)));
+}
+
+// What a worker left out lives no longer than it does.
+TEST(Trainer, ARestartedWorkerBeginsWithNothingLeftOut) {
+  const sparse_job job;
+  map_server server(job.schema);
+  trainer first = job.make();
+  sparse_job::pushed(first, server, three_of(1, 10));
+  trainer restarted = job.make();
+  trainer fresh = job.make();
+  const auto after = sparse_job::pushed(restarted, server, three_of(2, 20));
+  EXPECT_EQ(after, sparse_job::pushed(fresh, server, three_of(2, 20)));
+  EXPECT_NE(after, sparse_job::pushed(first, server, three_of(2, 20)));
+}
+
+TEST(GradientPacker, PackedKeysAndInt4RowsAreTheSameRows) {
+  const std::uint64_t seed = test_seed();
+  random_stream random(seed);
+  std::vector<row_set> sets(1);
+  sets[0].dim = 16;
+  for (int i = 0; i < 300; ++i) sets[0].keys.push_back(random.next());
+  std::sort(sets[0].keys.begin(), sets[0].keys.end());
+  for (int i = 0; i < 300; ++i) sets[0].counts.push_back(1 + random.next() % 3);
+  sets[0].size_buffers();
+  for (float& value : sets[0].gradients) value = static_cast<float>(random.next_unit() - 0.5);
+  pull_plan plan;
+  plan.build(sets, 1);
+  schemas::push_section header;
+  header.source = {"events", 1};
+  header.batch = batch_number{1};
+  const auto packed = [&](push_choice choice, bool keys) {
+    gradient_packer packer({.tables = {choice}, .packed_keys = keys}, {false});
+    return packer.section(header, sets, plan);
+  };
+  const auto raw = schemas::decode_push(packed(push_choice::int8, false)).value();
+  const auto small = schemas::decode_push(packed(push_choice::int8, true)).value();
+  const auto nibbles = schemas::decode_push(packed(push_choice::int4, true)).value();
+  EXPECT_EQ(raw.blocks[0].keys_as, schemas::key_codec::raw);
+  for (const auto* other : {&small, &nibbles}) {
+    const auto& block = other->blocks[0];
+    EXPECT_EQ(block.keys_as, schemas::key_codec::delta_packed);
+    EXPECT_TRUE(std::ranges::equal(block.keys, raw.blocks[0].keys));
+    EXPECT_TRUE(std::ranges::equal(block.counts, raw.blocks[0].counts));
+  }
+  EXPECT_TRUE(std::ranges::equal(small.blocks[0].values, raw.blocks[0].values));
+  EXPECT_EQ(nibbles.blocks[0].codec, schemas::value_codec::int4);
+  EXPECT_LT(small.bytes.size(), raw.bytes.size());
+  EXPECT_LT(nibbles.bytes.size(), small.bytes.size());
 }
 
 TEST(Trainer, PushesNoRowsOfABatchWhoseLossIsNotFinite) {

@@ -1,0 +1,61 @@
+#include "worker/step/batch_scorer.hpp"
+
+#include "base/check.hpp"
+#include "schemas/pull.hpp"
+#include "schemas/wire.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace headrace::worker {
+
+batch_scorer::batch_scorer(std::shared_ptr<const model_graph> model,
+                           const schemas::job_schema& schema,
+                           row_pull pull)
+    : model_(std::move(model)),
+      shards_(schema.shards),
+      schema_version_(schema.version),
+      pull_(std::move(pull)) {
+  const auto tables = model_.graph().tables();
+  CHECK(tables.size() == schema.tables.size());
+  for (std::size_t t = 0; t < tables.size(); ++t) CHECK(tables[t].dim == schema.tables[t].dim);
+}
+
+result<void> batch_scorer::score(const schemas::sample_batch& batch,
+                                 std::vector<float>& probabilities) {
+  model_.plan(batch, sets_);
+  model_.plan_network(sets_);
+  plan_.build(sets_, shards_);
+  for (std::uint32_t s = 0; s < shards_; ++s) {
+    const shard_id shard{s};
+    if (!plan_.touches(shard)) continue;
+    const auto reply =
+        schemas::decode_pull_reply(pull_(shard, plan_.section(shard, sets_, schema_version_)));
+    if (!reply) return reply.error();
+    if (reply->status != errc::ok) return error{reply->status, reply->detail};
+    if (auto placed = plan_.scatter(*reply, sets_); !placed) return placed;
+  }
+  CHECK(plan_.complete());
+  const std::size_t heads = model_.graph().heads().size();
+  probabilities.resize(batch.samples * heads);
+  model_.predict(batch, sets_, probabilities);
+  for (std::size_t s = 0; s < batch.samples; ++s) probabilities[s] = probabilities[s * heads];
+  probabilities.resize(batch.samples);
+  return {};
+}
+
+// Every key of every sample may be another one and lie on one shard; half of a frame is left for
+// the matrices, which come whole, and for the envelope.
+std::size_t batch_scorer::samples_max(std::size_t features) const {
+  std::size_t widest = 1;
+  for (const auto& table : model_.graph().tables()) {
+    if (table.rows == 0) widest = std::max(widest, table.dim);
+  }
+  const std::size_t row_bytes = widest * sizeof(float) + 2 * sizeof(std::uint64_t);
+  const std::size_t rows =
+      std::min<std::size_t>(schemas::block_rows_max, schemas::frame_bytes_max / 2 / row_bytes);
+  return std::clamp<std::size_t>(
+      rows / std::max<std::size_t>(1, features), 1, graph_model::chunk_samples);
+}
+
+}  // namespace headrace::worker

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "base/frame.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "schemas/sample.hpp"
+#include "schemas/schema.hpp"
+#include "worker/model/graph_model.hpp"
+#include "worker/step/pull_plan.hpp"
+#include "worker/step/row_set.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace headrace::worker {
+
+/// Predicts batches with rows that somebody has, and learns nothing: the forward half of a trainer.
+///
+/// Rows are asked for as a worker asks a shard, so a key without a row has its table's initial
+/// values, and what is scored is what a worker would have predicted. Deterministic.
+/// Single-threaded.
+class batch_scorer {
+ public:
+  /// Answers an encoded pull section of a shard with an encoded pull reply.
+  using row_pull = std::function<frame(shard_id, const frame&)>;
+
+  /// Tables of `schema` are the model's, in its order and widths.
+  batch_scorer(std::shared_ptr<const model_graph> model,
+               const schemas::job_schema& schema,
+               row_pull pull);
+
+  /// Probability of the first head's label being 1, of each sample, into probabilities [samples],
+  /// resized. Fails: as the pull's answer says, malformed (the answer is of other rows).
+  result<void> score(const schemas::sample_batch& batch, std::vector<float>& probabilities);
+
+  /// Samples whose rows surely fit one pull (schemas::block_rows_max, frame_bytes_max), 1 … 512.
+  std::size_t samples_max(std::size_t features) const;
+
+ private:
+  graph_model model_;
+  std::uint32_t shards_;
+  std::uint32_t schema_version_;
+  row_pull pull_;
+  pull_plan plan_;
+  std::vector<row_set> sets_;
+};
+
+}  // namespace headrace::worker
