@@ -422,7 +422,8 @@ TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
   const std::string page = read_file(source_root / "docs/job-file.md");
   const std::string text =
       good(std::string(file_job) +
-           "kind = \"float\"\ntransform = \"bucket\"\n[model]\ndim = 4\n[train]\nstaleness = 3\n")
+           "kind = \"float\"\ntransform = \"bucket\"\n[features.seen]\nkind = \"ids\"\n"
+           "[model]\ndim = 4\n[train]\nstaleness = 3\n")
           .text;
   std::istringstream lines(text);
   std::string section;

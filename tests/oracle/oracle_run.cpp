@@ -5,6 +5,7 @@
 // The trainer and four shards of one process, joined by the real messages: what a job does, without
 // sockets, disks and time. DIR gets run.json, which names the other files; those are raw arrays,
 // little-endian, float32 but for the keys (uint64).
+#include "base/check.hpp"
 #include "base/json_line.hpp"
 #include "base/parse_number.hpp"
 #include "base/random.hpp"
@@ -42,6 +43,7 @@ constexpr std::uint32_t steps = 200;
 constexpr std::uint32_t samples = 32;
 constexpr std::uint64_t ids = 50;  // of each feature
 const std::vector<std::string> label_names = {"click", "conversion"};
+constexpr std::uint32_t list_max = 7;
 
 // ---- the job ----
 
@@ -55,7 +57,8 @@ std::vector<worker::model_feature> job_features() {
           {"id3"},
           {"id4"},
           {"number2", true},
-          {"id5"}};
+          {"id5"},
+          {"seen", false, list_max}};
 }
 
 result<std::string> model_text(const std::string& model) {
@@ -69,15 +72,18 @@ result<std::string> model_text(const std::string& model) {
 }
 
 // What a job without a word about optimizers gets (cli/table_section.cpp), but for the first-order
-// column: values of its own show that no other column gets them.
+// column: values of its own show that no other column gets them. `spread`: vectors as large as a
+// model has them later. Norms of what is near 0 make its rounding large, and each side has its own.
 schemas::table_spec table_of(const worker::model_table& wanted,
                              std::size_t id,
-                             std::uint64_t seed) {
+                             std::uint64_t seed,
+                             bool spread) {
   schemas::table_spec table;
   table.id = table_id{static_cast<std::uint32_t>(id)};
   table.name = wanted.name;
   table.dim = static_cast<std::uint32_t>(wanted.dim);
   table.init = {seed, wanted.init_scale};
+  if (spread && wanted.rows == 0) table.init.scale = 0.5F;
   table.optimizer.first_order_columns = wanted.first_order_columns;
   table.optimizer.rate = 0.05F;
   table.optimizer.initial_accumulator = 0.1F;
@@ -90,11 +96,16 @@ schemas::table_spec table_of(const worker::model_table& wanted,
   return table;
 }
 
+bool predicts_next(const worker::model_graph& graph) {
+  return graph.nodes().back().op == "next_item";
+}
+
 schemas::job_schema schema_of(const worker::model_graph& graph, std::uint64_t seed) {
   schemas::job_schema schema;
   schema.shards = shards;
+  const bool spread = predicts_next(graph);
   for (const auto& table : graph.tables())
-    schema.tables.push_back(table_of(table, schema.tables.size(), seed));
+    schema.tables.push_back(table_of(table, schema.tables.size(), seed, spread));
   return schema;
 }
 
@@ -129,7 +140,19 @@ float draw_conversion(float click, std::uint64_t row, std::uint64_t first_key) {
   return click > 0.5F && unit_double(counter_draw(7, 1, row)) < share ? 1.0F : 0.0F;
 }
 
+// A list of each sample: up to list_max of the ids that the last two id features share. Drawn
+// apart, so that what models without lists see does not depend on them.
+void draw_lists(random_stream& random, schemas::sample_batch& batch) {
+  batch.sequences = 1;
+  for (std::uint32_t s = 0; s < samples; ++s) {
+    batch.lengths.push_back(static_cast<std::uint16_t>(random.next_below(list_max + 1)));
+    for (std::uint16_t t = 0; t < batch.lengths.back(); ++t)
+      batch.sequence_keys.push_back(draw_key(random, 0, false, true));
+  }
+}
+
 batch_pointer draw_batch(random_stream& random,
+                         random_stream& list_random,
                          std::span<const worker::model_feature> features,
                          std::uint64_t number) {
   auto batch = std::make_shared<schemas::sample_batch>();
@@ -137,22 +160,25 @@ batch_pointer draw_batch(random_stream& random,
   batch->batch = batch_number{number};
   batch->prev = batch_number{number - 1};
   batch->samples = samples;
-  batch->features = static_cast<std::uint32_t>(features.size());
+  batch->features =
+      static_cast<std::uint32_t>(std::ranges::count(features, false, &worker::model_feature::list));
+  CHECK(batch->features + 1 == features.size());
   batch->label_count = static_cast<std::uint32_t>(label_names.size());
   for (std::uint32_t s = 0; s < samples; ++s) {
-    for (std::size_t f = 0; f < features.size(); ++f) {
-      const bool shared = f + 3 >= features.size();
+    for (std::size_t f = 0; f < batch->features; ++f) {
+      const bool shared = f + 3 >= batch->features;
       batch->keys.push_back(draw_key(random, f, features[f].number, shared));
       batch->values.push_back(
           features[f].number ? static_cast<float>(2.0 * random.next_unit() - 1.0) : 1.0F);
     }
-    const std::size_t begin = batch->keys.size() - features.size();
+    const std::size_t begin = batch->keys.size() - batch->features;
     const std::uint64_t row = (number - 1) * samples + s;
     const float click = draw_label(random, *batch, begin);
     batch->labels.push_back(click);
     batch->labels.push_back(draw_conversion(click, row, batch->keys[begin]));
     batch->row_numbers.push_back(row);
   }
+  draw_lists(list_random, *batch);
   return batch;
 }
 
@@ -243,9 +269,16 @@ result<void> pull_all(const cluster& from, std::vector<worker::row_set>& sets) {
 }
 
 // What is learned, from the probabilities, in double: cross-entropies times their heads' weights.
+// Of next_item, which has one probability for a list, that of all its ids but the first.
 double loss_of(const worker::model_graph& graph, const worker::training_step& step) {
-  const auto heads = graph.heads();
   double sum = 0.0;
+  if (predicts_next(graph)) {
+    for (std::size_t s = 0; s < step.online.size(); ++s)
+      sum -= std::max(0.0, static_cast<double>(step.batch->lengths[s]) - 1.0) *
+             std::log(static_cast<double>(step.online[s]));
+    return sum;
+  }
+  const auto heads = graph.heads();
   for (std::size_t i = 0; i < step.online.size(); ++i) {
     const auto& head = heads[i % heads.size()];
     const auto p = static_cast<double>(step.online[i]);
@@ -309,10 +342,14 @@ void describe_samples(run_folder& to,
   std::vector<std::uint64_t> keys;
   std::vector<float> values;
   std::vector<float> labels;
+  std::vector<std::uint64_t> lengths;
+  std::vector<std::uint64_t> list_keys;
   for (const auto& batch : batches) {
     keys.insert(keys.end(), batch->keys.begin(), batch->keys.end());
     values.insert(values.end(), batch->values.begin(), batch->values.end());
     labels.insert(labels.end(), batch->labels.begin(), batch->labels.end());
+    lengths.insert(lengths.end(), batch->lengths.begin(), batch->lengths.end());
+    list_keys.insert(list_keys.end(), batch->sequence_keys.begin(), batch->sequence_keys.end());
   }
   to.description().add("steps", steps).add("samples", samples).begin_array("features");
   for (const auto& feature : features)
@@ -320,6 +357,7 @@ void describe_samples(run_folder& to,
         .begin_object_item()
         .add("name", feature.name)
         .add("number", feature.number)
+        .add("list", feature.list())
         .end();
   to.description().end().begin_array("label_names");
   for (const std::string& name : label_names) to.description().add_item(name);
@@ -327,6 +365,8 @@ void describe_samples(run_folder& to,
   to.add_array<std::uint64_t>("keys", "keys.u64", keys);
   to.add_array<float>("values", "values.f32", values);
   to.add_array<float>("labels", "labels.f32", labels);
+  to.add_array<std::uint64_t>("lengths", "lengths.u64", lengths);
+  to.add_array<std::uint64_t>("list_keys", "list_keys.u64", list_keys);
 }
 
 void describe_tables(run_folder& to,
@@ -376,9 +416,10 @@ result<void> run(const run_spec& wanted) {
   cluster servers(schema);
 
   random_stream random(wanted.seed);
+  random_stream list_random(mix64(wanted.seed));
   std::vector<batch_pointer> batches;
   for (std::uint64_t step = 1; step <= steps; ++step)
-    batches.push_back(draw_batch(random, features, step));
+    batches.push_back(draw_batch(random, list_random, features, step));
   auto before = all_rows(trainer, batches);
   auto after = before;
   if (auto pulled = pull_all(servers, before); !pulled) return pulled;
