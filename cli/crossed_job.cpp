@@ -119,6 +119,7 @@ result<cross_report> find_crosses(const job& described, const cross_order& order
   auto pairs = pairs_of(described, order);
   if (!pairs) return pairs.error();
   how.pairs = std::move(*pairs);
+  how.features = features_of(described.source).size();
   how.dim = widest_lookup(*described.model) > 1 ? base_dim : 0;
   how.table_bytes = order.table_bytes;
   cross_search search(how);

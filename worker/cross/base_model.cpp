@@ -2,25 +2,34 @@
 
 #include "base/random.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace headrace::worker {
 namespace {
 
-// Weights of ids are within ± 1 or so of what the other features say; the bias may be anywhere.
+// The bias may be anywhere; what all features say together has this variance before anything is
+// known, and each has its share of it.
 constexpr float bias_variance = 4.0F;
-constexpr float weight_variance = 0.5F;
-// As the job files of a factorization machine in deploy/config have it.
+constexpr float all_variance = 2.0F;
+constexpr float weight_variance_max = 0.5F;
+// Steps as in deploy/config/criteo.toml: what the pairwise term learns must do no harm where ids
+// are rare.
 constexpr float vector_scale = 0.05F;
-constexpr float vector_rate = 0.1F;
-constexpr float square_start = 1.0F;
+constexpr float vector_rate = 0.05F;
+constexpr float square_start = 3.0F;
+
+float variance_of(std::size_t features) {
+  return std::min(weight_variance_max,
+                  all_variance / static_cast<float>(std::max<std::size_t>(1, features)));
+}
 
 }  // namespace
 
-base_model::base_model(std::size_t dim)
+base_model::base_model(std::size_t features, std::size_t dim)
     : dim_(dim),
       bias_{0.0F, bias_variance},
-      weights_(slots, {0.0F, weight_variance}),
+      weights_(slots, {0.0F, variance_of(features)}),
       vectors_(slots * dim),
       squares_(slots * dim, square_start),
       sums_(dim) {

@@ -19,7 +19,8 @@ class base_model {
  public:
   static constexpr std::size_t slots = std::size_t{1} << 20;
 
-  explicit base_model(std::size_t dim);
+  /// Of events with so many features.
+  base_model(std::size_t features, std::size_t dim);
 
   /// Logit of the event's first label.
   double predict(const event& of);

@@ -20,7 +20,7 @@ constexpr double crowded_share = 0.95;
 constexpr double false_alarms = 0.01;  // of a search
 
 /// What a combination adds to the features it is of is smaller than what those say.
-constexpr float cross_variance = 0.2F;
+constexpr float cross_variance = 0.1F;
 
 std::size_t slots_for(std::size_t tables, std::size_t bytes) {
   const std::size_t fit = bytes / sizeof(gaussian_weight) / std::max<std::size_t>(1, tables);
@@ -29,7 +29,7 @@ std::size_t slots_for(std::size_t tables, std::size_t bytes) {
 
 }  // namespace
 
-cross_search::cross_search(settings how) : how_(std::move(how)), base_(how_.dim) {
+cross_search::cross_search(settings how) : how_(std::move(how)), base_(how_.features, how_.dim) {
   for (const pair& each : how_.pairs) {
     CHECK(each.first != each.second);
     features_.insert(features_.end(), {each.first, each.second});

@@ -36,7 +36,8 @@ class cross_search {
   };
   struct settings {
     std::vector<pair> pairs;
-    std::size_t dim = 8;  // of the base model; 0 = a logistic regression
+    std::size_t features = 0;  // of an event
+    std::size_t dim = 8;       // of the base model; 0 = a logistic regression
     std::size_t table_bytes = std::size_t{256} << 20;
   };
   explicit cross_search(settings how);

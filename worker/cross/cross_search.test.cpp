@@ -46,6 +46,7 @@ std::vector<event> made_up(std::size_t events, double interaction, std::uint64_t
 
 cross_search searched(const std::vector<event>& events, std::size_t dim) {
   cross_search::settings how;
+  how.features = features;
   how.dim = dim;
   how.table_bytes = 4 << 20;
   for (std::uint32_t a = 0; a < features; ++a) {
@@ -106,6 +107,7 @@ TEST(CrossSearch, CountsWhatAFeatureAloneDoesAgainstACross) {
     events.push_back(one);
   }
   cross_search::settings how;
+  how.features = 2;
   how.dim = 0;
   how.pairs = {{0, 1}};
   how.table_bytes = 4 << 20;
@@ -137,6 +139,7 @@ TEST(CrossSearch, JudgesNothingByAFewEvents) {
 
 TEST(CrossSearch, SaysWhereATableIsCrowded) {
   cross_search::settings how;
+  how.features = 2;
   how.dim = 0;
   how.pairs = {{0, 1}};
   how.table_bytes = 1;  // 1,024 slots, the fewest there are
@@ -162,6 +165,23 @@ TEST(GaussianWeight, IsTheShareOfPositivesThatItSaw) {
   }
   EXPECT_NEAR(logistic(static_cast<double>(weight.mean)), positives / 500.0, 0.02);
   EXPECT_NEAR(static_cast<double>(weight.variance), 1.0 / (500 * 0.21), 0.002);
+}
+
+TEST(GaussianWeight, AStepEndsWhereItsOwnErrorPointsHoweverSurprisingTheLabel) {
+  for (const double logit : {-12.0, -3.5, 0.0, 2.0, 12.0}) {
+    for (const double spread : {0.01, 2.0, 50.0}) {
+      for (const bool label : {false, true}) {
+        gaussian_weight weight{0.0F, static_cast<float>(spread)};
+        const gaussian_step step(label, logit, spread);
+        step.move(weight, 1.0);
+        const double moved = static_cast<double>(weight.mean);
+        const double error = (label ? 1.0 : 0.0) - logistic(logit + moved);
+        EXPECT_NEAR(moved, spread * error, 1e-4 * (1.0 + spread)) << logit << " " << spread;
+        EXPECT_LE(weight.variance, static_cast<float>(spread));
+        EXPECT_GT(weight.variance, 0.0F);
+      }
+    }
+  }
 }
 
 }  // namespace
