@@ -23,6 +23,7 @@ int run(int argc, char** argv) {
   add_explain_plan(app, context);
   add_inspect(app, context);
   add_eval(app, context);
+  add_cross(app, context);
   add_status(app, context);
   add_checkpoint(app, context);
   add_restore(app, context);

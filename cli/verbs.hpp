@@ -36,6 +36,7 @@ void add_check(CLI::App& app, verb_context& context);
 void add_explain_plan(CLI::App& app, verb_context& context);
 void add_inspect(CLI::App& app, verb_context& context);
 void add_eval(CLI::App& app, verb_context& context);
+void add_cross(CLI::App& app, verb_context& context);
 void add_status(CLI::App& app, verb_context& context);
 void add_checkpoint(CLI::App& app, verb_context& context);
 void add_restore(CLI::App& app, verb_context& context);
