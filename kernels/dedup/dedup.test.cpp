@@ -1,26 +1,12 @@
 #include "kernels/dedup/dedup.hpp"
 
 #include "kernels/runtime/test_cases.hpp"
+#include "tests/support/allocation_count.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <limits>
-#include <new>
-
-namespace {
-std::atomic<std::uint64_t> allocations{0};
-}  // namespace
-
-// Counts what the test binary allocates; `dedup` promises none once its buffers have grown.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace headrace::kernels {
 namespace {
@@ -187,13 +173,13 @@ TEST(Dedup, AllocatesNothingOnceItsBuffersHaveGrown) {
   const auto small = drawn_keys(100, 50, test_seed() + 1);
   run(large, scratch, result);
   run(attack, scratch, result);
-  const std::uint64_t before = allocations.load();
+  const tests::allocation_count allocations;
   for (int round = 0; round < 3; ++round) {
     run(small, scratch, result);
     run(large, scratch, result);
     run(attack, scratch, result);
   }
-  EXPECT_EQ(allocations.load(), before);
+  EXPECT_EQ(allocations.made(), 0U);
 }
 
 TEST(Dedup, MovesItsScratch) {

@@ -17,8 +17,7 @@ namespace headrace::worker {
 /// A worker goes on behind the smallest watermark of both, so a lane that is ahead has seen the
 /// first batches already: it is sent nothing of them. Where a shard is ahead of others in lane
 /// dense, one push ends at its watermark, whatever the cadence: none covers what it has and more.
-/// Plain state, single-threaded, time handed in,
-/// as push_window.hpp says.
+/// Plain state, single-threaded, time handed in, as push_window.hpp says.
 class push_lanes {
  public:
   /// `dense_watermarks`: as those of `rows`, of lane dense; empty for a model without dense
