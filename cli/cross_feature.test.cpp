@@ -88,5 +88,16 @@ TEST(CrossFeature, SaysWhatIsWrong) {
   EXPECT_THAT(failure(file_job + "[features.x]\nkind = \"crosss\"\n"), HasSubstr("cross"));
 }
 
+// The parts are places in an event's keys, and a list has none there.
+TEST(CrossFeature, CountsPastListsAndIsOfNone) {
+  const std::string lists = "[features.seen]\nkind = \"ids\"\n";
+  const job made = good(lists + file_job + cross("of = [\"user\", \"ad\"]\n"));
+  EXPECT_THAT(made.source.crosses.at(0).of, ElementsAre(0U, 3U));
+  EXPECT_EQ(keyed_features_of(made.source).at(3).name, "ad");
+  EXPECT_EQ(keyed_features_of(made.source).size() + 1, features_of(made.source).size());
+  EXPECT_THAT(failure(file_job + lists + cross("of = [\"user\", \"seen\"]\n")),
+              HasSubstr("'seen' is a list"));
+}
+
 }  // namespace
 }  // namespace headrace::cli

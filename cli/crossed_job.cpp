@@ -21,7 +21,7 @@ using worker::cross_search;
 
 /// Places of the id features that pairs are made of; crosses that there are stand behind them.
 result<std::vector<std::uint32_t>> parts(const job& described, const cross_order& order) {
-  const auto features = features_of(described.source);
+  const auto features = keyed_features_of(described.source);
   const std::size_t plain = features.size() - described.source.crosses.size();
   std::vector<std::uint32_t> ids;
   std::vector<std::string> names;
@@ -119,7 +119,7 @@ result<cross_report> find_crosses(const job& described, const cross_order& order
   auto pairs = pairs_of(described, order);
   if (!pairs) return pairs.error();
   how.pairs = std::move(*pairs);
-  how.features = features_of(described.source).size();
+  how.features = keyed_features_of(described.source).size();
   how.dim = widest_lookup(*described.model) > 1 ? base_dim : 0;
   how.table_bytes = order.table_bytes;
   cross_search search(how);
@@ -133,7 +133,7 @@ result<cross_report> find_crosses(const job& described, const cross_order& order
   report.z_min = search.z_min();
   report.slots = search.slots();
   report.bytes = search.bytes();
-  const auto features = features_of(described.source);
+  const auto features = keyed_features_of(described.source);
   cross_names names(described);
   std::size_t chosen = 0;
   for (const auto& found : search.findings()) {

@@ -41,6 +41,12 @@ std::vector<worker::model_feature> features_of(const worker::source_spec& source
   return features;
 }
 
+std::vector<worker::model_feature> keyed_features_of(const worker::source_spec& source) {
+  auto features = features_of(source);
+  std::erase_if(features, [](const worker::model_feature& feature) { return feature.list(); });
+  return features;
+}
+
 std::vector<std::string> labels_of(const worker::source_spec& source) {
   if (source.generate == worker::generator::planted_conversion) return {"click", "conversion"};
   if (source.generate != worker::generator::none) return {"click"};

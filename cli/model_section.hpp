@@ -19,6 +19,8 @@ result<void> read_model(config_reader& config, const std::string& job_file, job&
 
 /// The features of a source as a model sees them.
 std::vector<worker::model_feature> features_of(const worker::source_spec& source);
+/// Those of them that have one key in each event, in the order of the keys: all but lists.
+std::vector<worker::model_feature> keyed_features_of(const worker::source_spec& source);
 
 /// The names of its labels: of columns, or of what a generated stream brings.
 std::vector<std::string> labels_of(const worker::source_spec& source);

@@ -244,6 +244,7 @@ worker::feature_spec read_feature(config_reader& config,
       "id",
       {{"id", worker::feature_kind::id},
        {"float", worker::feature_kind::float_value},
+       {"ids", worker::feature_kind::ids},
        {"cross", worker::feature_kind::id}});  // named here only; see read_features
   feature.column = config.text_or_whole(section + ".column", name);
   check(section + ".column", feature.column);
@@ -254,24 +255,30 @@ worker::feature_spec read_feature(config_reader& config,
   return feature;
 }
 
-// Where an id feature stands that a cross is of.
+// Which key of an event is that of the id feature that a cross is of.
 std::optional<std::uint32_t> find_part(config_reader& config,
                                        const std::string& key,
                                        const std::string& name,
                                        const std::vector<worker::model_feature>& features) {
-  const auto found = std::ranges::find(features, name, &worker::model_feature::name);
-  if (found != features.end() && !found->number)
-    return static_cast<std::uint32_t>(found - features.begin());
   std::vector<std::string> names;
+  std::uint32_t place = 0;
   for (const auto& feature : features) {
-    if (!feature.number) names.push_back(feature.name);
+    if (feature.name == name && feature.list()) {
+      config.refuse(key, "'" + name + "' is a list: a cross is of features with one id each");
+      return std::nullopt;
+    }
+    if (feature.name == name && feature.number) {
+      config.refuse(key, "'" + name + "' is a number: give it transform = \"bucket\"");
+      return std::nullopt;
+    }
+    if (feature.name == name) return place;
+    if (!feature.number && !feature.list()) names.push_back(feature.name);
+    if (!feature.list()) ++place;
   }
   const std::string near = nearest_word(name, names);
-  config.refuse(key,
-                found != features.end()
-                    ? "'" + name + "' is a number: give it transform = \"bucket\""
-                    : "no feature of ids '" + name + "'" +
-                          (near.empty() ? "" : "; did you mean '" + near + "'?"));
+  config.refuse(
+      key,
+      "no feature of ids '" + name + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?"));
   return std::nullopt;
 }
 

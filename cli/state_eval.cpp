@@ -27,9 +27,9 @@ worker::batch_scorer scorer_of(const job& described, const state_version& versio
   return worker::batch_scorer(described.model, described.schema, pull);
 }
 
-/// The place of the id feature that a flag names.
+/// The key of an event that is that of the id feature that a flag names.
 result<std::uint32_t> id_feature(const job& described, const char* flag, const std::string& name) {
-  const auto features = features_of(described.source);
+  const auto features = keyed_features_of(described.source);
   std::vector<std::string> names;
   for (std::uint32_t f = 0; f < features.size(); ++f) {
     if (features[f].name == name && !features[f].number) return f;
@@ -60,24 +60,44 @@ result<worker::candidate_ranking> ranking_of(const job& described, const eval_or
   return worker::candidate_ranking(std::move(settings));
 }
 
-/// Scores batches as they come and keeps the figures.
+/// Scores batches as they come and keeps the figures of each head.
 class scoring {
  public:
-  scoring(worker::batch_scorer& scorer, std::uint64_t window) : scorer_(scorer), figures_(window) {}
+  scoring(worker::batch_scorer& scorer, std::uint64_t window)
+      : scorer_(scorer), figures_(scorer.heads().size(), worker::windowed_metrics(window)) {}
 
   result<void> add(const schemas::sample_batch& batch) {
     if (auto scored = scorer_.score(batch, probabilities_); !scored) return scored;
-    for (std::uint32_t i = 0; i < batch.samples; ++i)
-      figures_.add(batch.row_numbers[i], batch.labels[i * batch.label_count], probabilities_[i]);
+    const auto heads = scorer_.heads();
+    for (std::size_t i = 0; i < batch.samples; ++i) {
+      for (std::size_t h = 0; h < heads.size(); ++h) {
+        figures_[h].add(batch.row_numbers[i],
+                        batch.labels[i * batch.label_count + heads[h].label],
+                        probabilities_[i * heads.size() + h]);
+      }
+    }
     return {};
   }
-  const worker::windowed_metrics& figures() const { return figures_; }
+  std::vector<evaluation::head> figures() const {
+    std::vector<evaluation::head> made;
+    for (std::size_t h = 0; h < figures_.size(); ++h)
+      made.push_back({scorer_.heads()[h].name, figures_[h].all(), figures_[h].windows()});
+    return made;
+  }
 
  private:
   worker::batch_scorer& scorer_;
-  worker::windowed_metrics figures_;
+  std::vector<worker::windowed_metrics> figures_;
   std::vector<float> probabilities_;
 };
+
+/// Keys that a sample of this source has at most, those of its lists included.
+std::size_t keys_max(const worker::source_spec& source, std::size_t features) {
+  for (const auto& feature : source.features) {
+    if (feature.kind == worker::feature_kind::ids) features += feature.list_max;
+  }
+  return features;
+}
 
 }  // namespace
 
@@ -110,7 +130,8 @@ result<evaluation> evaluate(const job& described,
   auto scorer = scorer_of(described, version);
   scoring scores(scorer, order.window);
   worker::batch_builder::settings how;
-  how.samples_max = static_cast<std::uint32_t>(scorer.samples_max((*source)->features()));
+  const std::size_t keys = keys_max(order.source, (*source)->features());
+  how.samples_max = static_cast<std::uint32_t>(scorer.samples_max(keys));
   worker::batch_builder builder(how);
   worker::event event;
   while ((*source)->position() < order.to) {
@@ -131,9 +152,8 @@ result<evaluation> evaluate(const job& described,
   made.pushes = version.pushes();
   made.rows = version.rows();
   made.bad_rows = (*source)->bad().total();
-  made.all = scores.figures().all();
-  made.windows = scores.figures().windows();
-  if (made.all.samples == 0)
+  made.heads = scores.figures();
+  if (made.heads.front().all.samples == 0)
     return error{errc::bad_input, "source '" + order.source.uri + "' has no event there"};
   if (candidates) {
     made.candidates = candidates->candidates();

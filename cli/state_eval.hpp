@@ -37,8 +37,12 @@ struct evaluation {
   std::uint64_t pushes = 0;
   std::uint64_t rows = 0;
   std::uint64_t bad_rows = 0;
-  worker::windowed_metrics::figures all;
-  std::vector<worker::windowed_metrics::figures> windows;
+  struct head {
+    std::string name;
+    worker::windowed_metrics::figures all;
+    std::vector<worker::windowed_metrics::figures> windows;
+  };
+  std::vector<head> heads;  // of the model, at least one
   std::size_t candidates = 0;
   std::optional<worker::ranking_metrics> ranking;
 };

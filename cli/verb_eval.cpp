@@ -58,6 +58,17 @@ void add_figures(json_line& line, const figures& of) {
       .add("not_finite", of.not_finite);
 }
 
+void add_windows(json_line& line, const std::vector<figures>& windows) {
+  line.begin_array("windows");
+  for (const figures& window : windows) {
+    line.begin_object_item();
+    add_figures(line, window);
+    line.end();
+  }
+  line.end();
+}
+
+/// The first label's figures stand on the line itself; where there are several, each in `heads`.
 std::string to_json(const std::string& job, const evaluation& one) {
   json_line line;
   line.add("job", job)
@@ -65,7 +76,7 @@ std::string to_json(const std::string& job, const evaluation& one) {
       .add("pushes", one.pushes)
       .add("rows", one.rows)
       .add("bad_rows", one.bad_rows);
-  add_figures(line, one.all);
+  add_figures(line, one.heads.front().all);
   if (one.ranking) {
     line.begin_object("ranking")
         .add("cases", one.ranking->cases())
@@ -77,10 +88,13 @@ std::string to_json(const std::string& job, const evaluation& one) {
       line.begin_object_item().add("k", at.k).add("hr", at.hit_rate).add("ndcg", at.ndcg).end();
     line.end().end();
   }
-  line.begin_array("windows");
-  for (const figures& window : one.windows) {
-    line.begin_object_item();
-    add_figures(line, window);
+  add_windows(line, one.heads.front().windows);
+  if (one.heads.size() == 1) return line.text();
+  line.begin_array("heads");
+  for (const auto& head : one.heads) {
+    line.begin_object_item().add("label", head.name);
+    add_figures(line, head.all);
+    add_windows(line, head.windows);
     line.end();
   }
   return line.end().text();
@@ -123,12 +137,8 @@ void print_rankings(int width, const std::vector<evaluation>& all) {
   std::puts("");
 }
 
-/// Window by window, in each the versions below one another; then all of it.
-void print(const job& described, const std::vector<evaluation>& all) {
-  std::size_t width = 7;
-  for (const evaluation& one : all) width = std::max(width, one.version.size());
-  const int columns = static_cast<int>(width);
-  std::printf("%s, events of %s\n", described.name.c_str(), described.source.uri.c_str());
+/// One head, window by window, in each the versions below one another; then all of it.
+void print_head(int columns, const std::vector<evaluation>& all, std::size_t head) {
   std::printf("%-*s %21s %10s  %6s  %7s  %11s  %7s\n",
               columns,
               "version",
@@ -138,11 +148,25 @@ void print(const job& described, const std::vector<evaluation>& all) {
               "logloss",
               "calibration",
               "label 1");
-  for (std::size_t w = 0; w < all.front().windows.size(); ++w) {
-    for (const evaluation& one : all)
-      print_line(columns, one.version, rows_text(one.windows[w]), one.windows[w]);
+  for (std::size_t w = 0; w < all.front().heads[head].windows.size(); ++w) {
+    for (const evaluation& one : all) {
+      const figures& window = one.heads[head].windows[w];
+      print_line(columns, one.version, rows_text(window), window);
+    }
   }
-  for (const evaluation& one : all) print_line(columns, one.version, "all", one.all);
+  for (const evaluation& one : all) print_line(columns, one.version, "all", one.heads[head].all);
+}
+
+void print(const job& described, const std::vector<evaluation>& all) {
+  std::size_t width = 7;
+  for (const evaluation& one : all) width = std::max(width, one.version.size());
+  const int columns = static_cast<int>(width);
+  std::printf("%s, events of %s\n", described.name.c_str(), described.source.uri.c_str());
+  const auto& heads = all.front().heads;
+  for (std::size_t h = 0; h < heads.size(); ++h) {
+    if (heads.size() > 1) std::printf("%slabel %s\n", h > 0 ? "\n" : "", heads[h].name.c_str());
+    print_head(columns, all, h);
+  }
   if (all.front().ranking) print_rankings(columns, all);
   if (all.front().bad_rows > 0)
     std::printf("%" PRIu64 " bad rows left out\n", all.front().bad_rows);

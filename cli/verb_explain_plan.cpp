@@ -34,8 +34,7 @@ std::vector<worker::model_feature> made_up_features(const explain_flags& flags) 
   for (std::size_t i = 1; i <= flags.numbers; ++i)
     features.push_back({"number" + std::to_string(i), true});
   // The last id and the list have the names that presets over lists use.
-  for (std::size_t i = 1; i < flags.ids; ++i)
-    features.push_back({"id" + std::to_string(i), false});
+  for (std::size_t i = 1; i < flags.ids; ++i) features.push_back({"id" + std::to_string(i), false});
   if (flags.ids > 0) features.push_back({"item", false});
   if (flags.list_max > 0) features.push_back({"history", false, flags.list_max});
   return features;

@@ -20,10 +20,10 @@ void init_payloads(const schemas::table_spec& spec,
                    std::span<row_header* const> rows);
 
 /// One optimizer step on rows [first, first + rows.size()) of the block; `rows[i]` is the row of
-/// `block.keys[first + i]`, present and pairwise different. The block's codec is one of rows. Compact
-/// weights are widened to f32, stepped, and rounded back: stochastically, from a counter-based
-/// generator keyed by (init seed, key, header.count), for bf16, fp16 and int8. `header.count`
-/// already counts this push.
+/// `block.keys[first + i]`, present and pairwise different. The block's codec is one of rows.
+/// Compact weights are widened to f32, stepped, and rounded back: stochastically, from a
+/// counter-based generator keyed by (init seed, key, header.count), for bf16, fp16 and int8.
+/// `header.count` already counts this push.
 void step_rows(const schemas::table_spec& spec,
                const row_shape& shape,
                std::span<row_header* const> rows,

@@ -86,6 +86,30 @@ TEST(SeveralLabels, AreEachReportedByNameInEveryPlace) {
   EXPECT_NE(report.find("<th scope=\"row\">conversion</th>"), std::string::npos);
 }
 
+TEST(SeveralLabels, AreEachScoredByEval) {
+  const temporary_folder folder;
+  const auto job = conversion_job(folder, "both", "[model]\narch = \"mmoe_esmm\"\n");
+  const auto trained = train(job, folder / "state");
+  ASSERT_EQ(trained.status, 0) << trained.errors;
+  const auto eval = [&](const std::string& how) {
+    return run_program(
+        {headrace_binary(), "eval", "--state", folder / "state", "--window", "16000", how},
+        patience);
+  };
+  const auto ended = eval("--json");
+  ASSERT_EQ(ended.status, 0) << ended.errors;
+  EXPECT_EQ(std::stod(json_field(ended.output, "auc")), of_label(ended, "click", "auc"));
+  EXPECT_EQ(of_label(ended, "conversion", "samples"), 32'000);
+  EXPECT_NEAR(of_label(ended, "conversion", "label_1"),
+              of_label(trained, "conversion", "positive_share"),
+              1e-9);
+  // It has seen these events: better than while it learned from them.
+  EXPECT_GT(of_label(ended, "conversion", "auc"), of_label(trained, "conversion", "auc"));
+  const auto table = eval("--at=now").output;
+  EXPECT_NE(table.find("label click\n"), std::string::npos) << table;
+  EXPECT_NE(table.find("\nlabel conversion\n"), std::string::npos) << table;
+}
+
 // At full size: docs/model-file.md. Here models are small and streams short, so the bound is wide.
 TEST(SeveralLabels, CostAModelOfBothLittleAgainstAModelOfEach) {
   const temporary_folder folder;

@@ -36,17 +36,14 @@ result<void> batch_scorer::score(const schemas::sample_batch& batch,
     if (auto placed = plan_.scatter(*reply, sets_); !placed) return placed;
   }
   CHECK(plan_.complete());
-  const std::size_t heads = model_.graph().heads().size();
-  probabilities.resize(batch.samples * heads);
+  probabilities.resize(batch.samples * heads().size());
   model_.predict(batch, sets_, probabilities);
-  for (std::size_t s = 0; s < batch.samples; ++s) probabilities[s] = probabilities[s * heads];
-  probabilities.resize(batch.samples);
   return {};
 }
 
 // Every key of every sample may be another one and lie on one shard; half of a frame is left for
 // the matrices, which come whole, and for the envelope.
-std::size_t batch_scorer::samples_max(std::size_t features) const {
+std::size_t batch_scorer::samples_max(std::size_t keys) const {
   std::size_t widest = 1;
   for (const auto& table : model_.graph().tables()) {
     if (table.rows == 0) widest = std::max(widest, table.dim);
@@ -55,7 +52,7 @@ std::size_t batch_scorer::samples_max(std::size_t features) const {
   const std::size_t rows =
       std::min<std::size_t>(schemas::block_rows_max, schemas::frame_bytes_max / 2 / row_bytes);
   return std::clamp<std::size_t>(
-      rows / std::max<std::size_t>(1, features), 1, graph_model::chunk_samples);
+      rows / std::max<std::size_t>(1, keys), 1, graph_model::chunk_samples);
 }
 
 }  // namespace headrace::worker

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace headrace::worker {
@@ -31,12 +32,16 @@ class batch_scorer {
                const schemas::job_schema& schema,
                row_pull pull);
 
-  /// Probability of the first head's label being 1, of each sample, into probabilities [samples],
-  /// resized. Fails: as the pull's answer says, malformed (the answer is of other rows).
+  /// What the model predicts: the columns of a score.
+  std::span<const model_head> heads() const { return model_.graph().heads(); }
+
+  /// Probability of each head's label being 1 into probabilities [samples, heads], resized. Fails:
+  /// as the pull's answer says, malformed (the answer is of other rows).
   result<void> score(const schemas::sample_batch& batch, std::vector<float>& probabilities);
 
-  /// Samples whose rows surely fit one pull (schemas::block_rows_max, frame_bytes_max), 1 … 512.
-  std::size_t samples_max(std::size_t features) const;
+  /// Samples of at most `keys` keys each, those of lists included, whose rows surely fit one pull
+  /// (schemas::block_rows_max, frame_bytes_max); 1 … 512.
+  std::size_t samples_max(std::size_t keys) const;
 
  private:
   graph_model model_;

@@ -68,7 +68,8 @@ result<void> candidate_ranking::score(const test_case& of,
                                       std::vector<float>& scores) const {
   const event& row = of.row;
   const std::size_t features = row.keys.size();
-  const std::size_t at_once = scorer.samples_max(features);
+  const std::size_t at_once = scorer.samples_max(features + row.sequence_keys.size());
+  const std::size_t heads = scorer.heads().size();
   std::vector<float> part;
   scores.clear();
   for (std::size_t from = 0; from < candidates_.size(); from += at_once) {
@@ -90,7 +91,7 @@ result<void> candidate_ranking::score(const test_case& of,
       if (how_.rekey) how_.rekey(keys);
     }
     if (auto scored = scorer.score(batch, part); !scored) return scored;
-    append(scores, part);
+    for (std::size_t i = 0; i < n; ++i) scores.push_back(part[i * heads]);
   }
   return {};
 }

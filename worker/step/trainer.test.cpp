@@ -454,10 +454,12 @@ struct sparse_job {
     server.pull(by, *step);
     by.learn(*step);
     std::vector<std::byte> bytes;
-    for (std::uint32_t s = 0; s < 2; ++s) {
-      const frame section = by.push_section(*step, shard_id{s}, batch_number{0});
+    const auto append = [&](const frame& section) {
       bytes.insert(bytes.end(), section.bytes().begin(), section.bytes().end());
-    }
+    };
+    for (std::uint32_t s = 0; s < 2; ++s)
+      append(by.push_section(*step, shard_id{s}, batch_number{0}));
+    for (const frame& section : by.push_dense(*step, batch_number{0})) append(section);
     by.recycle(std::move(step));
     return bytes;
   }
