@@ -131,6 +131,34 @@ TEST(JobFile, TablesFollowFromTheModel) {
   EXPECT_EQ(count.size(), 1U);
 }
 
+TEST(JobFile, RatesMayFollowTheBatches) {
+  using schemas::schedule_kind;
+  const auto deep = [](const std::string& more) {
+    return std::string(generated_job) + "[model]\narch = \"deepfm\"\n" + more;
+  };
+  const job made = good(deep(
+      "[tables.dense.optimizer]\nschedule = \"cosine\"\nwarmup_batches = 10\ntotal_batches = 90\n"
+      "floor = 0.1\n[tables.embedding.optimizer]\nschedule = \"warmup\"\n"));
+  for (std::size_t t = 0; t < made.schema.tables.size(); ++t) {
+    const auto& schedule = made.schema.tables[t].optimizer.schedule;
+    if (made.model->tables()[t].network) {
+      EXPECT_EQ(schedule, (schemas::schedule_spec{schedule_kind::cosine, 10, 90, 0.1F}));
+    } else if (made.schema.tables[t].name == "embedding") {
+      EXPECT_EQ(schedule, (schemas::schedule_spec{schedule_kind::warmup, 1'000, 0, 0.0F}));
+    }
+  }
+  EXPECT_EQ(good(made.text).schema, made.schema);
+  const auto refused = [&](const std::string& optimizer) {
+    return failure(deep("[tables.embedding.optimizer]\n" + optimizer));
+  };
+  EXPECT_THAT(refused("schedule = \"linear\"\n"), HasSubstr("\"warmup\" | \"cosine\""));
+  EXPECT_THAT(refused("schedule = \"cosine\"\nwarmup_batches = 10\n"),
+              HasSubstr("total_batches: accepted is more than warmup_batches"));
+  EXPECT_THAT(refused("warmup_batches = 10\n"), HasSubstr("unknown key"));
+  EXPECT_THAT(refused("schedule = \"warmup\"\nfloor = 0.1\n"), HasSubstr("unknown key"));
+  EXPECT_THAT(refused("kind = \"ftrl\"\nschedule = \"warmup\"\n"), HasSubstr("unknown key"));
+}
+
 TEST(JobFile, LabelsAreComparisonsOfAColumnWithANumber) {
   using is = worker::label_spec::comparison;
   struct label {

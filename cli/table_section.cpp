@@ -19,6 +19,7 @@ constexpr number_range accumulator_range{0.0, 1e6};
 constexpr number_range share_range{0.0, 1.0};
 
 using schemas::optimizer_kind;
+using schemas::schedule_kind;
 using schemas::value_codec;
 
 float read_float(config_reader& config,
@@ -87,6 +88,60 @@ void read_own_settings(config_reader& config,
   }
 }
 
+std::string_view word(schedule_kind kind) {
+  switch (kind) {
+    case schedule_kind::constant:
+      return "constant";
+    case schedule_kind::warmup:
+      return "warmup";
+    case schedule_kind::cosine:
+      return "cosine";
+    case schedule_kind::inverse_root:
+      return "inverse_root";
+  }
+  return "constant";
+}
+
+/// How the rates go with the batches; its numbers are unknown keys where the kind has no use for
+/// them. FTRL's rows hold their rate in their state, so there it can't change.
+void read_schedule(config_reader& config,
+                   const std::string& section,
+                   schemas::optimizer_spec& optimizer) {
+  if (optimizer.kind == optimizer_kind::add || optimizer.kind == optimizer_kind::ftrl) {
+    optimizer.schedule = {};
+    return;
+  }
+  schemas::schedule_spec& schedule = optimizer.schedule;
+  schedule.kind = config.choice<schedule_kind>(section + "schedule",
+                                               word(schedule.kind),
+                                               {{"constant", schedule_kind::constant},
+                                                {"warmup", schedule_kind::warmup},
+                                                {"cosine", schedule_kind::cosine},
+                                                {"inverse_root", schedule_kind::inverse_root}});
+  const auto batches = [&](const char* key, std::uint64_t& into, std::int64_t least) {
+    const auto fallback = static_cast<std::int64_t>(into);
+    into = static_cast<std::uint64_t>(
+        config.whole(section + key, fallback, {least, 1'000'000'000'000}));
+  };
+  if (schedule.kind == schedule_kind::constant) {
+    schedule = {};
+    return;
+  }
+  const bool cosine = schedule.kind == schedule_kind::cosine;
+  if (!cosine && schedule.warmup_batches == 0) schedule.warmup_batches = 1'000;
+  batches("warmup_batches", schedule.warmup_batches, cosine ? 0 : 1);
+  if (!cosine) {
+    schedule.total_batches = 0;
+    schedule.floor = 0.0F;
+    return;
+  }
+  batches("total_batches", schedule.total_batches, 1);
+  schedule.floor = read_float(config, section + "floor", schedule.floor, share_range);
+  if (schedule.total_batches <= schedule.warmup_batches)
+    config.refuse(section + "total_batches",
+                  "accepted is more than warmup_batches, which it holds");
+}
+
 void read_optimizer(config_reader& config,
                     const std::string& section,
                     const table_defaults& defaults,
@@ -104,6 +159,7 @@ void read_optimizer(config_reader& config,
   optimizer.gradient_clip =
       read_float(config, section + "clip", optimizer.gradient_clip, {0.0, 1e6});
   read_own_settings(config, section, optimizer);
+  read_schedule(config, section, optimizer);
 }
 
 /// A number for the whole table, as each shard's part, rounded up.

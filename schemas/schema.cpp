@@ -48,6 +48,10 @@ void add_later_fields(canonical_text& text, const table_spec& table) {
   add("ftrl_l1", optimizer.ftrl_l1, usual.ftrl_l1);
   add("ftrl_l2", optimizer.ftrl_l2, usual.ftrl_l2);
   add("ftrl_beta", optimizer.ftrl_beta, usual.ftrl_beta);
+  add("schedule", static_cast<std::uint64_t>(optimizer.schedule.kind), std::uint64_t{0});
+  add("warmup_batches", optimizer.schedule.warmup_batches, std::uint64_t{0});
+  add("total_batches", optimizer.schedule.total_batches, std::uint64_t{0});
+  add("rate_floor", optimizer.schedule.floor, 0.0F);
   add("stored", static_cast<std::uint64_t>(table.stored), std::uint64_t{0});
   add("admission_count", std::uint64_t{table.admission.count}, std::uint64_t{1});
   add("admission_window", table.admission.window_ms, std::uint64_t{0});

@@ -25,6 +25,20 @@ enum class optimizer_kind : std::uint8_t {
 /// As job files spell it.
 std::string_view name(optimizer_kind kind);
 
+/// How a table's rates go with the batches of a source (kernels/rate_schedule). Numbers equal
+/// kernels::rate_kind.
+enum class schedule_kind : std::uint8_t { constant = 0, warmup = 1, cosine = 2, inverse_root = 3 };
+
+/// What each push's rates are multiplied by follows from its batch number alone, so a replay needs
+/// no state.
+struct schedule_spec {
+  schedule_kind kind = schedule_kind::constant;
+  std::uint64_t warmup_batches = 0;  // not of constant: rates climb to their full height
+  std::uint64_t total_batches = 0;   // of cosine: warm-up included, then the floor
+  float floor = 0.0F;                // of cosine: share of the full height, 0 … 1
+  friend bool operator==(const schedule_spec&, const schedule_spec&) = default;
+};
+
 /// Optimizer of one table. The first `first_order_columns` columns of a row (0 or 1 in this slice)
 /// use the `first_*` values: a factorization machine keeps its first-order weight in column 0 and
 /// the latent vector behind it, and the two want different rates.
@@ -44,6 +58,7 @@ struct optimizer_spec {
   float ftrl_l1 = 0.0F;
   float ftrl_l2 = 0.0F;
   float ftrl_beta = 1.0F;
+  schedule_spec schedule = {};  // not of add and ftrl
   friend bool operator==(const optimizer_spec&, const optimizer_spec&) = default;
 };
 

@@ -291,6 +291,10 @@ TEST(Schema, EveryFieldChangesTheFingerprint) {
       [](job_schema& s) { s.tables[0].optimizer.first_order_columns = 0; },
       [](job_schema& s) { s.tables[0].optimizer.l2 = 1; },
       [](job_schema& s) { s.tables[0].optimizer.gradient_clip = 1; },
+      [](job_schema& s) { s.tables[0].optimizer.schedule.kind = schedule_kind::cosine; },
+      [](job_schema& s) { s.tables[0].optimizer.schedule.warmup_batches = 10; },
+      [](job_schema& s) { s.tables[0].optimizer.schedule.total_batches = 10; },
+      [](job_schema& s) { s.tables[0].optimizer.schedule.floor = 0.5F; },
       [](job_schema& s) { s.tables[0].init.seed = 8; },
       [](job_schema& s) { s.tables[0].init.scale = 1; },
   };

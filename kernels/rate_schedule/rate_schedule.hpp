@@ -26,8 +26,8 @@ struct rate_schedule {
 ///     t = (step − warmup_steps) / (total_steps − warmup_steps), and floor from total_steps on;
 ///   inverse root (Vaswani et al., NeurIPS'17, eq. 3, scaled to its peak): peak sqrt(warmup_steps /
 ///     n).
-/// Computed in double, rounded once. std::cos may differ in its last bit between C libraries: log
-/// the rate that was used where a replay on another machine has to give the same bits.
+/// Computed in double with operations that IEEE 754 rounds exactly (the cosine is a polynomial of
+/// ours, within 1e-15 of it), rounded once: a replay on another machine gives the same bits.
 float rate_at(const rate_schedule& schedule, std::uint64_t step);
 
 /// Whether the fields are in the ranges above; rate_at CHECKs it.

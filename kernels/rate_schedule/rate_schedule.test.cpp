@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
+#include <numbers>
 
 namespace headrace::kernels {
 namespace {
@@ -48,6 +50,15 @@ TEST(RateSchedule, CosineNeverRisesNorLeavesItsBounds) {
   for (std::uint64_t step = 100; step < 600; ++step) {
     EXPECT_LE(rate_at(warm_cosine, step + 1), rate_at(warm_cosine, step)) << step;
     EXPECT_GE(rate_at(warm_cosine, step), 0.2F);
+  }
+}
+
+// Where a rate is rounded differently than std::cos has it, it is one float away.
+TEST(RateSchedule, CosineIsTheCosine) {
+  constexpr rate_schedule plain = {.kind = rate_kind::cosine, .peak = 1.0F, .total_steps = 10'000};
+  for (std::uint64_t step = 0; step < 10'000; ++step) {
+    const double exact = 0.5 + 0.5 * std::cos(std::numbers::pi * static_cast<double>(step) / 1e4);
+    EXPECT_NEAR(static_cast<double>(rate_at(plain, step)), exact, 6e-8 * exact + 1e-15) << step;
   }
 }
 

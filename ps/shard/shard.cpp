@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "kernels/runtime/float_mode.hpp"
+#include "ps/table/rate_share.hpp"
 #include "ps/table/row_update.hpp"
 #include "storage/record_codec.hpp"
 
@@ -334,7 +335,9 @@ void shard::apply(const schemas::push_section& section,
   const kernels::float_mode mode;
   row_admissions bits{.bits = admitted.bytes(), .first = 0};
   for (const schemas::row_block& block : section.blocks) {
-    update_rows(tables_[block.table.value], block, bits, at, stamp_ms);
+    table& rows = tables_[block.table.value];
+    const float share = rate_share(rows.spec().optimizer.schedule, section.batch);
+    update_rows(rows, block, bits, at, stamp_ms, share);
     bits.first += block.keys.size();
     tail_rows_ += block.keys.size();
   }

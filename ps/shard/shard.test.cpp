@@ -323,6 +323,25 @@ TEST(Shard, SgdAndAdagradFollowTheirRule) {
   EXPECT_EQ(row(*adagrad, 5)[2], a);
 }
 
+// From the batch number alone: a replay of the log, in two parts here, finds the same rates.
+TEST(Shard, RatesFollowTheBatchNumberOfTheRecord) {
+  auto schema = one_table(optimizer_kind::sgd, 2);
+  schema.tables[0].init.scale = 0.0F;
+  schema.tables[0].optimizer.schedule = {schemas::schedule_kind::warmup, 4};
+  shard live(shard_id{0}, schema, {}, headrace::epoch{1});
+  std::vector<storage::log_record> log;
+  float expected = 0.0F;
+  for (std::uint64_t batch = 1; batch <= 6; ++batch) {
+    push(live, batch, {gradients({5}, 1.0F)}, &log);
+    expected -= 0.05F * (0.25F * static_cast<float>(std::min<std::uint64_t>(batch, 4)));
+    EXPECT_EQ(row(live, 5)[0], expected) << batch;
+  }
+  shard again(shard_id{0}, schema, {}, headrace::epoch{1});
+  for (const auto& record : log) ASSERT_TRUE(again.redo(record).ok());
+  for (const auto& record : log) ASSERT_TRUE(again.redo(record).ok());
+  expect_same(live, again);
+}
+
 TEST(Shard, Int8AndFp32OfTheSameValuesGiveTheSameBits) {
   for (const auto kind : {optimizer_kind::add, optimizer_kind::sgd, optimizer_kind::adagrad}) {
     block_data coded;

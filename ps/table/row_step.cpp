@@ -199,8 +199,11 @@ void step_rows(const schemas::table_spec& spec,
                const row_shape& shape,
                std::span<row_header* const> rows,
                const schemas::row_block& block,
-               std::size_t first) {
+               std::size_t first,
+               float rate_share) {
   kernels::sparse_update_args update = update_of(spec);
+  update.rate *= rate_share;
+  update.first_rate *= rate_share;
   if (shape.stored == schemas::value_codec::fp32) {
     std::array<float*, chunk_rows> weights;
     for_chunks(rows, chunk_rows, [&](std::size_t begin, std::span<row_header* const> some) {

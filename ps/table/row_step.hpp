@@ -23,12 +23,14 @@ void init_payloads(const schemas::table_spec& spec,
 /// `block.keys[first + i]`, present and pairwise different. The block's codec is one of rows.
 /// Compact weights are widened to f32, stepped, and rounded back: stochastically, from a
 /// counter-based generator keyed by (init seed, key, header.count), for bf16, fp16 and int8.
-/// `header.count` already counts this push.
+/// `header.count` already counts this push. The optimizer's rates are multiplied by `rate_share`,
+/// above 0.
 void step_rows(const schemas::table_spec& spec,
                const row_shape& shape,
                std::span<row_header* const> rows,
                const schemas::row_block& block,
-               std::size_t first);
+               std::size_t first,
+               float rate_share = 1.0F);
 
 /// Weights of rows as f32 [rows, dim].
 void widen_weights(const row_shape& shape,

@@ -35,7 +35,8 @@ void update_chunk(table& rows,
                   std::size_t begin,
                   std::size_t size,
                   lsn at,
-                  std::uint64_t stamp_ms) {
+                  std::uint64_t stamp_ms,
+                  float rate_share) {
   std::array<row_header*, chunk_rows> headers;
   rows.find_or_make(block.keys.subspan(begin, size), std::span(headers).first(size));
   rows.used(size, stamp_ms);
@@ -54,7 +55,8 @@ void update_chunk(table& rows,
                 rows.shape(),
                 std::span(headers).subspan(first, i - first),
                 block,
-                begin + first);
+                begin + first,
+                rate_share);
     }
     while (i < size && !older(i)) ++i;
   }
@@ -65,12 +67,13 @@ void update_decoded(table& rows,
                     const schemas::row_block& block,
                     const row_admissions& admitted,
                     lsn at,
-                    std::uint64_t stamp_ms) {
+                    std::uint64_t stamp_ms,
+                    float rate_share) {
   decoded_rows decoded(block);
   std::size_t begin = 0;
   while (const std::size_t size = decoded.rows_from(begin)) {
     const row_admissions theirs{admitted.bits, admitted.first + begin};
-    update_rows(rows, decoded.take(begin), theirs, at, stamp_ms);
+    update_rows(rows, decoded.take(begin), theirs, at, stamp_ms, rate_share);
     begin += size;
   }
 }
@@ -81,9 +84,10 @@ void update_rows(table& rows,
                  const schemas::row_block& block,
                  const row_admissions& admitted,
                  lsn at,
-                 std::uint64_t stamp_ms) {
+                 std::uint64_t stamp_ms,
+                 float rate_share) {
   if (!schemas::is_row_codec(block.codec))
-    return update_decoded(rows, block, admitted, at, stamp_ms);
+    return update_decoded(rows, block, admitted, at, stamp_ms, rate_share);
   const std::size_t n = block.keys.size();
   for (std::size_t begin = 0; begin < n;) {
     if (!admitted.all() && !admitted[begin]) {
@@ -95,7 +99,7 @@ void update_rows(table& rows,
       end = begin + 1;
       while (end < n && end - begin < chunk_rows && admitted[end]) ++end;
     }
-    update_chunk(rows, block, begin, end - begin, at, stamp_ms);
+    update_chunk(rows, block, begin, end - begin, at, stamp_ms, rate_share);
     begin = end;
   }
 }

@@ -28,6 +28,8 @@ struct row_admissions {
 /// their count grows by the key's occurrences (saturating), and they are dirty. Rows that already
 /// have `at` stay as they are, so that a record may be applied again after a partial write-back.
 ///
+/// The optimizer's rates are multiplied by `rate_share` (rate_share.hpp).
+///
 /// The block has passed ps/shard/gate.hpp: this table, its dim, a known codec, keys strictly
 /// ascending. Rows that the store has lie in the table already. Reads gradients in place, but for
 /// codecs that span rows (decoded_rows.hpp). Bit-exact under the thread's float mode.
@@ -35,7 +37,8 @@ void update_rows(table& rows,
                  const schemas::row_block& block,
                  const row_admissions& admitted,
                  lsn at,
-                 std::uint64_t stamp_ms);
+                 std::uint64_t stamp_ms,
+                 float rate_share = 1.0F);
 
 /// The record at `at` removes `keys`: each becomes a tombstone, whether its row lies here or in the
 /// store. Rows that already have `at` stay.

@@ -42,7 +42,7 @@ bool score_book::add(const schemas::sample_batch& batch,
     head_scores& scores = scores_[h];
     for (std::uint32_t i = 0; i < batch.samples; ++i) {
       const std::size_t at = i * heads_.size() + h;
-      const float label = batch.labels[i * batch.label_count + heads_[h].label];
+      const float label = batch.labels[std::size_t{i} * batch.label_count + heads_[h].label];
       const bool second = batch.row_numbers[i] >= half_row_;
       scores.all.add(label, online[at]);
       if (second) scores.second_half.add(label, online[at]);
