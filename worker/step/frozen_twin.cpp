@@ -24,7 +24,10 @@ frozen_twin::frozen_twin(const schemas::job_schema& schema) {
 void frozen_twin::note(std::span<const row_set> sets) {
   for (const row_set& set : sets) {
     key_index& seen = tables_[set.table.value].seen;
-    for (const std::uint64_t key : set.keys) seen.insert(key);
+    for (std::size_t i = 0; i < set.keys.size(); ++i) {
+      seen.prefetch(set.keys, i);
+      seen.insert(set.keys[i]);
+    }
   }
 }
 
@@ -67,6 +70,7 @@ void frozen_twin::rows_of(const row_set& set, std::vector<float>& values) const 
   values.resize(set.rows() * set.dim);
   for (std::size_t i = 0; i < set.rows(); ++i) {
     const std::span<float> row(&values[i * set.dim], set.dim);
+    table.kept.prefetch(set.keys, i);
     const std::uint32_t kept = table.kept.find(set.keys[i]);
     if (kept != key_index::absent) {
       std::memcpy(row.data(), &table.values[kept * set.dim], row.size_bytes());

@@ -35,6 +35,20 @@ class key_index {
     return slots_.empty() ? absent : slots_[find_slot(key)];
   }
 
+  /// Asks for what looking up keys[i + 2 * ahead] and then keys[i + ahead] will read: a large
+  /// index is two cache misses a key otherwise. Call it for each i before that look-up. (The empty
+  /// statement: kernels/runtime/prefetch.hpp.)
+  void prefetch(std::span<const std::uint64_t> keys, std::size_t i) const {
+    constexpr std::size_t ahead = 12;
+    asm volatile("");
+    if (slots_.empty()) return;
+    const std::size_t mask = slots_.size() - 1;
+    if (i + 2 * ahead < keys.size()) __builtin_prefetch(&slots_[mix64(keys[i + 2 * ahead]) & mask]);
+    if (i + ahead >= keys.size()) return;
+    const std::uint32_t number = slots_[mix64(keys[i + ahead]) & mask];
+    if (number != absent) __builtin_prefetch(&keys_[number]);
+  }
+
   std::span<const std::uint64_t> keys() const { return keys_; }
   std::size_t size() const { return keys_.size(); }
   std::size_t bytes() const {
