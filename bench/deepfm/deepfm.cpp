@@ -60,7 +60,7 @@ class our_side {
   static result<std::unique_ptr<our_side>> make(const deepfm_options& options) {
     auto job = make_deepfm_job(shards);
     if (!job) return job.error();
-    auto made = std::make_unique<our_side>(job->schema);
+    auto made = std::make_unique<our_side>(*job);
     if (options.through == deepfm_path::ps) {
       if (auto filled = made->shards_.fill(deepfm_rows); !filled) return filled.error();
     }
@@ -76,7 +76,7 @@ class our_side {
     }
     return made;
   }
-  explicit our_side(const schemas::job_schema& schema) : shards_(schema) {}
+  explicit our_side(const deepfm_job& job) : model_(job.model), shards_(job.schema) {}
 
   /// Samples a second.
   result<double> train(double seconds) {
@@ -85,7 +85,10 @@ class our_side {
     });
   }
   void clear_clocks() {
-    for (auto& each : threads_) each->clock.clear();
+    for (auto& each : threads_) {
+      each->clock.clear();
+      each->layers.clear();
+    }
   }
   step_clock::seconds spent() const {
     step_clock::seconds sum = {};
@@ -94,8 +97,25 @@ class our_side {
     }
     return sum;
   }
+  void watch_layers() {
+    for (auto& each : threads_) each->watch_layers();
+  }
+  /// Of all threads.
+  std::vector<layer_time> layers() const {
+    std::vector<layer_time> sum;
+    for (const auto& node : model_->nodes()) sum.push_back({node.name, node.op, {}});
+    for (const auto& each : threads_) {
+      const auto& spent = each->layers.spent();
+      for (std::size_t i = 0; i < spent.size(); ++i) {
+        sum[i].spent.forward += spent[i].forward;
+        sum[i].spent.backward += spent[i].backward;
+      }
+    }
+    return sum;
+  }
 
  private:
+  std::shared_ptr<const worker::model_graph> model_;
   locked_shards shards_;
   std::vector<std::unique_ptr<training_thread>> threads_;
 };
@@ -127,6 +147,7 @@ result<deepfm_report> measure(const deepfm_options& options) {
   auto ours = our_side::make(options);
   if (!ours) return ours.error();
   auto peers = start_peers(options, report);
+  if (options.profile) (*ours)->watch_layers();
   if (auto warm = (*ours)->train(warm_up_seconds); !warm) return warm.error();
   (*ours)->clear_clocks();
   for (std::uint32_t round = 0; round < options.rounds; ++round) {
@@ -140,6 +161,7 @@ result<deepfm_report> measure(const deepfm_options& options) {
     }
   }
   report.spent = (*ours)->spent();
+  if (options.profile) report.layers = (*ours)->layers();
   return report;
 }
 

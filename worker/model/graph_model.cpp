@@ -284,10 +284,12 @@ layer_run graph_model::run_of(std::size_t i) {
 
 double graph_model::forward(std::span<float> probabilities) {
   double loss = 0.0;
+  if (watcher_ != nullptr) watcher_->begin_chunk();
   for (std::size_t i = 0; i < graph_->nodes().size(); ++i) {
     if (graph_->nodes()[i].body->output.rows) continue;
     loss += graph_->nodes()[i].body->forward(run_of(i));
     if (graph_->nodes()[i].body->is_loss()) keep_probabilities(i, probabilities);
+    ended(i, false);
   }
   return loss;
 }
@@ -321,6 +323,7 @@ void graph_model::backward() {
       const graph_node& input = nodes[nodes[i].inputs[k]];
       add_to(buffer(where.added_to, input), buffer(where.written, input));
     }
+    ended(i, true);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "kernels/dedup/dedup.hpp"
 #include "schemas/sample.hpp"
 #include "worker/model/graph_plan.hpp"
+#include "worker/model/layer_watcher.hpp"
 #include "worker/model/model_graph.hpp"
 #include "worker/step/row_set.hpp"
 
@@ -53,6 +54,8 @@ class graph_model {
                std::vector<float>& values);
 
   const model_graph& graph() const { return *graph_; }
+  /// `watcher` sees each layer of `predict` and `learn`; null = nobody. It must outlive this.
+  void watch(layer_watcher* watcher) { watcher_ = watcher; }
 
  private:
   const graph_plan& plan_for(std::size_t samples, std::size_t tokens);
@@ -65,6 +68,9 @@ class graph_model {
   void bind(const schemas::sample_batch& batch, std::span<row_set> sets);
   lookup_view view_of(row_set& set, std::size_t table, std::optional<std::uint32_t> list) const;
   double forward(std::span<float> probabilities);
+  void ended(std::size_t node, bool backward) const {
+    if (watcher_ != nullptr) watcher_->end_layer(node, backward);
+  }
   void keep_probabilities(std::size_t node, std::span<float> probabilities);
   void backward();
   layer_run run_of(std::size_t node);
@@ -106,6 +112,7 @@ class graph_model {
     std::vector<std::span<float>> parameter_gradients;
   };
   std::vector<node_spans> spans_;
+  layer_watcher* watcher_ = nullptr;
 };
 
 }  // namespace headrace::worker

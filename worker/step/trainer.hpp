@@ -72,6 +72,8 @@ class trainer {
   void recycle(std::unique_ptr<training_step> step);
 
   const model_graph& graph() const { return model_.graph(); }
+  /// As graph_model::watch.
+  void watch(layer_watcher* watcher) { model_.watch(watcher); }
   frozen_twin& twin() { return twin_; }
   std::uint32_t schema_version() const { return schema_.version; }
   /// Rows whose gradient was not finite: dropped before the wire, never sent.
