@@ -267,6 +267,7 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"features.user.kind=string", "\"id\" | \"float\" | \"ids\""},
       {"features.user.max=3", "needs kind = \"ids\""},
       {"features.user.list_separator=|", "needs kind = \"ids\""},
+      {"features.user.held_out=1", "needs kind = \"ids\""},
       {"features.user.bucket_width=2", "needs transform = \"bucket\""},
       {"tables.embedding.optimizer.lr=-1", "tables.embedding.optimizer.lr = -1: accepted is"},
       {"tables.embedding.optimizer.kind=add", "\"adagrad\" | \"sgd\""},
@@ -314,6 +315,10 @@ TEST(JobFile, ListsOfIdsHaveASeparatorAndALength) {
   EXPECT_EQ(made.source.features[0].list_max, 7U);
   EXPECT_TRUE(made.source.rest);
   EXPECT_FALSE(made.source.quotes);
+  EXPECT_EQ(plain.list_held_out, 0U);
+  EXPECT_EQ(good(file_job, {kind, "features.user.held_out=2"}).source.features[0].list_held_out,
+            2U);
+  EXPECT_THAT(failure(file_job, {kind, "features.user.held_out=-1"}), HasSubstr("0 … 1024"));
   EXPECT_THAT(failure(file_job, {kind, "features.user.max=1025"}), HasSubstr("1 … 1024"));
   EXPECT_THAT(failure(file_job, {kind, "features.user.list_separator="}), HasSubstr("1 … 8 bytes"));
   EXPECT_THAT(failure(file_job, {"source.rest=true", "source.quotes=true"}),
