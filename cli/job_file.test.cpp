@@ -327,6 +327,29 @@ TEST(JobFile, ListsOfIdsHaveASeparatorAndALength) {
               HasSubstr("1001 keys of a sample"));
 }
 
+TEST(JobFile, ASourceMayBeReplayedAndValidatedBetweenItsPasses) {
+  const auto once = good(file_job).replay;
+  EXPECT_FALSE(once.needed());
+  EXPECT_EQ(once.validate_every, 0U);
+  const auto often = good(file_job, {"replay.passes=3", "replay.seed=7"}).replay;
+  EXPECT_TRUE(often.needed());
+  EXPECT_FALSE(often.shuffle);
+  EXPECT_EQ(often.seed, 7U);
+  EXPECT_TRUE(good(file_job, {"replay.shuffle=true"}).replay.needed());
+  EXPECT_THAT(failure(file_job, {"replay.passes=101"}), HasSubstr("1 … 100"));
+  EXPECT_THAT(failure(file_job, {"replay.passes=0"}), HasSubstr("1 … 100"));
+  EXPECT_THAT(failure(file_job, {"replay.patience=2"}), HasSubstr("replay.validate_every"));
+  EXPECT_THAT(failure(file_job, {"replay.validate_every=1"}), HasSubstr("next_item"));
+  const std::vector<std::string> next{
+      "features.ad.kind=ids", "model.arch=sasrec", "replay.validate_every=2"};
+  EXPECT_THAT(failure(file_job, next), HasSubstr("needs features.ad.held_out = 2"));
+  auto held_out = next;
+  held_out.insert(held_out.end(), {"features.ad.held_out=2", "replay.patience=5"});
+  const job made = good(file_job, held_out);
+  EXPECT_EQ(made.replay.patience, 5U);
+  EXPECT_EQ(list_feature(made.source, 0).name, "ad");
+}
+
 TEST(JobFile, ColumnsAreCheckedWhereTheyAreKnown) {
   const std::string named = "source.columns=[\"user\", \"ad\", \"click\"]";
   good(file_job, {"source.header=false", named});
@@ -449,6 +472,7 @@ TEST(JobFile, ShippedJobsSayWhatTheIssueAsks) {
   EXPECT_EQ(load("planted.toml").source.generate, worker::generator::planted);
   EXPECT_EQ(load("planted_drift.toml").source.generate, worker::generator::planted_drift);
   EXPECT_EQ(load("planted_conversion.toml").model->heads().size(), 2U);
+  EXPECT_EQ(load("sequences.toml").replay.passes, 100U);
 }
 
 TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
@@ -551,6 +575,7 @@ TEST(Check, ShippedJobsFitTheirData) {
       {"movielens.toml", "local-only/movielens-100k/ml-100k.inter", {"source.header=true"}},
       {"criteo.toml", "local-only/criteo-ctr-60k/criteo_60k.tsv.zst", {}},
       {"online_retail.toml", "open/online-retail/online_retail.csv.zst", {}},
+      {"sequences.toml", "local-only/amazon-sequences/Beauty.txt.zst", {}},
   };
   for (const auto& [config, data, more] : cases) {
     const fs::path file = fs::path(folder) / data;
