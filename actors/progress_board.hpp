@@ -54,6 +54,7 @@ struct progress {
   std::uint64_t resent = 0;
   std::uint64_t refused = 0;  // permanent refusals: batches voided
   std::uint64_t rows_not_finite = 0;
+  std::uint64_t passes = 0;  // over the source, complete: the ingest waits to go on with the next
   std::uint64_t bad_rows = 0;
   std::string first_bad_row;
   std::string bad_row_reasons;  // such as "3 not_a_number, 1 too_long"
