@@ -4,7 +4,6 @@
 #include "bench/deepfm/locked_shards.hpp"
 #include "bench/deepfm/report.hpp"
 #include "bench/deepfm/samples.hpp"
-#include "bench/deepfm/torch_peer.hpp"
 #include "bench/deepfm/training_thread.hpp"
 
 #include <gmock/gmock.h>
@@ -86,15 +85,6 @@ TEST(DeepfmBench, LearnsThroughTheShards) {
 TEST(DeepfmBench, LearnsDirectly) {
   const auto thread = make_direct_thread(job_of(1), make_deepfm_batches(700, 1'400));
   for (int i = 0; i < 3; ++i) EXPECT_EQ(thread->step().value(), 700U);
-}
-
-TEST(DeepfmBench, SaysWhyThereIsNoPeer) {
-  const auto none = torch_peer::start({.python = "/nowhere/python3"});
-  ASSERT_FALSE(none.ok());
-  EXPECT_EQ(none.error().code, errc::unavailable);
-  const auto silent = torch_peer::start({.python = "/bin/true"});
-  ASSERT_FALSE(silent.ok());
-  EXPECT_THAT(silent.error().detail, HasSubstr("before it was ready"));
 }
 
 TEST(DeepfmBench, LeavesTheRatioOutWherePytorchIsNot) {
