@@ -4,11 +4,12 @@
 #include "bench/deepfm/locked_shards.hpp"
 #include "bench/deepfm/report.hpp"
 #include "bench/deepfm/samples.hpp"
-#include "bench/deepfm/torch_peer.hpp"
+#include "bench/deepfm/texts.hpp"
 #include "bench/deepfm/training_thread.hpp"
 #include "bench/gates/gate_shard.hpp"
 #include "bench/rows64/own_session.hpp"
 #include "bench/rows64/process.hpp"
+#include "bench/torch/torch_peer.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -126,10 +127,11 @@ std::vector<torch_peer> start_peers(const deepfm_options& options, deepfm_report
   std::vector<torch_peer> peers;
   for (const std::uint32_t threads : std::set<std::uint32_t>{1, options.threads}) {
     auto peer = torch_peer::start({.python = options.python,
-                                   .batch = options.batch,
-                                   .seconds = options.seconds,
-                                   .threads = threads,
-                                   .updates = options.through == deepfm_path::ps});
+                                   .script = deepfm_script,
+                                   .arguments = {std::to_string(options.batch),
+                                                 std::to_string(options.seconds),
+                                                 std::to_string(threads),
+                                                 std::string(name(options.through))}});
     report.peer = peer ? peer->words() : peer.error().detail;
     if (!peer) {
       report.pytorch.clear();
@@ -155,7 +157,7 @@ result<deepfm_report> measure(const deepfm_options& options) {
     if (!rate) return rate.error();
     report.ours.push_back(*rate);
     for (std::size_t i = 0; i < peers.size(); ++i) {
-      const auto step = peers[i].train();
+      const auto step = peers[i].ask();
       if (!step) return step.error();
       report.pytorch[i].rates.push_back(options.batch / *step);
     }

@@ -4,7 +4,6 @@
 #include "bench/deepfm/locked_shards.hpp"
 #include "bench/deepfm/report.hpp"
 #include "bench/deepfm/samples.hpp"
-#include "bench/deepfm/torch_peer.hpp"
 #include "bench/deepfm/training_thread.hpp"
 
 #include <gmock/gmock.h>
@@ -123,15 +122,6 @@ TEST(DeepfmBench, SaysWhatOfAStepIsNotInLinearLayers) {
   EXPECT_THAT(json, HasSubstr(R"("non_gemm_share":0.625)"));
   EXPECT_THAT(json, HasSubstr(R"({"name":"deep","op":"linear","forward":0.125,"backward":0.25})"));
   EXPECT_THAT(to_table(report), HasSubstr("62.5 %  of a step is not in linear layers"));
-}
-
-TEST(DeepfmBench, SaysWhyThereIsNoPeer) {
-  const auto none = torch_peer::start({.python = "/nowhere/python3"});
-  ASSERT_FALSE(none.ok());
-  EXPECT_EQ(none.error().code, errc::unavailable);
-  const auto silent = torch_peer::start({.python = "/bin/true"});
-  ASSERT_FALSE(silent.ok());
-  EXPECT_THAT(silent.error().detail, HasSubstr("before it was ready"));
 }
 
 TEST(DeepfmBench, LeavesTheRatioOutWherePytorchIsNot) {
