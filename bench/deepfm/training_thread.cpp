@@ -58,7 +58,7 @@ class ps_thread final : public training_thread {
     if (trainer_.steps_not_finite() > 0) return not_finite;
     return samples;
   }
-  void watch_layers() override { trainer_.watch(&layers); }
+  void watch_layers() override { trainer_.watch_layers(&layers); }
 
  private:
   // Each thread begins at another shard: they seldom want the same one.
@@ -120,7 +120,7 @@ class direct_thread final : public training_thread {
     if (!finite) return not_finite;
     return probabilities_.size();
   }
-  void watch_layers() override { model_.watch(&layers); }
+  void watch_layers() override { model_.watch_layers(&layers); }
 
  private:
   static constexpr std::size_t resident = 8;  // batches; 5 MB of rows each at 4096 samples

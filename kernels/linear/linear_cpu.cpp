@@ -1,6 +1,7 @@
 #include "base/check.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/linear/linear.hpp"
+#include "kernels/linear/row_stages.hpp"
 
 #include <algorithm>
 
@@ -139,6 +140,25 @@ namespace headrace::kernels {
 HWY_EXPORT(finish_rows_target);
 HWY_EXPORT(slope_rows_target);
 
+void finish_rows(linear_activation activation,
+                 const float* bias,
+                 std::size_t rows,
+                 std::size_t out,
+                 float* z,
+                 float* y) {
+  HWY_DYNAMIC_DISPATCH(finish_rows_target)(activation, bias, rows, out, z, y);
+}
+
+void slope_rows(linear_activation activation,
+                const float* kept,
+                const float* dy,
+                std::size_t rows,
+                std::size_t out,
+                float* dz,
+                float* dbias) {
+  HWY_DYNAMIC_DISPATCH(slope_rows_target)(activation, kept, dy, rows, out, dz, dbias);
+}
+
 namespace {
 
 /// Rows that are done at a time: 512 KB of y or dz, which are in L2 for the next pass, but enough
@@ -211,14 +231,13 @@ const float* output_gradients(const linear_backward_args& args,
   const std::size_t at = begin * args.out;
   const float* dy = args.dy.data() + at;
   const std::span<const float> kept = linear_reads_saved(args.activation) ? args.saved : args.y;
-  HWY_DYNAMIC_DISPATCH(slope_rows_target)
-  (args.activation,
-   identity ? nullptr : kept.data() + at,
-   dy,
-   rows,
-   args.out,
-   identity ? nullptr : room,
-   args.dbias.empty() ? nullptr : args.dbias.data());
+  slope_rows(args.activation,
+             identity ? nullptr : kept.data() + at,
+             dy,
+             rows,
+             args.out,
+             identity ? nullptr : room,
+             args.dbias.empty() ? nullptr : args.dbias.data());
   return identity ? dy : room;
 }
 
@@ -246,8 +265,7 @@ void linear_forward_cpu(const linear_args& args) {
     const std::size_t rows = std::min(chunk, args.rows - begin);
     const std::size_t at = begin * args.out;
     multiply_forward(args, begin, rows, z + at);
-    HWY_DYNAMIC_DISPATCH(finish_rows_target)
-    (args.activation, bias, rows, args.out, z + at, args.y.data() + at);
+    finish_rows(args.activation, bias, rows, args.out, z + at, args.y.data() + at);
   }
 }
 

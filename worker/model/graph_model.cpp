@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/random.hpp"
+#include "kernels/loss_scaler/finite_check.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -29,9 +30,10 @@ void name_rows(std::size_t rows, row_set& set) {
 
 }  // namespace
 
-graph_model::graph_model(std::shared_ptr<const model_graph> graph)
-    : graph_(std::move(graph)), plans_(std::size(sample_buckets) * std::size(token_buckets)) {
-  CHECK(graph_ != nullptr);
+graph_model::graph_model(std::shared_ptr<const model_graph> graph, precision wanted)
+    : graph_(std::move(graph)),
+      runner_(*graph_, wanted),
+      plans_(std::size(sample_buckets) * std::size(token_buckets)) {
   spans_.resize(graph_->nodes().size());
   for (std::size_t i = 0; i < spans_.size(); ++i) {
     const graph_node& node = graph_->nodes()[i];
@@ -130,7 +132,9 @@ const graph_plan& graph_model::plan_for(std::size_t samples, std::size_t tokens)
   const std::size_t t = bucket(token_buckets, tokens);
   auto& plan = plans_[s * std::size(token_buckets) + t];
   if (plan == nullptr) {
-    plan = std::make_unique<graph_plan>(*graph_, sample_buckets[s], token_buckets[t]);
+    plan = std::make_unique<graph_plan>(
+        *graph_, sample_buckets[s], token_buckets[t], runner_.wanted());
+    runner_.fit(*plan);
     if (plan->arena_floats() > arena_.size()) arena_.resize(plan->arena_floats());
   }
   return *plan;
@@ -178,6 +182,8 @@ bool graph_model::next_chunk(const schemas::sample_batch& batch, std::span<row_s
   for (const chunk_list& list : lists_) tokens = std::max<std::size_t>(tokens, list.offsets.back());
   at_ = &plan_for(samples_, tokens);
   bind(batch, sets);
+  if (begin_ > 0) return true;
+  for (std::size_t i = 0; i < spans_.size(); ++i) runner_.pack(i, spans_[i].parameters);
   return true;
 }
 
@@ -287,7 +293,7 @@ double graph_model::forward(std::span<float> probabilities) {
   if (watcher_ != nullptr) watcher_->begin_chunk();
   for (std::size_t i = 0; i < graph_->nodes().size(); ++i) {
     if (graph_->nodes()[i].body->output.rows) continue;
-    loss += graph_->nodes()[i].body->forward(run_of(i));
+    loss += runner_.forward(i, run_of(i), begin_ == 0);
     if (graph_->nodes()[i].body->is_loss()) keep_probabilities(i, probabilities);
     ended(i, false);
   }
@@ -316,7 +322,7 @@ void graph_model::backward() {
     run.output_gradient = buffer(planned.output_gradient, nodes[i]);
     run.input_gradients = spans_[i].input_gradients;
     run.parameter_gradients = spans_[i].parameter_gradients;
-    nodes[i].body->backward(run);
+    runner_.backward(i, run, begin_ == 0);
     for (std::size_t k = 0; k < nodes[i].inputs.size(); ++k) {
       const auto& where = planned.input_gradients[k];
       if (where.added_to == none) continue;
@@ -362,7 +368,11 @@ bool graph_model::learn(const schemas::sample_batch& batch,
     loss += forward(probabilities.subspan(begin_ * heads, samples_ * heads));
     backward();
   }
-  return std::isfinite(loss);
+  const bool finite = std::isfinite(loss) && std::ranges::all_of(sets, [](const row_set& set) {
+                        return kernels::all_finite(set.gradients);
+                      });
+  runner_.end_step(finite);
+  return finite;
 }
 
 }  // namespace headrace::worker

@@ -3,6 +3,7 @@
 #include "kernels/dedup/dedup.hpp"
 #include "schemas/sample.hpp"
 #include "worker/model/graph_plan.hpp"
+#include "worker/model/layer_runner.hpp"
 #include "worker/model/layer_watcher.hpp"
 #include "worker/model/model_graph.hpp"
 #include "worker/step/row_set.hpp"
@@ -22,13 +23,16 @@ namespace headrace::worker {
 /// its activations are in the cache; gradients add up over the chunks. Where layers work on lists,
 /// a chunk also has at most `chunk_tokens` of each. Plans are made for chunks of 64, 256 and 512
 /// samples and, with lists, 256, 1,024 and 4,096 tokens, when first needed; afterwards a step
-/// allocates nothing. Deterministic. Single-threaded: the trainer owns it.
+/// allocates nothing. Deterministic on one machine. Single-threaded: the trainer owns it.
+///
+/// Layers that multiply matrices do so in the precision that is wanted (layer_runner.hpp); the
+/// decisions about it are made by the batches that it learned from.
 class graph_model {
  public:
   static constexpr std::size_t chunk_samples = 512;
   static constexpr std::size_t chunk_tokens = 4096;  // no list is longer
 
-  explicit graph_model(std::shared_ptr<const model_graph> graph);
+  explicit graph_model(std::shared_ptr<const model_graph> graph, precision wanted = precision::f32);
 
   /// Fills keys, counts and inverse of the tables for `batch`; `sets` keeps its buffers. sets[i] is
   /// table i of the graph. Those of a network get no keys: its matrices are the same for each
@@ -41,8 +45,8 @@ class graph_model {
   void predict(const schemas::sample_batch& batch,
                std::span<row_set> sets,
                std::span<float> probabilities);
-  /// The same, and gradients of the summed loss into `sets[…].gradients`. Where the loss is not
-  /// finite the gradients mean nothing and false is returned.
+  /// The same, and gradients of the summed loss into `sets[…].gradients`. Where the loss or any of
+  /// the gradients is not finite, none of them means anything and false is returned.
   bool learn(const schemas::sample_batch& batch,
              std::span<row_set> sets,
              std::span<float> probabilities);
@@ -54,8 +58,10 @@ class graph_model {
                std::vector<float>& values);
 
   const model_graph& graph() const { return *graph_; }
+  precision_figures precision_so_far() const { return runner_.figures(); }
+  const precision_watch& watch() const { return runner_.watch(); }
   /// `watcher` sees each layer of `predict` and `learn`; null = nobody. It must outlive this.
-  void watch(layer_watcher* watcher) { watcher_ = watcher; }
+  void watch_layers(layer_watcher* watcher) { watcher_ = watcher; }
 
  private:
   const graph_plan& plan_for(std::size_t samples, std::size_t tokens);
@@ -79,6 +85,7 @@ class graph_model {
   std::span<float> whole_buffer(std::size_t index);
 
   std::shared_ptr<const model_graph> graph_;
+  layer_runner runner_;
   std::vector<std::unique_ptr<graph_plan>> plans_;
   std::vector<float> arena_;
   kernels::dedup_scratch scratch_;

@@ -20,8 +20,15 @@ bool overlap(const planned_buffer& a, const planned_buffer& b) {
 
 }  // namespace
 
-graph_plan::graph_plan(const model_graph& graph, std::size_t samples, std::size_t tokens)
-    : size_{samples, tokens}, steps_(2 * graph.nodes().size()), nodes_(graph.nodes().size()) {
+graph_plan::graph_plan(const model_graph& graph,
+                       std::size_t samples,
+                       std::size_t tokens,
+                       precision wanted)
+    : size_{samples, tokens},
+      wanted_(wanted),
+      steps_(2 * graph.nodes().size()),
+      nodes_(graph.nodes().size()),
+      precisions_(graph.nodes().size()) {
   plan_forward(graph);
   plan_gradients(graph);
   place();
@@ -34,6 +41,17 @@ std::size_t graph_plan::add(std::string what,
   if (floats == 0) return none;
   buffers_.push_back({std::move(what), rounded(floats), none, first, last});
   return buffers_.size() - 1;
+}
+
+// Floats; chooses the node's precision, which they depend on.
+std::size_t graph_plan::workspace_of(const model_graph& graph, std::size_t node) {
+  const layer& body = *graph.nodes()[node].body;
+  const std::size_t floats = body.chunk_workspace(size_);
+  const auto room = wanted_ == precision::f32 ? std::nullopt : body.half(size_.rows(body.output));
+  if (!room) return floats;
+  precisions_[node] = wanted_;
+  words_ = std::max(words_, room->words);
+  return std::max(floats, room->floats);
 }
 
 void graph_plan::plan_forward(const model_graph& graph) {
@@ -49,12 +67,10 @@ void graph_plan::plan_forward(const model_graph& graph) {
     if (!body.output.rows)
       nodes_[i].output = add(nodes[i].name + " output", size_.floats(body.output), i, last);
     nodes_[i].saved = add(nodes[i].name + " saved", body.chunk_saved(size_), i, back);
-    nodes_[i].forward_workspace =
-        add(nodes[i].name + " workspace", body.chunk_workspace(size_), i, i);
-    nodes_[i].backward_workspace = add(nodes[i].name + " workspace",
-                                       nodes[i].learns ? body.chunk_workspace(size_) : 0,
-                                       back,
-                                       back);
+    const std::size_t workspace = workspace_of(graph, i);
+    nodes_[i].forward_workspace = add(nodes[i].name + " workspace", workspace, i, i);
+    nodes_[i].backward_workspace =
+        add(nodes[i].name + " workspace", nodes[i].learns ? workspace : 0, back, back);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "worker/model/precision.hpp"
 #include "worker/model/value_shape.hpp"
 
 #include <cstddef>
@@ -48,6 +49,13 @@ struct loss_head {
   float weight = 1.0F;    // of this loss in the sum that is learned, above 0
 };
 
+/// What a layer needs to multiply in 16 bits.
+struct half_room {
+  std::size_t floats = 0;  // of workspace, in place of those of f32
+  std::size_t words = 0;   // of scratch
+  std::size_t packed = 0;  // words of its parameters, whatever the rows
+};
+
 /// One layer at work on a chunk of samples. Spans of things that a layer doesn't have are empty.
 struct layer_run {
   std::size_t samples = 0;         // rows of its output: of a list's value, its tokens
@@ -65,6 +73,11 @@ struct layer_run {
   std::span<float> output;                             // [samples, columns]
   std::span<float> saved;                              // from forward to backward
   std::span<float> workspace;
+
+  precision as = precision::f32;          // of its products; else `packed` and `words` are there
+  std::span<const std::uint16_t> packed;  // what `pack` made of its parameters
+  std::span<std::uint16_t> words;         // scratch
+  float gradient_scale = 1.0F;            // of what backward rounds to 16 bits
 
   std::span<const float> label(std::size_t i) const { return labels.subspan(i * samples, samples); }
 
@@ -105,6 +118,13 @@ class layer {
   /// What backward reads: the planner keeps no more.
   virtual bool backward_reads_inputs() const { return false; }
   virtual bool backward_reads_output() const { return false; }
+  /// Set where it multiplies in 16 bits, if asked to, for rows of its output. Such a layer has one
+  /// input, of as many rows as its output and what it saves, and computes each by itself.
+  virtual std::optional<half_room> half(std::size_t) const { return std::nullopt; }
+  /// Rounds and packs its parameters, in that precision: before each batch.
+  virtual void pack(std::span<const std::span<const float>>,
+                    precision,
+                    std::span<std::uint16_t>) const {}
   /// Its output has the probabilities of its heads' labels, and its inputs' gradients are those of
   /// the loss.
   virtual bool is_loss() const { return false; }

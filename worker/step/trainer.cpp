@@ -27,15 +27,17 @@ push_spec all_in(schemas::value_codec codec, std::size_t tables) {
 trainer::trainer(std::shared_ptr<const model_graph> model,
                  schemas::job_schema schema,
                  schemas::value_codec push_codec,
-                 std::uint32_t dense_every)
-    : trainer(model, schema, all_in(push_codec, schema.tables.size()), dense_every) {}
+                 std::uint32_t dense_every,
+                 precision as)
+    : trainer(model, schema, all_in(push_codec, schema.tables.size()), dense_every, as) {}
 
 trainer::trainer(std::shared_ptr<const model_graph> model,
                  schemas::job_schema schema,
                  push_spec push,
-                 std::uint32_t dense_every)
+                 std::uint32_t dense_every,
+                 precision as)
     : schema_(std::move(schema)),
-      model_(std::move(model)),
+      model_(std::move(model), as),
       packer_(std::move(push), dense_tables(model_.graph())),
       dense_(model_, schema_.shards),
       twin_(schema_),
@@ -92,7 +94,6 @@ void trainer::learn(training_step& step, bool sum_dense) {
   dense_.lend(step.sets);
   step.finite = model_.learn(*step.batch, step.sets, step.online);
   dense_.take_back(step.sets, step.finite && sum_dense);
-  if (!step.finite) ++steps_not_finite_;
 }
 
 // The same forward pass over the twin's rows, which stand in for the pulled ones meanwhile. Its

@@ -27,7 +27,7 @@ struct training_step {
   pull_plan plan;
   std::vector<float> online;  // [samples, heads] predicted before learning
   std::vector<float> frozen;  // [samples, heads] by the twin; empty before the freeze
-  bool finite = true;         // its loss; else nothing is pushed but the advance of the batch
+  bool finite = true;         // its loss and gradients; else only the advance of it is pushed
   bool with_network = false;  // the parameters of the network are pulled with it
 };
 
@@ -41,12 +41,14 @@ class trainer {
   trainer(std::shared_ptr<const model_graph> model,
           schemas::job_schema schema,
           push_spec push,
-          std::uint32_t dense_every = 1);
+          std::uint32_t dense_every = 1,
+          precision as = precision::f32);
   /// The same for every table in one codec, fp32 or int8.
   trainer(std::shared_ptr<const model_graph> model,
           schemas::job_schema schema,
           schemas::value_codec push_codec,
-          std::uint32_t dense_every = 1);
+          std::uint32_t dense_every = 1,
+          precision as = precision::f32);
 
   /// Whether the model can learn from the batch. Fails: bad_config where its samples have fewer
   /// labels than the model learns: the log keeps what was sealed before the job file was changed.
@@ -72,14 +74,15 @@ class trainer {
   void recycle(std::unique_ptr<training_step> step);
 
   const model_graph& graph() const { return model_.graph(); }
-  /// As graph_model::watch.
-  void watch(layer_watcher* watcher) { model_.watch(watcher); }
+  /// As graph_model::watch_layers.
+  void watch_layers(layer_watcher* watcher) { model_.watch_layers(watcher); }
   frozen_twin& twin() { return twin_; }
   std::uint32_t schema_version() const { return schema_.version; }
   /// Rows whose gradient was not finite: dropped before the wire, never sent.
   std::uint64_t rows_not_finite() const { return packer_.rows_not_finite(); }
-  /// Batches whose loss was not finite: pushed without rows, so no optimizer moves.
-  std::uint64_t steps_not_finite() const { return steps_not_finite_; }
+  /// Batches whose loss or gradients were not finite: pushed without rows, so no optimizer moves.
+  std::uint64_t steps_not_finite() const { return precision_so_far().steps_not_finite; }
+  precision_figures precision_so_far() const { return model_.precision_so_far(); }
 
  private:
   void predict_frozen(training_step& step);
@@ -94,7 +97,6 @@ class trainer {
   frozen_twin twin_;
   std::uint32_t dense_every_;
   std::uint64_t begun_ = 0;
-  std::uint64_t steps_not_finite_ = 0;
   std::vector<row_set> noted_sets_;
   std::vector<std::vector<float>> twin_values_;  // one for each table of a step
   std::vector<std::unique_ptr<training_step>> pool_;

@@ -497,6 +497,56 @@ TEST(Trainer, ABatchThatIsNotFiniteKeepsWhatWasLeftOut) {
             sparse_job::pushed(straight, server, three_of(3, 20)));
 }
 
+/// Blocks in all sections of a step that learns this batch: of the rows, then of the network.
+std::size_t blocks_pushed(trainer& by,
+                          const map_server& server,
+                          std::shared_ptr<schemas::sample_batch> batch) {
+  auto step = by.begin(std::move(batch));
+  server.pull(by, *step);
+  by.learn(*step);
+  std::vector<frame> sections = by.push_dense(*step, batch_number{0});
+  for (std::uint32_t s = 0; s < 2; ++s)
+    sections.push_back(by.push_section(*step, shard_id{s}, batch_number{0}));
+  std::size_t blocks = 0;
+  for (const frame& section : sections)
+    if (section.size() > 0) blocks += schemas::decode_push(section)->blocks.size();
+  by.recycle(std::move(step));
+  return blocks;
+}
+
+TEST(Trainer, PushesNothingOfAStepWithAFeatureThatIsNotANumber) {
+  const sparse_job job;
+  map_server server(job.schema);
+  trainer by = job.make();
+  auto bad = three_of(1, 10);
+  bad->values = {1.0F, 1.0F, std::numeric_limits<float>::quiet_NaN(), 1.0F, 1.0F, 1.0F};
+  EXPECT_EQ(blocks_pushed(by, server, bad), 0U);
+  EXPECT_EQ(by.steps_not_finite(), 1U);
+  EXPECT_GT(blocks_pushed(by, server, three_of(2, 10)), 0U);
+  EXPECT_EQ(by.steps_not_finite(), 1U);
+}
+
+// Where the logit's weights are 3, the gradient before them is some 1.5, times 2^16 more than fp16
+// holds; times 2^15 it is less.
+TEST(Trainer, PushesNothingOfAStepThatOverflowsInFp16AndHalvesTheScale) {
+  const sparse_job job;
+  map_server server(job.schema);
+  std::uint32_t table = 0;
+  while (job.model->tables()[table].name != "deep3_weights") ++table;
+  for (std::uint64_t key = 0; key < job.model->tables()[table].rows; ++key)
+    server.row(table, key)[0] = 3.0F;
+  trainer by(job.model, job.schema, job.push, 1, precision::fp16);
+  EXPECT_EQ(by.precision_so_far().scale, 65'536.0F);
+  EXPECT_EQ(blocks_pushed(by, server, three_of(1, 10)), 0U);
+  EXPECT_EQ(by.precision_so_far().scale, 32'768.0F);
+  EXPECT_EQ(by.steps_not_finite(), 1U);
+  std::uint64_t number = 2;
+  while (blocks_pushed(by, server, three_of(number, 10)) == 0 && number < 8) ++number;
+  EXPECT_LE(by.steps_not_finite(), 3U);
+  trainer full(job.model, job.schema, job.push);
+  EXPECT_GT(blocks_pushed(full, server, three_of(1, 10)), 0U);
+}
+
 // What a worker left out lives no longer than it does.
 TEST(Trainer, ARestartedWorkerBeginsWithNothingLeftOut) {
   const sparse_job job;

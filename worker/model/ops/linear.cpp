@@ -1,14 +1,20 @@
 #include "kernels/linear/linear.hpp"
 
+#include "kernels/linear/half_linear.hpp"
 #include "worker/model/ops/inputs.hpp"
 #include "worker/model/ops/ops.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace headrace::worker {
 namespace {
 
 using kernels::linear_activation;
+
+// A thinner matrix is no work for tiles of 16 x 32, and its layer is often the one whose output is
+// the logit.
+constexpr std::size_t half_width_min = 16;
 
 // activation(x W + b), x [samples, in], W [in, units] a table of `in` rows.
 class linear_layer final : public layer {
@@ -30,33 +36,56 @@ class linear_layer final : public layer {
     return {product, 2.0 * product};
   }
 
+  std::optional<half_room> half(std::size_t rows) const override {
+    if (std::min(in_, units_) < half_width_min) return std::nullopt;
+    return half_room{kernels::half_linear_workspace(rows, in_, units_),
+                     kernels::half_linear_words(rows, in_, units_),
+                     kernels::packed_linear_words(in_, units_)};
+  }
+  void pack(std::span<const std::span<const float>> matrices,
+            precision as,
+            std::span<std::uint16_t> packed) const override {
+    kernels::pack_linear({format_of(as), matrices[0], in_, units_, packed});
+  }
+
   double forward(const layer_run& run) const override {
-    kernels::linear_forward({.x = run.inputs[0],
-                             .weights = run.parameters[0],
-                             .bias = run.parameters[1],
-                             .rows = run.samples,
-                             .in = in_,
-                             .out = units_,
-                             .activation = activation_,
-                             .y = run.output,
-                             .saved = saved_of(run),
-                             .workspace = run.workspace});
+    const kernels::linear_args args = {.x = run.inputs[0],
+                                       .weights = run.parameters[0],
+                                       .bias = run.parameters[1],
+                                       .rows = run.samples,
+                                       .in = in_,
+                                       .out = units_,
+                                       .activation = activation_,
+                                       .y = run.output,
+                                       .saved = saved_of(run),
+                                       .workspace = run.workspace};
+    if (run.as == precision::f32) {
+      kernels::linear_forward(args);
+    } else {
+      kernels::half_linear_forward({args, format_of(run.as), run.packed, run.words});
+    }
     return 0.0;
   }
   void backward(const layer_run& run) const override {
-    kernels::linear_backward({.x = run.inputs[0],
-                              .weights = run.parameters[0],
-                              .y = run.output,
-                              .saved = saved_of(run),
-                              .dy = run.output_gradient,
-                              .rows = run.samples,
-                              .in = in_,
-                              .out = units_,
-                              .activation = activation_,
-                              .dx = run.input_gradients[0],
-                              .dweights = run.parameter_gradients[0],
-                              .dbias = run.parameter_gradients[1],
-                              .workspace = run.workspace});
+    const kernels::linear_backward_args args = {.x = run.inputs[0],
+                                                .weights = run.parameters[0],
+                                                .y = run.output,
+                                                .saved = saved_of(run),
+                                                .dy = run.output_gradient,
+                                                .rows = run.samples,
+                                                .in = in_,
+                                                .out = units_,
+                                                .activation = activation_,
+                                                .dx = run.input_gradients[0],
+                                                .dweights = run.parameter_gradients[0],
+                                                .dbias = run.parameter_gradients[1],
+                                                .workspace = run.workspace};
+    if (run.as == precision::f32) {
+      kernels::linear_backward(args);
+    } else {
+      kernels::half_linear_backward(
+          {args, format_of(run.as), run.gradient_scale, run.packed, run.words});
+    }
   }
 
  private:
