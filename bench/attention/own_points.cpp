@@ -3,13 +3,17 @@
 #include "bench/attention/gated_attention.hpp"
 #include "bench/attention/own_attention.hpp"
 #include "bench/rows64/summary.hpp"
-#include "bench/torch/beside_torch.hpp"
 
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <span>
 #include <utility>
+#include <vector>
 
 namespace headrace::bench {
 namespace {
@@ -22,20 +26,30 @@ bool same_results(const own_attention& a, const own_attention& b) {
   return same_bits(a.o(), b.o()) && same_bits(a.gradients(), b.gradients());
 }
 
-/// Rounds of one and the other in turn.
+double seconds_of(const std::function<void()>& call) {
+  const auto from = std::chrono::steady_clock::now();
+  call();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
+}
+
+/// Rounds of calls of one and the other in turn, so that what slows the machine slows both.
 template <class Part, class Whole>
 void measure(Part& part, Whole& whole, const layer_run& run, own_point& point) {
+  using clock = std::chrono::steady_clock;
   for (std::uint32_t round = 0; round < run.rounds; ++round) {
-    point.forward.push_back(median_time(run.seconds, [&part] { part.forward(); }));
-    point.whole_forward.push_back(median_time(run.seconds, [&whole] { whole.forward(); }));
-    point.both.push_back(median_time(run.seconds, [&part] {
-      part.forward();
-      part.backward();
-    }));
-    point.whole_both.push_back(median_time(run.seconds, [&whole] {
-      whole.forward();
-      whole.backward();
-    }));
+    std::array<std::vector<double>, 4> times;
+    const auto begin = clock::now();
+    while (times[0].size() < 3 ||
+           std::chrono::duration<double>(clock::now() - begin).count() < run.seconds) {
+      times[0].push_back(seconds_of([&part] { part.forward(); }));
+      times[1].push_back(seconds_of([&whole] { whole.forward(); }));
+      times[2].push_back(times[0].back() + seconds_of([&part] { part.backward(); }));
+      times[3].push_back(times[1].back() + seconds_of([&whole] { whole.backward(); }));
+    }
+    point.forward.push_back(summarize(times[0]).median);
+    point.whole_forward.push_back(summarize(times[1]).median);
+    point.both.push_back(summarize(times[2]).median);
+    point.whole_both.push_back(summarize(times[3]).median);
   }
 }
 
