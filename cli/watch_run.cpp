@@ -25,7 +25,7 @@ constexpr std::uint64_t unpaced_point_ns =
 constexpr auto poll_interval = 5ms;  // of a run of half a second still 1 %
 constexpr std::chrono::milliseconds live_patience{500};
 constexpr std::chrono::milliseconds final_patience{5'000};
-constexpr std::chrono::milliseconds pull_patience{10'000};
+constexpr std::chrono::milliseconds pull_patience{60'000};  // a starved machine costs no figure
 constexpr std::uint64_t drain_patience_ns = 10 * second_ns;
 
 /// Turns the board's totals into points and rates.
