@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace headrace::cli {
@@ -25,6 +26,7 @@ struct explain_flags {
   std::size_t numbers = 13;
   std::uint32_t list_max = 50;
   std::size_t batch = worker::graph_model::chunk_samples;
+  std::string activations = "keep";
   std::filesystem::path svg;
   bool json = false;
 };
@@ -63,7 +65,9 @@ int explain(const explain_flags& flags) {
   const std::size_t tokens =
       graph->has_lists() ? std::min(flags.batch * flags.list_max, worker::graph_model::chunk_tokens)
                          : 0;
-  const worker::graph_plan plan(*graph, flags.batch, tokens);
+  const auto how =
+      flags.activations == "keep" ? worker::activations::keep : worker::activations::recompute;
+  const worker::graph_plan plan(*graph, flags.batch, tokens, worker::precision::f32, how);
   if (!flags.svg.empty()) {
     std::ofstream out(flags.svg, std::ios::binary | std::ios::trunc);
     out << plan_svg(flags.model, *graph, plan);
@@ -94,6 +98,10 @@ void add_explain_plan(CLI::App& app, verb_context& context) {
       ->check(CLI::Range(0, 1024));
   verb->add_option("--batch", given->batch, "samples that go through at once")
       ->check(CLI::Range(1, 65'536));
+  verb->add_option("--activations",
+                   given->activations,
+                   "keep what the backward pass reads, or recompute some of it to save memory")
+      ->check(CLI::IsMember({"keep", "recompute"}));
   verb->add_option("--svg", given->svg, "draws the memory of a step into this file");
   verb->add_flag("--json", given->json, "one line of JSON on standard output");
   verb->callback([given, &context] { context.status = explain(*given); });

@@ -32,7 +32,9 @@ class graph_model {
   static constexpr std::size_t chunk_samples = 512;
   static constexpr std::size_t chunk_tokens = 4096;  // no list is longer
 
-  explicit graph_model(std::shared_ptr<const model_graph> graph, precision wanted = precision::f32);
+  explicit graph_model(std::shared_ptr<const model_graph> graph,
+                       precision wanted = precision::f32,
+                       activations how = activations::keep);
 
   /// Fills keys, counts and inverse of the tables for `batch`; `sets` keeps its buffers. sets[i] is
   /// table i of the graph. Those of a network get no keys: its matrices are the same for each
@@ -78,13 +80,19 @@ class graph_model {
     if (watcher_ != nullptr) watcher_->end_layer(node, backward);
   }
   void keep_probabilities(std::size_t node, std::span<float> probabilities);
+  /// What follows the forward pass of a chunk that learns.
   void backward();
+  void forward_again(std::size_t node);
+  void backward_of(std::size_t node);
   layer_run run_of(std::size_t node);
+  /// The same with the values that the backward pass reads.
+  layer_run run_again(std::size_t node);
   std::size_t rows_of(const graph_node& node) const;
   std::span<float> buffer(std::size_t index, const graph_node& node);
   std::span<float> whole_buffer(std::size_t index);
 
   std::shared_ptr<const model_graph> graph_;
+  activations how_;
   layer_runner runner_;
   std::vector<std::unique_ptr<graph_plan>> plans_;
   std::vector<float> arena_;
@@ -113,6 +121,7 @@ class graph_model {
   /// Spans of each node, made anew for each chunk in buffers that stay.
   struct node_spans {
     std::vector<std::span<const float>> inputs;
+    std::vector<std::span<const float>> inputs_again;  // as the backward pass reads them
     std::vector<lookup_view> lookups;
     std::vector<std::span<const float>> parameters;
     std::vector<std::span<float>> input_gradients;
