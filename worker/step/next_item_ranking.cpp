@@ -80,8 +80,8 @@ result<void> next_item_ranking::read_items(batch_scorer& scorer, std::vector<flo
   std::vector<std::uint32_t> order(candidates_.size());
   std::iota(order.begin(), order.end(), 0U);
   std::ranges::sort(order, {}, [&](std::uint32_t i) { return candidates_[i]; });
-  std::vector<std::uint64_t> keys;
-  for (const std::uint32_t i : order) keys.push_back(candidates_[i]);
+  std::vector<std::uint64_t> keys = candidates_;
+  std::ranges::sort(keys);
   std::vector<float> rows;
   if (auto read = scorer.rows(parts_.table, keys, rows); !read) return read;
   const std::size_t width = rows.size() / std::max<std::size_t>(1, keys.size());

@@ -45,7 +45,7 @@ class trainer {
           precision as = precision::f32);
   /// The same for every table in one codec, fp32 or int8.
   trainer(std::shared_ptr<const model_graph> model,
-          schemas::job_schema schema,
+          const schemas::job_schema& schema,
           schemas::value_codec push_codec,
           std::uint32_t dense_every = 1,
           precision as = precision::f32);
