@@ -209,8 +209,11 @@ TEST(Sequences, OfLastFmAreLearnedBeyondTheirPopularity) {
   NEED_DATA();
   const temporary_folder folder;
   const std::string file = sequences_of(*data, "LastFM");
-  const auto ended =
-      run_sequences(file, folder / "state", {"replay.passes=20", "replay.validate_every=20"}, 300s);
+  const auto ended = run_sequences(
+      file,
+      folder / "state",
+      {"replay.passes=12", "replay.validate_every=12", "train.batch_max=64", "durability.log=none"},
+      300s);
   ASSERT_EQ(ended.status, 0) << ended.errors;
   const auto test = rank(folder / "state");
   ASSERT_EQ(test.status, 0) << test.errors;
@@ -220,7 +223,7 @@ TEST(Sequences, OfLastFmAreLearnedBeyondTheirPopularity) {
               figure(test.output, "ndcg"),
               popular,
               json_field(ended.output, "seconds").c_str());
-  EXPECT_GT(figure(test.output, "hr"), popular);
+  EXPECT_GT(figure(test.output, "hr"), 1.3 * popular);
 }
 
 // Half an hour of two cores: HEADRACE_LONG=1. Published: 0.0605 and 0.0318 (SASRec, in S3-Rec).
