@@ -383,10 +383,7 @@ TEST_F(Pipeline, HaltsBetweenPassesWithEveryPushAcknowledged) {
   pass_ = 200;
   start_worker({batch_number{0}, batch_number{0}});
   for (std::uint64_t pass = 1; pass <= 2; ++pass) {
-    for (int turn = 0; turn < 20'000 && board_->read().passes < pass; ++turn) {
-      scheduler().run();
-      pass_time();
-    }
+    for (int turn = 0; turn < 100'000 && board_->read().passes < pass; ++turn) run_some(1);
     EXPECT_EQ(board_->read().passes, pass);
     EXPECT_EQ(total(), static_cast<double>(pass * pass_) * features);
     run_some(200);  // and waits
