@@ -23,6 +23,20 @@ TEST(AttentionBench, ComparesAWindowWithFullAttention) {
   EXPECT_EQ(point.whole_forward.size(), 3U);
 }
 
+TEST(AttentionBench, AttendsToWhatTheMaskShows) {
+  own_attention_shape shape = {
+      .batch = 2, .seq = 20, .heads = 2, .head_dim = 4, .mask = {.causal = true}};
+  own_attention full(shape, 2);
+  shape.mask.window = 5;
+  own_attention windowed(shape, 2);
+  full.forward();
+  windowed.forward();
+  for (std::size_t at = 0; at < full.o().size(); ++at) {
+    const std::size_t token = at / 8 % 20;  // the sixth is the first that does not see the first
+    EXPECT_EQ(full.o()[at] == windowed.o()[at], token < 5) << at;
+  }
+}
+
 TEST(AttentionBench, ComparesGatedHeadsWithAll) {
   const own_point point = measure_gate({.batch = 10, .seq = 9, .dim = 16, .heads = 4}, 0.35, quick);
   EXPECT_DOUBLE_EQ(point.kept, 0.35);
