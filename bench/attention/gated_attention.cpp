@@ -5,6 +5,8 @@
 #include "kernels/attention/head_gate.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <barrier>
 #include <cmath>
 #include <functional>
 #include <span>
@@ -95,13 +97,23 @@ void gated_attention::gate_backward(unsigned thread) {
 }
 
 void gated_attention::forward() {
-  on_threads(heads_.threads(), [this](unsigned thread) { gate(thread); });
-  heads_.forward();
+  std::atomic<std::size_t> next = 0;
+  std::barrier gated(heads_.threads());
+  on_threads(heads_.threads(), [&](unsigned thread) {
+    gate(thread);
+    gated.arrive_and_wait();
+    heads_.forward(thread, next);
+  });
 }
 
 void gated_attention::backward() {
-  heads_.backward();
-  on_threads(heads_.threads(), [this](unsigned thread) { gate_backward(thread); });
+  std::atomic<std::size_t> next = 0;
+  std::barrier attended(heads_.threads());
+  on_threads(heads_.threads(), [&](unsigned thread) {
+    heads_.backward(thread, next);
+    attended.arrive_and_wait();
+    gate_backward(thread);
+  });
 }
 
 double gated_attention::active_share() const {

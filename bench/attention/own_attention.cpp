@@ -4,7 +4,6 @@
 #include "bench/torch/on_threads.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 
 namespace headrace::bench {
@@ -52,24 +51,21 @@ kernels::attention_args own_attention::args_of(std::size_t pair, unsigned thread
 }
 
 template <class Work>
-void own_attention::for_each_pair(const Work& work) {
+void own_attention::for_each_pair(std::atomic<std::size_t>& next, const Work& work) {
   // Only hands out numbers, so relaxed is enough; on_threads joins.
-  std::atomic<std::size_t> next = 0;
   const std::size_t pairs = shape_.batch * shape_.heads;
-  on_threads(threads(), [&](unsigned thread) {
-    for (std::size_t pair = next.fetch_add(1, std::memory_order_relaxed); pair < pairs;
-         pair = next.fetch_add(1, std::memory_order_relaxed))
-      work(pair, thread);
-  });
+  for (std::size_t pair = next.fetch_add(1, std::memory_order_relaxed); pair < pairs;
+       pair = next.fetch_add(1, std::memory_order_relaxed))
+    work(pair);
 }
 
-void own_attention::forward() {
-  for_each_pair(
-      [this](std::size_t pair, unsigned thread) { kernels::attention(args_of(pair, thread)); });
+void own_attention::forward(unsigned thread, std::atomic<std::size_t>& next) {
+  for_each_pair(next,
+                [this, thread](std::size_t pair) { kernels::attention(args_of(pair, thread)); });
 }
 
-void own_attention::backward() {
-  for_each_pair([this](std::size_t pair, unsigned thread) {
+void own_attention::backward(unsigned thread, std::atomic<std::size_t>& next) {
+  for_each_pair(next, [this, thread](std::size_t pair) {
     const std::size_t width = shape_.heads * shape_.head_dim;
     const std::size_t token = pair / shape_.heads * shape_.seq;
     const std::size_t at = pair % shape_.heads * shape_.head_dim;
@@ -85,6 +81,15 @@ void own_attention::backward() {
                                  .dv_stride = 3 * width,
                                  .workspace = workspaces_[thread]});
   });
+}
+
+void own_attention::forward() {
+  std::atomic<std::size_t> next = 0;
+  on_threads(threads(), [&](unsigned thread) { forward(thread, next); });
+}
+void own_attention::backward() {
+  std::atomic<std::size_t> next = 0;
+  on_threads(threads(), [&](unsigned thread) { backward(thread, next); });
 }
 
 }  // namespace headrace::bench

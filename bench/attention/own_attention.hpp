@@ -2,6 +2,7 @@
 
 #include "kernels/attention/attention.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -26,6 +27,10 @@ class own_attention {
 
   void forward();
   void backward();  // after forward
+  /// The share of one of `threads` threads, for a caller who has them; `next` counts the pairs that
+  /// are taken, from 0, and is shared.
+  void forward(unsigned thread, std::atomic<std::size_t>& next);
+  void backward(unsigned thread, std::atomic<std::size_t>& next);
 
   /// [sequences, heads], as attention takes it, read at each call; empty: all.
   void set_active(std::span<const std::uint8_t> active) { active_ = active; }
@@ -38,7 +43,7 @@ class own_attention {
 
  private:
   template <class Work>
-  void for_each_pair(const Work& work);
+  void for_each_pair(std::atomic<std::size_t>& next, const Work& work);
   kernels::attention_args args_of(std::size_t pair, unsigned thread);
 
   own_attention_shape shape_;

@@ -113,15 +113,16 @@ own_point measure_gate(const attention_shape& shape, double share, const layer_r
                                      .head_dim = shape.dim / shape.heads};
   own_attention whole(heads, run.threads);
   gated_attention gated(heads, share, run.threads);
-  own_point point{.point = "gate",
-                  .words = "gated heads, batch " + std::to_string(shape.batch) + ", " +
-                           std::to_string(shape.seq) + " tokens, " + std::to_string(shape.heads) +
-                           " heads of " + std::to_string(heads.head_dim),
-                  .whole = "all heads without a gate",
-                  .threads = run.threads,
-                  .forward = {},
-                  .whole_forward = {},
-                  .same_bits = {}};
+  own_point point{
+      .point = "gate_b" + std::to_string(shape.batch) + "_s" + std::to_string(shape.seq),
+      .words = "gated heads, batch " + std::to_string(shape.batch) + ", " +
+               std::to_string(shape.seq) + " tokens, " + std::to_string(shape.heads) +
+               " heads of " + std::to_string(heads.head_dim),
+      .whole = "all heads without a gate",
+      .threads = run.threads,
+      .forward = {},
+      .whole_forward = {},
+      .same_bits = {}};
   measure(gated, whole, run, point);
   point.kept = gated.active_share();
   gated_attention open(heads, 1.0, run.threads);

@@ -39,6 +39,7 @@ TEST(AttentionBench, AttendsToWhatTheMaskShows) {
 
 TEST(AttentionBench, ComparesGatedHeadsWithAll) {
   const own_point point = measure_gate({.batch = 10, .seq = 9, .dim = 16, .heads = 4}, 0.35, quick);
+  EXPECT_EQ(point.point, "gate_b10_s9");
   EXPECT_DOUBLE_EQ(point.kept, 0.35);
   EXPECT_EQ(point.same_bits, true);
 }
