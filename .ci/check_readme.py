@@ -6,9 +6,10 @@ import sys
 
 readme = open("README.md").read()
 learning = {}
-for line in open(sorted(glob.glob("bench/baselines/learning-*.jsonl"))[-1]):
-    point = json.loads(line)
-    learning[point["point"]] = point
+for path in sorted(glob.glob("bench/baselines/learning-*.jsonl")):  # a later file may have only some points anew
+    for line in open(path):
+        point = json.loads(line)
+        learning[point["point"]] = point
 rows64 = {}
 for point in json.load(open(sorted(glob.glob("bench/baselines/rows64-*.json"))[-1])):
     usual = {"codec": "fp32", "batch": 4096, "depth": 8, "transport": "tcp", "durable": "os", "optimizer": "add"}

@@ -306,7 +306,8 @@ class Pipeline : public Actors {
         *worker::make_source(source_spec()),
         std::make_unique<memory_log>(samples_),
         worker::batch_builder({.source = source, .samples_max = 16}),
-        std::nullopt};
+        std::nullopt,
+        pass_};
     auto stream = std::make_unique<worker::sealed_stream>(std::move(stream_parts), node_.time);
     ASSERT_TRUE(stream->open(first).ok());
     ingest_ = system_.spawn<ingest_actor>(std::move(stream), worker_, node_.time, board_, 2U);
@@ -348,6 +349,7 @@ class Pipeline : public Actors {
   std::shared_ptr<progress_board> board_ = std::make_shared<progress_board>();
   std::shared_ptr<memory_log::contents> samples_ = std::make_shared<memory_log::contents>();
   std::shared_ptr<int> losses_ = std::make_shared<int>(0);
+  std::uint64_t pass_ = 0;  // records between two halts
   worker_handle worker_;
   ingest_handle ingest_;
 };
@@ -372,6 +374,27 @@ TEST_F(Pipeline, EveryEventReachesItsRowsOnce) {
   ASSERT_TRUE(board_->ended());
   EXPECT_FALSE(board_->failure().has_value());
   EXPECT_EQ(board_->read().samples, rows);
+  EXPECT_EQ(total(), rows * features);
+}
+
+TEST_F(Pipeline, HaltsBetweenPassesWithEveryPushAcknowledged) {
+  start_shards();
+  *losses_ = 3;
+  pass_ = 200;
+  start_worker({batch_number{0}, batch_number{0}});
+  for (std::uint64_t pass = 1; pass <= 2; ++pass) {
+    for (int turn = 0; turn < 20'000 && board_->read().passes < pass; ++turn) {
+      scheduler().run();
+      pass_time();
+    }
+    EXPECT_EQ(board_->read().passes, pass);
+    EXPECT_EQ(total(), static_cast<double>(pass * pass_) * features);
+    run_some(200);  // and waits
+    EXPECT_EQ(total(), static_cast<double>(pass * pass_) * features);
+    caf::anon_send(ingest_, go_on_atom_v);
+  }
+  run_to_end();
+  ASSERT_TRUE(board_->ended());
   EXPECT_EQ(total(), rows * features);
 }
 

@@ -28,6 +28,7 @@ ingest_actor::ingest_actor(caf::actor_config& config,
       worker_(std::move(worker)),
       time_(time),
       board_(std::move(board)),
+      permits_all_(permits),
       permits_(permits) {}
 
 ingest_actor::behavior_type ingest_actor::make_behavior() {
@@ -44,6 +45,10 @@ ingest_actor::behavior_type ingest_actor::make_behavior() {
       },
       [this](tick_atom) {
         waking_ = false;
+        pump();
+      },
+      [this](go_on_atom) {
+        stream_->go_on();
         pump();
       },
       [this](stop_atom) {
@@ -75,10 +80,19 @@ void ingest_actor::pump() {
       publish_bad_rows();
       send(worker_, stop_atom_v);
       return end();
+    } else if (pumped->halted) {
+      return halt();
     } else {
       return wake_at(pumped->wake_ns);
     }
   }
+}
+
+// Every permit is back when every batch was acknowledged; until then each one that comes asks
+// again.
+void ingest_actor::halt() {
+  if (permits_ < permits_all_) return;
+  board_->update([&](progress& p) { p.passes = stream_->passes(); });
 }
 
 void ingest_actor::wake_at(std::uint64_t steady_ns) {

@@ -15,7 +15,8 @@ namespace headrace::actors {
 
 /// The shell around a sealed_stream: gives the worker as many batches as it has permits for.
 /// Detached, because sealing blocks on the disk. Starts with `permits`, and gets one back for each
-/// completed batch. A full disk pauses it; any other failure ends the run.
+/// completed batch. A full disk pauses it; any other failure ends the run. Where the stream halts
+/// between passes, the board's `passes` say so once all permits are back, and it waits.
 class ingest_actor : public ingest_handle::base {
  public:
   ingest_actor(caf::actor_config& config,
@@ -31,6 +32,7 @@ class ingest_actor : public ingest_handle::base {
  private:
   void pump();
   void wake_at(std::uint64_t steady_ns);
+  void halt();
   void publish_bad_rows();
   void end(std::optional<error> failure = std::nullopt);
 
@@ -38,6 +40,7 @@ class ingest_actor : public ingest_handle::base {
   worker_handle worker_;
   const headrace::clock& time_;
   std::shared_ptr<progress_board> board_;
+  const std::uint32_t permits_all_;
   std::uint32_t permits_;
   bool waking_ = false;
   bool paused_ = false;  // the disk is full

@@ -55,5 +55,6 @@ CAF_ADD_ATOM(headrace, headrace::actors, more_atom, "more")      // worker → i
 CAF_ADD_ATOM(headrace, headrace::actors, answer_atom, "answer")  // link → worker: one reply
 CAF_ADD_ATOM(headrace, headrace::actors, tick_atom, "tick")      // timer → worker, ingest
 CAF_ADD_ATOM(headrace, headrace::actors, stop_atom, "stop")  // cli → worker, ingest: drain and end
+CAF_ADD_ATOM(headrace, headrace::actors, go_on_atom, "go_on")      // cli → ingest: the next pass
 CAF_ADD_ATOM(headrace, headrace::actors, restart_atom, "restart")  // timer → supervisor: now
 CAF_END_TYPE_ID_BLOCK(headrace)

@@ -59,6 +59,7 @@ struct progress {
   std::uint64_t precision_checks = 0;  // slices of layers that were computed again in f32
   std::uint64_t precision_promotions = 0;  // of which were off: f32 for 1,000 steps
   double loss_scale = 1;                   // other than 1 in fp16
+  std::uint64_t passes = 0;  // over the source, complete: the ingest waits to go on with the next
   std::uint64_t bad_rows = 0;
   std::string first_bad_row;
   std::string bad_row_reasons;  // such as "3 not_a_number, 1 too_long"

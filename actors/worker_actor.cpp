@@ -295,7 +295,8 @@ void worker_actor::publish() {
   progress now;
   copy_figures(*parts_.book, now);
   parts_.board->update([&](progress& p) {
-    now.bad_rows = p.bad_rows;  // ingest's
+    now.passes = p.passes;  // ingest's, as those of bad rows
+    now.bad_rows = p.bad_rows;
     now.first_bad_row = std::move(p.first_bad_row);
     now.bad_row_reasons = std::move(p.bad_row_reasons);
     p = std::move(now);

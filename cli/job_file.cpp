@@ -126,6 +126,7 @@ result<job> parse_job(const std::string& text,
   read_train(*config, made.train);
   made.train.push = read_push(*config, *made.model, made.schema);
   check_batch_fits(*config, made);
+  made.replay = read_replay(*config, *made.model, made.source);
   read_durability(*config, made.durability);
   read_checkpoint(*config, made.checkpoint);
   read_limits(*config, made.limits);

@@ -2,6 +2,7 @@
 
 #include "base/result.hpp"
 #include "cli/checkpoint_section.hpp"
+#include "cli/replay_section.hpp"
 #include "ps/shard/limits.hpp"
 #include "schemas/push.hpp"
 #include "schemas/schema.hpp"
@@ -56,6 +57,7 @@ struct job {
   std::shared_ptr<const worker::model_graph> model;
   schemas::job_schema schema;
   train_spec train;
+  replay_spec replay;
   durability_spec durability;
   checkpoint_spec checkpoint;
   ps::shard_limits limits;

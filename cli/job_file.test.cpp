@@ -277,6 +277,7 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"features.user.kind=string", "\"id\" | \"float\" | \"ids\""},
       {"features.user.max=3", "needs kind = \"ids\""},
       {"features.user.list_separator=|", "needs kind = \"ids\""},
+      {"features.user.held_out=1", "needs kind = \"ids\""},
       {"features.user.bucket_width=2", "needs transform = \"bucket\""},
       {"tables.embedding.optimizer.lr=-1", "tables.embedding.optimizer.lr = -1: accepted is"},
       {"tables.embedding.optimizer.kind=add", "\"adagrad\" | \"sgd\""},
@@ -324,12 +325,39 @@ TEST(JobFile, ListsOfIdsHaveASeparatorAndALength) {
   EXPECT_EQ(made.source.features[0].list_max, 7U);
   EXPECT_TRUE(made.source.rest);
   EXPECT_FALSE(made.source.quotes);
+  EXPECT_EQ(plain.list_held_out, 0U);
+  EXPECT_EQ(good(file_job, {kind, "features.user.held_out=2"}).source.features[0].list_held_out,
+            2U);
+  EXPECT_THAT(failure(file_job, {kind, "features.user.held_out=-1"}), HasSubstr("0 … 1024"));
   EXPECT_THAT(failure(file_job, {kind, "features.user.max=1025"}), HasSubstr("1 … 1024"));
   EXPECT_THAT(failure(file_job, {kind, "features.user.list_separator="}), HasSubstr("1 … 8 bytes"));
   EXPECT_THAT(failure(file_job, {"source.rest=true", "source.quotes=true"}),
               HasSubstr("needs quotes = false"));
   EXPECT_THAT(failure(file_job, {kind, "features.user.max=1000", "train.batch_max=65536"}),
               HasSubstr("1001 keys of a sample"));
+}
+
+TEST(JobFile, ASourceMayBeReplayedAndValidatedBetweenItsPasses) {
+  const auto once = good(file_job).replay;
+  EXPECT_FALSE(once.needed());
+  EXPECT_EQ(once.validate_every, 0U);
+  const auto often = good(file_job, {"replay.passes=3", "replay.seed=7"}).replay;
+  EXPECT_TRUE(often.needed());
+  EXPECT_FALSE(often.shuffle);
+  EXPECT_EQ(often.seed, 7U);
+  EXPECT_TRUE(good(file_job, {"replay.shuffle=true"}).replay.needed());
+  EXPECT_THAT(failure(file_job, {"replay.passes=101"}), HasSubstr("1 … 100"));
+  EXPECT_THAT(failure(file_job, {"replay.passes=0"}), HasSubstr("1 … 100"));
+  EXPECT_THAT(failure(file_job, {"replay.patience=2"}), HasSubstr("replay.validate_every"));
+  EXPECT_THAT(failure(file_job, {"replay.validate_every=1"}), HasSubstr("next_item"));
+  const std::vector<std::string> next{
+      "features.ad.kind=ids", "model.arch=sasrec", "replay.validate_every=2"};
+  EXPECT_THAT(failure(file_job, next), HasSubstr("needs features.ad.held_out = 2"));
+  auto held_out = next;
+  held_out.insert(held_out.end(), {"features.ad.held_out=2", "replay.patience=5"});
+  const job made = good(file_job, held_out);
+  EXPECT_EQ(made.replay.patience, 5U);
+  EXPECT_EQ(list_feature(made.source, 0).name, "ad");
 }
 
 TEST(JobFile, ColumnsAreCheckedWhereTheyAreKnown) {
@@ -454,6 +482,7 @@ TEST(JobFile, ShippedJobsSayWhatTheIssueAsks) {
   EXPECT_EQ(load("planted.toml").source.generate, worker::generator::planted);
   EXPECT_EQ(load("planted_drift.toml").source.generate, worker::generator::planted_drift);
   EXPECT_EQ(load("planted_conversion.toml").model->heads().size(), 2U);
+  EXPECT_EQ(load("sequences.toml").replay.passes, 100U);
 }
 
 TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
@@ -556,6 +585,7 @@ TEST(Check, ShippedJobsFitTheirData) {
       {"movielens.toml", "local-only/movielens-100k/ml-100k.inter", {"source.header=true"}},
       {"criteo.toml", "local-only/criteo-ctr-60k/criteo_60k.tsv.zst", {}},
       {"online_retail.toml", "open/online-retail/online_retail.csv.zst", {}},
+      {"sequences.toml", "local-only/amazon-sequences/Beauty.txt.zst", {}},
   };
   for (const auto& [config, data, more] : cases) {
     const fs::path file = fs::path(folder) / data;

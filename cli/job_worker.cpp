@@ -9,6 +9,7 @@
 #include "schemas/hash.hpp"
 #include "storage/file_io.hpp"
 #include "storage/segment_log.hpp"
+#include "worker/ingest/replayed_source.hpp"
 #include "worker/step/trainer.hpp"
 
 #include <caf/actor_system.hpp>
@@ -151,7 +152,7 @@ result<void> job_worker::begin(caf::actor_system& system,
                                actors::transport_context& context,
                                const options& how,
                                const clock& time) {
-  auto source = worker::make_source(job_.source);
+  auto source = open_source();
   if (!source) return source.error();
   auto records = (*source)->count_records();
   if (!records) return records.error();
@@ -188,6 +189,18 @@ result<void> job_worker::begin(caf::actor_system& system,
   held_->ingest = system.spawn<actors::ingest_actor, caf::detached>(
       std::move(*stream), held_->worker, time, board_, job_.train.in_flight);
   return {};
+}
+
+// The job's source, as often as it is to be learned.
+result<std::unique_ptr<worker::event_source>> job_worker::open_source() {
+  auto once = worker::make_source(job_.source);
+  if (!once || !job_.replay.needed()) return once;
+  auto replayed = worker::replayed_source::read(
+      std::move(*once),
+      {.passes = job_.replay.passes, .shuffle = job_.replay.shuffle, .seed = job_.replay.seed});
+  if (!replayed) return replayed.error();
+  if (job_.replay.validate_every > 0) pass_records_ = (*replayed)->pass_records();
+  return std::unique_ptr<worker::event_source>(std::move(*replayed));
 }
 
 // The batch after the smallest watermark over the shards and lanes.
@@ -267,7 +280,8 @@ result<std::unique_ptr<worker::sealed_stream>> job_worker::open_stream(
                                  .samples_max = job_.train.batch_max,
                                  .wait_ns = job_.train.batch_wait_ns});
   auto stream = std::make_unique<worker::sealed_stream>(
-      worker::sealed_stream::parts{std::move(source), std::move(log), std::move(builder), pace},
+      worker::sealed_stream::parts{
+          std::move(source), std::move(log), std::move(builder), pace, pass_records_},
       time);
   if (auto opened = stream->open(first); !opened) return opened.error();
   return stream;
@@ -282,6 +296,20 @@ result<job_worker::table_counts> job_worker::count_tables(std::chrono::milliseco
     counts.bytes += reply.bytes;
   }
   return counts;
+}
+
+frame job_worker::pull(shard_id shard, const frame& section, std::chrono::milliseconds patience) {
+  auto answer = control_->ask(schemas::message_kind::pull, shard, section, patience);
+  if (answer) return std::move(*answer);
+  schemas::pull_reply failed;
+  failed.shard = shard;
+  failed.status = answer.error().code;
+  failed.detail = answer.error().detail;
+  return schemas::encode(failed);
+}
+
+void job_worker::go_on() {
+  if (held_) caf::anon_send(held_->ingest, actors::go_on_atom_v);
 }
 
 void job_worker::finish_early() {

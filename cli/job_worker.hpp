@@ -53,6 +53,8 @@ class job_worker {
   actors::progress_board& board() { return *board_; }
   const storage::job_folder& folder() const { return *folder_; }
   std::uint64_t records() const { return records_; }
+  /// The source has so many passes; 1 unless the job replays it.
+  std::uint32_t passes() const { return job_.replay.passes; }
 
   /// Rows and memory of all shards, asked from the server. Fails: unavailable.
   struct table_counts {
@@ -61,6 +63,12 @@ class job_worker {
   };
   result<table_counts> count_tables(std::chrono::milliseconds patience);
 
+  /// Rows of a shard as of now: an encoded pull section, answered by an encoded reply, of status
+  /// unavailable where the server doesn't answer within `patience`.
+  frame pull(shard_id shard, const frame& section, std::chrono::milliseconds patience);
+
+  /// After a halt between two passes: on with the next.
+  void go_on();
   /// Seals what is held and reads no more; the board ends when everything in flight was
   /// acknowledged.
   void finish_early();
@@ -74,6 +82,7 @@ class job_worker {
                      actors::transport_context& context,
                      const options& how,
                      const clock& time);
+  result<std::unique_ptr<worker::event_source>> open_source();
   result<batch_number> ask_where_to_begin();
   result<std::unique_ptr<storage::ordered_log>> open_sample_log() const;
   result<actors::worker_parts> load_parts(storage::ordered_log& samples, batch_number first) const;
@@ -92,6 +101,7 @@ class job_worker {
   std::vector<batch_number> dense_watermarks_;  // empty: no network
   actors::progress before_;
   std::uint64_t records_ = 0;
+  std::uint64_t pass_records_ = 0;  // between two halts; 0: none
   bool nothing_new_ = false;
   bool resumed_ = false;
 };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <span>
 #include <sstream>
 #include <vector>
 
@@ -54,15 +55,17 @@ std::string table_text(const std::vector<text_row>& rows, std::size_t numbers) {
 
 struct step_cost {
   double forward = 0.0;
+  double again = 0.0;
   double backward = 0.0;
 };
 
-step_cost cost_of(const worker::model_graph& graph, const worker::chunk_size& size) {
+step_cost cost_of(const worker::model_graph& graph, const worker::graph_plan& plan) {
   step_cost sum;
-  for (const graph_node& node : graph.nodes()) {
-    const auto cost = node.body->chunk_cost(size);
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    const auto cost = graph.nodes()[i].body->chunk_cost(plan.size());
     sum.forward += cost.forward_flops;
     sum.backward += cost.backward_flops;
+    if (plan.recomputes(i)) sum.again += cost.forward_flops;
   }
   return sum;
 }
@@ -150,14 +153,18 @@ void draw_buffer(std::ostringstream& out, const canvas& at, const planned_buffer
   out << "</g>\n";
 }
 
-void draw_steps(std::ostringstream& out, const canvas& at, const worker::model_graph& graph) {
+void draw_steps(std::ostringstream& out,
+                const canvas& at,
+                const worker::model_graph& graph,
+                std::span<const worker::plan_step> steps) {
   const std::size_t nodes = graph.nodes().size();
   const double bottom = at.top + at.height;
   for (std::size_t step = 0; step < at.steps; ++step) {
-    const auto& node = graph.nodes()[step < nodes ? step : at.steps - 1 - step];
+    const auto& node = graph.nodes()[steps[step].node];
+    const bool again = steps[step].what == worker::plan_step::pass::again;
     const double middle = (at.x(step) + at.x(step + 1)) / 2;
     out << "<text class=\"step\" transform=\"translate(" << middle + 4 << ' ' << bottom + 10
-        << ") rotate(60)\">" << escape_html(node.name) << "</text>\n";
+        << ") rotate(60)\">" << escape_html(node.name) << (again ? " again" : "") << "</text>\n";
   }
   out << "<line x1=\"" << at.x(nodes) << "\" x2=\"" << at.x(nodes) << "\" y1=\"" << at.top - 8
       << "\" y2=\"" << bottom << "\"/>\n<text x=\"" << at.left << "\" y=\"" << at.top - 12
@@ -190,10 +197,12 @@ std::string plan_text(const std::string& name,
                       const worker::model_graph& graph,
                       const worker::graph_plan& plan) {
   const std::size_t samples = plan.samples();
-  const step_cost cost = cost_of(graph, plan.size());
+  const step_cost cost = cost_of(graph, plan);
+  const std::string again =
+      cost.again > 0 ? ", " + fixed(cost.again / 1e6, 1) + " of them once more," : "";
   return name + ": " + std::to_string(graph.nodes().size()) + " layers; a chunk of " +
          std::to_string(samples) + " samples takes " + fixed(cost.forward / 1e6, 1) +
-         " MFLOP forward and " + fixed(cost.backward / 1e6, 1) + " backward\n\n" +
+         " MFLOP forward" + again + " and " + fixed(cost.backward / 1e6, 1) + " backward\n\n" +
          layers_text(graph, plan) + "\n" + tables_text(graph) + "\n" + buffers_text(plan) +
          "\narena " + fixed(kib(plan.arena_floats()), 1) + " KiB; " +
          fixed(kib(plan.floats_unshared()), 1) + " KiB if no buffer shared memory" +
@@ -204,7 +213,7 @@ std::string plan_text(const std::string& name,
 std::string plan_json(const std::string& name,
                       const worker::model_graph& graph,
                       const worker::graph_plan& plan) {
-  const step_cost cost = cost_of(graph, plan.size());
+  const step_cost cost = cost_of(graph, plan);
   std::size_t parameters = 0;
   for (const auto& table : graph.tables()) parameters += table.rows * table.dim;
   json_line line;
@@ -212,6 +221,7 @@ std::string plan_json(const std::string& name,
       .add("layers", graph.nodes().size())
       .add("samples", plan.samples())
       .add("forward_flops", cost.forward)
+      .add("forward_again_flops", cost.again)
       .add("backward_flops", cost.backward)
       .add("parameters", parameters)
       .add("tables", graph.tables().size())
@@ -229,7 +239,7 @@ std::string plan_svg(const std::string& name,
                      const worker::model_graph& graph,
                      const worker::graph_plan& plan) {
   canvas at;
-  at.steps = 2 * graph.nodes().size();
+  at.steps = plan.steps().size();
   at.floats = std::max<std::size_t>(plan.arena_floats(), 1);
   std::ostringstream out;
   out << "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 580\" role=\"img\" "
@@ -240,7 +250,7 @@ std::string plan_svg(const std::string& name,
       << fixed(kib(plan.arena_floats()), 0) << " KiB, " << fixed(kib(plan.floats_unshared()), 0)
       << " without sharing)</text>\n";
   for (const planned_buffer& buffer : plan.buffers()) draw_buffer(out, at, buffer);
-  draw_steps(out, at, graph);
+  draw_steps(out, at, graph, plan.steps());
   out << "</svg>\n";
   return out.str();
 }

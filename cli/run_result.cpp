@@ -77,6 +77,33 @@ void add_heads(json_line& line, const actors::progress& f) {
 
 }  // namespace
 
+namespace {
+
+void add_pass(json_line& line, const pass_figures& of) {
+  line.add("pass", of.pass)
+      .add("hr_at_10", of.hit_rate)
+      .add("ndcg_at_10", of.ndcg)
+      .add("mrr", of.mrr)
+      .add("cases", of.cases);
+}
+
+// Of a replayed job: the best of the validated passes, and all of them.
+void add_passes(json_line& line, const run_result& r) {
+  const auto best = best_of(r.passes);
+  if (!best) return;
+  line.begin_object("best_pass");
+  add_pass(line, *best);
+  line.end().begin_array("passes");
+  for (const pass_figures& each : r.passes) {
+    line.begin_object_item();
+    add_pass(line, each);
+    line.end();
+  }
+  line.end();
+}
+
+}  // namespace
+
 std::string to_json(const run_result& r) {
   const auto& f = r.figures;
   const bool tail = f.tail_samples > 0;
@@ -123,6 +150,7 @@ std::string to_json(const run_result& r) {
     line.add("report", r.report);
   }
   if (!f.heads.empty()) add_heads(line, f);
+  add_passes(line, r);
   line.begin_array("notes");
   for (const auto& note : all_notes(r)) line.add_item(note);
   line.end();
@@ -174,6 +202,15 @@ std::string to_summary(const run_result& r) {
             head.auc_tail,
             head.auc_frozen);
     out += "   " + head.name + "\n";
+  }
+  if (const auto best = best_of(r.passes)) {
+    print(out,
+          "  validation     HR@10 %.4f   NDCG@10 %.4f   MRR %.4f   best pass %llu, the last %llu\n",
+          best->hit_rate,
+          best->ndcg,
+          best->mrr,
+          static_cast<unsigned long long>(best->pass),
+          static_cast<unsigned long long>(r.passes.back().pass));
   }
   print(out,
         "  %llu rows, %.1f MB in tables, %.1f MB resident",

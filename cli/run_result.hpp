@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/progress_board.hpp"
+#include "cli/pass_figures.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -25,10 +26,11 @@ struct run_result {
   bool paced = false;  // events came at the rate of `source.duration`
   bool interrupted = false;
   bool resumed = false;
-  std::uint64_t rows = 0;          // in the shards' tables
-  std::uint64_t table_bytes = 0;   // memory they hold, index included
-  std::uint64_t memory_bytes = 0;  // resident, of this process
-  std::vector<std::string> notes;  // what a reader must know, one line each
+  std::uint64_t rows = 0;            // in the shards' tables
+  std::uint64_t table_bytes = 0;     // memory they hold, index included
+  std::uint64_t memory_bytes = 0;    // resident, of this process
+  std::vector<pass_figures> passes;  // that were validated, of a replayed job
+  std::vector<std::string> notes;    // what a reader must know, one line each
 
   /// Of this run; nothing when it learned nothing.
   std::optional<double> samples_per_second() const;

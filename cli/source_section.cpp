@@ -221,14 +221,18 @@ void read_list(config_reader& config, const std::string& section, worker::featur
   const bool is_list = feature.kind == worker::feature_kind::ids;
   const std::string separator = section + ".list_separator";
   const std::string max = section + ".max";
+  const std::string held_out = section + ".held_out";
   if (is_list || config.has(separator))
     feature.list_separator = config.text(separator, feature.list_separator);
   if (is_list || config.has(max))
     feature.list_max =
         static_cast<std::uint32_t>(config.whole(max, feature.list_max, {1, worker::list_max_most}));
+  if (is_list || config.has(held_out))
+    feature.list_held_out = static_cast<std::uint32_t>(
+        config.whole(held_out, feature.list_held_out, {0, worker::list_max_most}));
   if (feature.list_separator.empty() || feature.list_separator.size() > separator_bytes_max)
     config.refuse(separator, "accepted is 1 … 8 bytes, such as \" \" or \"|\"");
-  for (const std::string& key : {separator, max}) {
+  for (const std::string& key : {separator, max, held_out}) {
     if (!is_list && config.has(key)) config.refuse(key, "needs kind = \"ids\"");
   }
 }

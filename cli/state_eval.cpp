@@ -3,12 +3,14 @@
 #include "base/check.hpp"
 #include "base/nearest_word.hpp"
 #include "cli/model_section.hpp"
+#include "cli/next_item_cases.hpp"
 #include "schemas/pull.hpp"
 #include "worker/batch/batch_builder.hpp"
 #include "worker/ingest/crossed_source.hpp"
 #include "worker/ingest/event_source.hpp"
 #include "worker/step/batch_scorer.hpp"
 #include "worker/step/candidate_ranking.hpp"
+#include "worker/step/next_item_ranking.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -46,7 +48,7 @@ result<worker::candidate_ranking> ranking_of(const job& described, const eval_or
   if (!feature) return feature.error();
   worker::candidate_ranking::settings settings;
   settings.feature = *feature;
-  settings.cases_max = how.cases_max;
+  if (how.cases_max > 0) settings.cases_max = how.cases_max;
   settings.rekey = [crosses = described.source.crosses](std::span<std::uint64_t> keys) {
     worker::write_crosses(crosses, keys);
   };
@@ -58,6 +60,31 @@ result<worker::candidate_ranking> ranking_of(const job& described, const eval_or
     settings.by = *by;
   }
   return worker::candidate_ranking(std::move(settings));
+}
+
+/// What comes next in a list is ranked, not a feature.
+bool ranks_next(const eval_order& order) { return order.rank && order.rank->feature.empty(); }
+
+result<void> check_next(const job& described, const eval_order::ranking& how) {
+  if (!worker::find_next_item(*described.model)) {
+    return error{errc::bad_config,
+                 "--ranking needs --rank-feature NAME: the model predicts no next id of a list"};
+  }
+  if (how.by.empty()) return {};
+  return error{errc::bad_config, "--rank-by " + how.by + " needs --rank-feature NAME"};
+}
+
+result<void> rank_next(const job& described,
+                       const eval_order& order,
+                       worker::batch_scorer& scorer,
+                       evaluation& made) {
+  next_item_order which{.held_out = order.rank->held_out, .from = order.from, .to = order.to};
+  if (order.rank->cases_max > 0) which.cases_max = order.rank->cases_max;
+  const auto cases = read_cases(described, order.source, which);
+  if (!cases) return cases.error();
+  made.candidates = cases->candidates();
+  made.ranking.emplace(order.rank->cutoffs);
+  return cases->rank(scorer, *made.ranking, order.stopped);
 }
 
 /// Scores batches as they come and keeps the figures of each head.
@@ -109,6 +136,7 @@ result<void> check_order(const job& described, const eval_order& order) {
     return error{errc::bad_config, "--from is a record before --to, counted from 0"};
   }
   if (!order.rank) return {};
+  if (ranks_next(order)) return check_next(described, *order.rank);
   const auto ranking = ranking_of(described, *order.rank);
   return ranking ? result<void>() : ranking.error();
 }
@@ -122,7 +150,7 @@ result<evaluation> evaluate(const job& described,
     if (auto skipped = (*source)->skip(order.from); !skipped) return skipped.error();
   }
   std::optional<worker::candidate_ranking> candidates;
-  if (order.rank) {
+  if (order.rank && !ranks_next(order)) {
     auto ranking = ranking_of(described, *order.rank);
     if (!ranking) return ranking.error();
     candidates.emplace(std::move(*ranking));
@@ -160,6 +188,9 @@ result<evaluation> evaluate(const job& described,
     made.ranking.emplace(order.rank->cutoffs);
     if (auto ranked = candidates->rank(scorer, *made.ranking, order.stopped); !ranked)
       return ranked.error();
+  }
+  if (ranks_next(order)) {
+    if (auto ranked = rank_next(described, order, scorer, made); !ranked) return ranked.error();
   }
   return made;
 }

@@ -22,9 +22,10 @@ struct eval_order {
   std::uint64_t to = UINT64_MAX;  // and the one behind the last
   std::uint64_t window = 10'000;  // samples; 0 = none
   struct ranking {
-    std::string feature;  // whose values are ranked
-    std::string by;       // leave-one-out by this one; empty: every row with label 1
-    std::size_t cases_max = 1'000;
+    std::string feature;        // whose values are ranked; empty: what comes next in a list
+    std::string by;             // leave-one-out by this one; empty: every row with label 1
+    std::size_t held_out = 1;   // of what comes next: which id of a list, counted from its end
+    std::size_t cases_max = 0;  // 0: 1,000; all of what comes next
     std::vector<std::size_t> cutoffs;
   };
   std::optional<ranking> rank;

@@ -1,14 +1,19 @@
+#include "bench/attention/attention.hpp"
 #include "bench/deepfm/deepfm.hpp"
 #include "bench/gates/gate_options.hpp"
+#include "bench/moe/moe.hpp"
 #include "bench/rows64/rows64.hpp"
 #include "cli/verbs.hpp"
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace headrace::cli {
 namespace {
@@ -274,6 +279,61 @@ void add_deepfm(CLI::App& bench_verb, verb_context& context) {
   });
 }
 
+/// Flags of every layer beside PyTorch.
+void add_layer_run(CLI::App& verb, bench::layer_run& run) {
+  verb.add_option("--threads", run.threads, "threads of each side")->check(CLI::Range(1, 16));
+  verb.add_option("--seconds", run.seconds, "timed part of a round, on each side")
+      ->check(CLI::Range(0.05, 3'600.0));
+  verb.add_option("--rounds", run.rounds, "rounds, medians of which are reported")
+      ->check(CLI::Range(1, 1'000));
+  verb.add_flag("--json", run.json, "one line of JSON a point on standard output");
+  verb.add_flag("--inside", run.inside)->group("");
+  verb.add_option("--folder", run.folder)->group("");
+}
+
+void add_attention(CLI::App& bench_verb, verb_context& context) {
+  auto options = std::make_shared<bench::attention_options>();
+  CLI::App* verb = bench_verb.add_subcommand(
+      "attention",
+      "A layer of attention, forward and backward, beside PyTorch; windows and gated heads beside "
+      "full attention. With a shape, that layer alone");
+  std::vector<CLI::Option*> shape = {
+      verb->add_option("--batch", options->shape.batch, "sequences")->check(CLI::Range(1, 4'096)),
+      verb->add_option("--seq", options->shape.seq, "tokens of each")->check(CLI::Range(1, 32'768)),
+      verb->add_option("--dim", options->shape.dim, "floats of a token, a multiple of the heads")
+          ->check(CLI::Range(1, 4'096)),
+      verb->add_option("--heads", options->shape.heads, "heads")->check(CLI::Range(1, 256))};
+  add_layer_run(*verb, options->run);
+  verb->callback([options, shape = std::move(shape), &context] {
+    options->one_shape =
+        std::ranges::any_of(shape, [](const CLI::Option* option) { return option->count() > 0; });
+    if (options->shape.dim % options->shape.heads != 0) {
+      context.status = report_error(error{errc::bad_config,
+                                          "--dim " + std::to_string(options->shape.dim) +
+                                              " is no multiple of --heads " +
+                                              std::to_string(options->shape.heads)});
+      return;
+    }
+    context.status = bench::run_bench_attention(
+        *options,
+        [&context](std::chrono::milliseconds patience) { return context.signals.wait(patience); });
+  });
+}
+
+void add_moe(CLI::App& bench_verb, verb_context& context) {
+  auto options = std::make_shared<bench::moe_options>();
+  CLI::App* verb = bench_verb.add_subcommand(
+      "moe", "A mixture of 8 experts, forward and backward, beside PyTorch");
+  verb->add_option("--batch", options->shape.tokens, "tokens of a step")
+      ->check(CLI::Range(1, 65'536));
+  add_layer_run(*verb, options->run);
+  verb->callback([options, &context] {
+    context.status = bench::run_bench_moe(*options, [&context](std::chrono::milliseconds patience) {
+      return context.signals.wait(patience);
+    });
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, verb_context& context) {
@@ -282,6 +342,8 @@ void add_bench(CLI::App& app, verb_context& context) {
   verb->require_subcommand(1);
   add_gates(*verb, context);
   add_deepfm(*verb, context);
+  add_attention(*verb, context);
+  add_moe(*verb, context);
   auto options = std::make_shared<rows64_options>();
 
   CLI::App* rows64 =

@@ -216,19 +216,25 @@ void add_eval(CLI::App& app, verb_context& context) {
   verb->add_option("--window", flags->order.window, "samples of a window; 0 = no windows")
       ->capture_default_str();
   auto* ranking = verb->add_flag(
-      "--ranking", flags->ranking, "rank the value of a feature among all that the events have");
-  auto* feature =
-      verb->add_option("--rank-feature", flags->rank.feature, "whose values are ranked");
+      "--ranking", flags->ranking, "rank what comes next in a list, or the value of a feature");
+  verb->add_option("--rank-feature", flags->rank.feature, "whose values are ranked")
+      ->needs(ranking);
+  verb->add_option("--held-out",
+                   flags->rank.held_out,
+                   "which id of a list comes next, from its end: 1 = the test's, 2 = validation's")
+      ->check(CLI::Range(1, 1'000))
+      ->needs(ranking)
+      ->capture_default_str();
   verb->add_option("--rank-by", flags->rank.by, "one case for each value of this: leave one out")
       ->needs(ranking);
-  verb->add_option("--rank-cases", flags->rank.cases_max, "at most so many, evenly spread")
-      ->check(CLI::Range(1, 100'000'000))
-      ->capture_default_str();
+  verb->add_option("--rank-cases",
+                   flags->rank.cases_max,
+                   "at most so many, evenly spread (default: 1000 of a feature, all of a list)")
+      ->check(CLI::Range(1, 100'000'000));
   verb->add_option("--k", flags->rank.cutoffs, "of HR@k and NDCG@k")
       ->delimiter(',')
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  ranking->needs(feature);
   verb->add_flag("--json", flags->json, "one line of JSON for each version");
   verb->callback([flags, &context] { context.status = eval(*flags, context.signals); });
 }

@@ -28,6 +28,7 @@ struct explain_flags {
   std::size_t numbers = 13;
   std::uint32_t list_max = 50;
   std::size_t batch = worker::graph_model::chunk_samples;
+  std::string activations = "keep";
   std::filesystem::path svg;
   std::string precision;
   bool json = false;
@@ -78,13 +79,15 @@ int explain(const explain_flags& flags) {
   const std::size_t tokens =
       graph->has_lists() ? std::min(flags.batch * flags.list_max, worker::graph_model::chunk_tokens)
                          : 0;
+  const auto how =
+      flags.activations == "keep" ? worker::activations::keep : worker::activations::recompute;
   const auto machine = kernels::fastest_half_machine();
   const auto wanted = worker::chosen_precision(precision, machine);
   if (worker::is_emulated(wanted, machine))
     std::fprintf(stderr,
                  "note: this machine has no instructions for %s: it is slower here than f32\n",
                  std::string(worker::name(wanted)).c_str());
-  const worker::graph_plan plan(*graph, flags.batch, tokens, wanted);
+  const worker::graph_plan plan(*graph, flags.batch, tokens, wanted, how);
   if (!flags.svg.empty()) {
     std::ofstream out(flags.svg, std::ios::binary | std::ios::trunc);
     out << plan_svg(flags.model, *graph, plan);
@@ -117,6 +120,10 @@ void add_explain_plan(CLI::App& app, verb_context& context) {
       ->check(CLI::Range(1, 65'536));
   verb->add_option("--precision", given->precision, "of the products, in place of the job's")
       ->check(CLI::IsMember({"auto", "f32", "bf16", "fp16"}));
+  verb->add_option("--activations",
+                   given->activations,
+                   "keep what the backward pass reads, or recompute some of it to save memory")
+      ->check(CLI::IsMember({"keep", "recompute"}));
   verb->add_option("--svg", given->svg, "draws the memory of a step into this file");
   verb->add_flag("--json", given->json, "one line of JSON on standard output");
   verb->callback([given, &context] { context.status = explain(*given); });

@@ -3,12 +3,14 @@
 #include "base/log.hpp"
 #include "cli/live_table.hpp"
 #include "cli/model_section.hpp"
+#include "cli/pass_validation.hpp"
 #include "cli/report.hpp"
 #include "cli/run_series.hpp"
 #include "storage/file_io.hpp"
 
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -23,6 +25,7 @@ constexpr std::uint64_t unpaced_point_ns =
 constexpr auto poll_interval = 5ms;  // of a run of half a second still 1 %
 constexpr std::chrono::milliseconds live_patience{500};
 constexpr std::chrono::milliseconds final_patience{5'000};
+constexpr std::chrono::milliseconds pull_patience{60'000};  // a starved machine costs no figure
 constexpr std::uint64_t drain_patience_ns = 10 * second_ns;
 
 /// Turns the board's totals into points and rates.
@@ -92,6 +95,58 @@ class run_meter {
   bool counted_ = false;
 };
 
+/// Validates a replayed job where its ingest halts between two passes, and says how it goes on.
+class pass_watch {
+ public:
+  /// Fails: as pass_validation::open.
+  static result<pass_watch> open(job_worker& worker, const job& job, stop_signals& signals) {
+    pass_watch made(worker, signals);
+    if (job.replay.validate_every == 0) return made;
+    auto opened = pass_validation::open(job, worker.folder().worker() / "passes.jsonl");
+    if (!opened) return opened.error();
+    made.validation_.emplace(std::move(*opened));
+    return made;
+  }
+
+  /// Call it now and then.
+  void look() {
+    if (!validation_ || ended_) return;
+    const std::uint64_t passes = worker_.board().read().passes;
+    if (passes <= seen_) return;
+    seen_ = passes;
+    validate(passes);
+    if (signals_.wait(0ms)) return;  // it ends here, and is validated when it goes on
+    ended_ = validation_->enough();
+    ended_ ? worker_.finish_early() : worker_.go_on();
+  }
+  /// After the source's last pass, which no halt follows.
+  void look_at_end() {
+    if (validation_ && !ended_) validate(worker_.passes());
+  }
+  std::vector<pass_figures> figures() const {
+    return validation_ ? validation_->passes() : std::vector<pass_figures>{};
+  }
+
+ private:
+  pass_watch(job_worker& worker, stop_signals& signals) : worker_(worker), signals_(signals) {}
+
+  // A pass that could not be validated costs its figures, nothing else.
+  void validate(std::uint64_t pass) {
+    const auto pull = [this](shard_id shard, const frame& section) {
+      return worker_.pull(shard, section, pull_patience);
+    };
+    const auto stopped = [this] { return signals_.wait(0ms); };
+    if (auto done = validation_->add(pass, pull, stopped); !done)
+      log_warn("replay.not_validated", {{"pass", pass}, {"error", describe(done.error())}});
+  }
+
+  job_worker& worker_;
+  stop_signals& signals_;
+  std::optional<pass_validation> validation_;
+  std::uint64_t seen_ = 0;
+  bool ended_ = false;  // no more passes are wanted
+};
+
 run_result gather(job_worker& worker,
                   const job& job,
                   const watch_options& how,
@@ -144,6 +199,8 @@ result<run_result> watch_run(job_worker& worker,
                              const clock& time) {
   auto series = run_series::open(worker.folder().worker() / "series.jsonl");
   if (!series) return series.error();
+  auto passes = pass_watch::open(worker, job, signals);
+  if (!passes) return passes.error();
   run_meter meter(worker, *series, time);
   const std::uint64_t point_ns = job.pace_duration_ns > 0 ? second_ns : unpaced_point_ns;
   std::uint64_t shown_ns = time.steady_ns();
@@ -156,6 +213,7 @@ result<run_result> watch_run(job_worker& worker,
       asked_ns = time.steady_ns();
       worker.finish_early();
     }
+    if (asked_ns == 0) passes->look();
     if (server != nullptr) {
       server->tick();
       if (auto failed = server->failure()) {
@@ -177,11 +235,13 @@ result<run_result> watch_run(job_worker& worker,
       std::fflush(stdout);
     }
   }
+  if (asked_ns == 0 && !worker.board().failure()) passes->look_at_end();
   const double seconds = meter.seconds();
   const series_point& last = meter.take(final_patience);
   if (how.table) std::fputs(live_line(last).c_str(), stdout);
   run_result made = gather(worker, job, how, meter, seconds);
   made.interrupted = asked_ns != 0;
+  made.passes = passes->figures();
   keep_result(worker, made, *series, how.report);
   if (const auto failed = worker.board().failure()) return *failed;
   return made;

@@ -5,11 +5,12 @@
 #include "bench/deepfm/loss_match.hpp"
 #include "bench/deepfm/report.hpp"
 #include "bench/deepfm/samples.hpp"
-#include "bench/deepfm/torch_peer.hpp"
+#include "bench/deepfm/texts.hpp"
 #include "bench/deepfm/training_thread.hpp"
 #include "bench/gates/gate_shard.hpp"
 #include "bench/rows64/own_session.hpp"
 #include "bench/rows64/process.hpp"
+#include "bench/torch/torch_peer.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -68,7 +69,7 @@ class our_side {
     auto job = make_deepfm_job(shards);
     if (!job) return job.error();
     const auto as = precision_of(options);
-    auto made = std::make_unique<our_side>(job->schema);
+    auto made = std::make_unique<our_side>(*job);
     if (options.through == deepfm_path::ps) {
       if (auto filled = made->shards_.fill(deepfm_rows); !filled) return filled.error();
     }
@@ -84,7 +85,7 @@ class our_side {
     }
     return made;
   }
-  explicit our_side(const schemas::job_schema& schema) : shards_(schema) {}
+  explicit our_side(const deepfm_job& job) : model_(job.model), shards_(job.schema) {}
 
   /// Samples a second.
   result<double> train(double seconds) {
@@ -93,7 +94,10 @@ class our_side {
     });
   }
   void clear_clocks() {
-    for (auto& each : threads_) each->clock.clear();
+    for (auto& each : threads_) {
+      each->clock.clear();
+      each->layers.clear();
+    }
   }
   step_clock::seconds spent() const {
     step_clock::seconds sum = {};
@@ -102,8 +106,25 @@ class our_side {
     }
     return sum;
   }
+  void watch_layers() {
+    for (auto& each : threads_) each->watch_layers();
+  }
+  /// Of all threads.
+  std::vector<layer_time> layers() const {
+    std::vector<layer_time> sum;
+    for (const auto& node : model_->nodes()) sum.push_back({node.name, node.op, {}});
+    for (const auto& each : threads_) {
+      const auto& spent = each->layers.spent();
+      for (std::size_t i = 0; i < spent.size(); ++i) {
+        sum[i].spent.forward += spent[i].forward;
+        sum[i].spent.backward += spent[i].backward;
+      }
+    }
+    return sum;
+  }
 
  private:
+  std::shared_ptr<const worker::model_graph> model_;
   locked_shards shards_;
   std::vector<std::unique_ptr<training_thread>> threads_;
 };
@@ -114,10 +135,11 @@ std::vector<torch_peer> start_peers(const deepfm_options& options, deepfm_report
   std::vector<torch_peer> peers;
   for (const std::uint32_t threads : std::set<std::uint32_t>{1, options.threads}) {
     auto peer = torch_peer::start({.python = options.python,
-                                   .batch = options.batch,
-                                   .seconds = options.seconds,
-                                   .threads = threads,
-                                   .updates = options.through == deepfm_path::ps});
+                                   .script = deepfm_script,
+                                   .arguments = {std::to_string(options.batch),
+                                                 std::to_string(options.seconds),
+                                                 std::to_string(threads),
+                                                 std::string(name(options.through))}});
     report.peer = peer ? peer->words() : peer.error().detail;
     if (!peer) {
       report.pytorch.clear();
@@ -142,6 +164,7 @@ result<deepfm_report> measure(const deepfm_options& options) {
   auto ours = our_side::make(options);
   if (!ours) return ours.error();
   auto peers = start_peers(options, report);
+  if (options.profile) (*ours)->watch_layers();
   if (auto warm = (*ours)->train(warm_up_seconds); !warm) return warm.error();
   (*ours)->clear_clocks();
   for (std::uint32_t round = 0; round < options.rounds; ++round) {
@@ -149,12 +172,13 @@ result<deepfm_report> measure(const deepfm_options& options) {
     if (!rate) return rate.error();
     report.ours.push_back(*rate);
     for (std::size_t i = 0; i < peers.size(); ++i) {
-      const auto step = peers[i].train();
+      const auto step = peers[i].ask();
       if (!step) return step.error();
       report.pytorch[i].rates.push_back(options.batch / *step);
     }
   }
   report.spent = (*ours)->spent();
+  if (options.profile) report.layers = (*ours)->layers();
   return report;
 }
 

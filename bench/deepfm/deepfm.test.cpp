@@ -5,7 +5,6 @@
 #include "bench/deepfm/loss_match.hpp"
 #include "bench/deepfm/report.hpp"
 #include "bench/deepfm/samples.hpp"
-#include "bench/deepfm/torch_peer.hpp"
 #include "bench/deepfm/training_thread.hpp"
 
 #include <gmock/gmock.h>
@@ -115,13 +114,41 @@ TEST(DeepfmBench, SaysWhatItMultipliesInAndWhetherThereIsAmx) {
   EXPECT_THAT(to_json(report), HasSubstr(R"("amx":true,"emulated":false)"));
 }
 
-TEST(DeepfmBench, SaysWhyThereIsNoPeer) {
-  const auto none = torch_peer::start({.python = "/nowhere/python3"});
-  ASSERT_FALSE(none.ok());
-  EXPECT_EQ(none.error().code, errc::unavailable);
-  const auto silent = torch_peer::start({.python = "/bin/true"});
-  ASSERT_FALSE(silent.ok());
-  EXPECT_THAT(silent.error().detail, HasSubstr("before it was ready"));
+TEST(DeepfmBench, WatchesTheLayersOfEachStep) {
+  const deepfm_job job = job_of(4);
+  locked_shards shards(job.schema);
+  ASSERT_TRUE(shards.fill(10'000).ok());
+  const auto thread = make_ps_thread(job, shards, make_deepfm_batches(64, 64), 0);
+  ASSERT_TRUE(thread->step().ok());
+  EXPECT_TRUE(thread->layers.spent().empty());
+  thread->watch_layers();
+  thread->clock.clear();
+  ASSERT_TRUE(thread->step().ok());
+  const auto nodes = job.model->nodes();
+  double layers = 0.0;
+  for (std::size_t i = 0; i < thread->layers.spent().size(); ++i) {
+    const auto& spent = thread->layers.spent()[i];
+    if (nodes[i].op == "linear") {
+      EXPECT_GT(spent.forward, 0.0) << nodes[i].name;
+      EXPECT_GT(spent.backward, 0.0) << nodes[i].name;
+    }
+    layers += spent.forward + spent.backward;
+  }
+  EXPECT_GT(layers, 0.0);
+  EXPECT_LE(layers, thread->clock.spent()[static_cast<std::size_t>(step_part::learn)]);
+}
+
+TEST(DeepfmBench, SaysWhatOfAStepIsNotInLinearLayers) {
+  deepfm_report report;
+  report.options.profile = true;
+  report.ours = {1000};
+  report.spent[static_cast<std::size_t>(step_part::learn)] = 6;
+  report.spent[static_cast<std::size_t>(step_part::commit)] = 2;
+  report.layers = {{"deep", "linear", {1, 2}}, {"fm", "factorization", {0.5, 0.5}}};
+  const std::string json = to_json(report);
+  EXPECT_THAT(json, HasSubstr(R"("non_gemm_share":0.625)"));
+  EXPECT_THAT(json, HasSubstr(R"({"name":"deep","op":"linear","forward":0.125,"backward":0.25})"));
+  EXPECT_THAT(to_table(report), HasSubstr("62.5 %  of a step is not in linear layers"));
 }
 
 TEST(DeepfmBench, LeavesTheRatioOutWherePytorchIsNot) {

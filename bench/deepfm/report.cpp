@@ -36,11 +36,72 @@ std::vector<double> best_of(const std::vector<peer_rates>& peers) {
   return best;
 }
 
+double total(const step_clock::seconds& spent) {
+  return std::accumulate(spent.begin(), spent.end(), 0.0);
+}
+
 step_clock::seconds shares_of(const step_clock::seconds& spent) {
-  const double all = std::accumulate(spent.begin(), spent.end(), 0.0);
+  const double all = total(spent);
   step_clock::seconds shares = spent;
   for (double& share : shares) share = all > 0 ? share / all : 0;
   return shares;
+}
+
+/// What the layers that multiply matrices leave of a step.
+double share_without_gemm(const deepfm_report& report) {
+  double gemm = 0.0;
+  for (const layer_time& layer : report.layers) {
+    if (layer.op == "linear") gemm += layer.spent.forward + layer.spent.backward;
+  }
+  const double all = total(report.spent);
+  return all > 0 ? 1 - gemm / all : 0;
+}
+
+void add_profile(json_line& line, const deepfm_report& report) {
+  const auto shares = shares_of(report.spent);
+  line.begin_object("shares");
+  for (std::size_t i = 0; i < shares.size(); ++i) line.add(step_part_names[i], rounded(shares[i]));
+  line.end().add("non_gemm_share", rounded(share_without_gemm(report))).begin_array("layers");
+  const double all = std::max(total(report.spent), 1e-9);
+  for (const layer_time& layer : report.layers) {
+    line.begin_object_item()
+        .add("name", layer.name)
+        .add("op", layer.op)
+        .add("forward", rounded(layer.spent.forward / all))
+        .add("backward", rounded(layer.spent.backward / all))
+        .end();
+  }
+  line.end();
+}
+
+std::string profile_text(const deepfm_report& report) {
+  const auto shares = shares_of(report.spent);
+  const double all = std::max(total(report.spent), 1e-9);
+  std::string text;
+  char part[96];
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    if (!(report.spent[i] > 0)) continue;
+    std::snprintf(
+        part, sizeof part, "  %5.1f %%  %s\n", shares[i] * 100, step_part_names[i].data());
+    text += part;
+    if (step_part_names[i] != "learn") continue;
+    for (const layer_time& layer : report.layers) {
+      if (!(layer.spent.forward > 0)) continue;
+      std::snprintf(part,
+                    sizeof part,
+                    "           %5.1f %% forward %5.1f %% backward  %s (%s)\n",
+                    layer.spent.forward / all * 100,
+                    layer.spent.backward / all * 100,
+                    layer.name.c_str(),
+                    layer.op.c_str());
+      text += part;
+    }
+  }
+  std::snprintf(part,
+                sizeof part,
+                "  %5.1f %%  of a step is not in linear layers\n",
+                share_without_gemm(report) * 100);
+  return text + part;
 }
 
 std::string thousands(const std::vector<double>& rates) {
@@ -96,13 +157,7 @@ std::string to_json(const deepfm_report& report) {
       .add("loss_difference_to_f32", report.losses.difference())
       .add("rounds", report.options.rounds)
       .add("seconds", report.options.seconds);
-  if (report.options.profile) {
-    const auto shares = shares_of(report.spent);
-    line.begin_object("shares");
-    for (std::size_t i = 0; i < shares.size(); ++i)
-      line.add(step_part_names[i], rounded(shares[i]));
-    line.end();
-  }
+  if (report.options.profile) add_profile(line, report);
   line.add("cpu", cpu_model())
       .add("cores", std::thread::hardware_concurrency())
       .add("load_average", load_average())
@@ -148,14 +203,7 @@ std::string to_table(const deepfm_report& report) {
                   report.losses.in_f32);
     text += line;
   }
-  if (report.options.profile) {
-    const auto shares = shares_of(report.spent);
-    for (std::size_t i = 0; i < shares.size(); ++i) {
-      char share[64];
-      std::snprintf(share, sizeof share, "  %5.1f %%  ", shares[i] * 100);
-      if (report.spent[i] > 0) text += share + std::string(step_part_names[i]) + "\n";
-    }
-  }
+  if (report.options.profile) text += profile_text(report);
   char load[32];
   std::snprintf(load, sizeof load, "%.1f", load_average());
   return text + "  median [min .. max] of " + std::to_string(report.options.rounds) +

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "bench/deepfm/deepfm.hpp"
+#include "bench/deepfm/layer_clock.hpp"
 #include "bench/deepfm/loss_match.hpp"
 #include "bench/deepfm/step_clock.hpp"
 
@@ -16,6 +17,13 @@ struct peer_rates {
   std::vector<double> rates = {};
 };
 
+/// A layer's part of `learn`.
+struct layer_time {
+  std::string name;
+  std::string op;
+  layer_clock::seconds spent = {};
+};
+
 /// What `bench deepfm` found.
 struct deepfm_report {
   deepfm_options options;
@@ -26,6 +34,7 @@ struct deepfm_report {
   kernels::half_machine machine = kernels::half_machine::plain;
   loss_match losses;
   step_clock::seconds spent = {};  // of all threads and rounds
+  std::vector<layer_time> layers;  // of all threads and rounds; with `profile`
   std::string weight;              // what came of raising the scheduler weight
   std::string command;
 };

@@ -62,6 +62,7 @@ class ps_thread final : public training_thread {
       return not_finite;  // a loss scale finds its size by steps that overflow
     return samples;
   }
+  void watch_layers() override { trainer_.watch_layers(&layers); }
 
  private:
   // Each thread begins at another shard: they seldom want the same one.
@@ -130,6 +131,7 @@ class direct_thread final : public training_thread {
     if (!finite) return not_finite;
     return probabilities_.size();
   }
+  void watch_layers() override { model_.watch_layers(&layers); }
 
  private:
   static constexpr std::size_t resident = 8;  // batches; 5 MB of rows each at 4096 samples

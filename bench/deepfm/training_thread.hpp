@@ -2,6 +2,7 @@
 
 #include "base/result.hpp"
 #include "bench/deepfm/job.hpp"
+#include "bench/deepfm/layer_clock.hpp"
 #include "bench/deepfm/locked_shards.hpp"
 #include "bench/deepfm/step_clock.hpp"
 #include "schemas/sample.hpp"
@@ -24,8 +25,11 @@ class training_thread {
   /// One batch; the samples in it. Fails: whatever refused a pull or a push, and a loss that is
   /// not finite.
   virtual result<std::size_t> step() = 0;
+  /// From now on `layers` runs too: two readings of the clock for each layer of a chunk.
+  virtual void watch_layers() = 0;
 
   step_clock clock;
+  layer_clock layers;
   bool keeps_loss = false;  // of a thread that pulls and pushes
   double loss = 0;          // summed over the samples, each predicted before it was learned
 };

@@ -175,11 +175,18 @@ inline void backward_of_kv_head(const attention_backward_args& args,
   const std::size_t group = in.heads / in.kv_heads;
   const std::size_t first = in.offsets[sequence];
   const std::size_t length = in.offsets[sequence + 1] - first;
-  std::fill_n(space.dk, length * space.width, 0.0F);
-  std::fill_n(space.dv, length * space.width, 0.0F);
+  const auto is_active = [&in, sequence](std::size_t h) {
+    return in.active.empty() || in.active[sequence * in.heads + h] != 0;
+  };
+  bool any = false;
+  for (std::size_t h = kv_head * group; h < (kv_head + 1) * group; ++h) any = any || is_active(h);
+  if (any) {
+    std::fill_n(space.dk, length * space.width, 0.0F);
+    std::fill_n(space.dv, length * space.width, 0.0F);
+  }
   for (std::size_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
     const gradient_view gradients = gradients_of(args, first, h);
-    if (in.active.empty() || in.active[sequence * in.heads + h] != 0) {
+    if (is_active(h)) {
       attend_backward(view(in, sequence, h), gradients, space);
     } else {
       for (std::size_t i = 0; i < length; ++i)
@@ -189,6 +196,11 @@ inline void backward_of_kv_head(const attention_backward_args& args,
   for (std::size_t j = 0; j < length; ++j) {
     float* dk = args.dk + (first + j) * args.dk_stride + kv_head * in.head_dim;
     float* dv = args.dv + (first + j) * args.dv_stride + kv_head * in.head_dim;
+    if (!any) {
+      std::fill_n(dk, in.head_dim, 0.0F);
+      std::fill_n(dv, in.head_dim, 0.0F);
+      continue;
+    }
     for (std::size_t c = 0; c < in.head_dim; ++c) dk[c] = in.scale * space.dk[j * space.width + c];
     std::copy_n(space.dv + j * space.width, in.head_dim, dv);
   }

@@ -129,6 +129,48 @@ TEST(HeadGate, OfFloatsIsThatOfDoublesToFloatRounding) {
   }
 }
 
+/// More columns than one pass takes: each has the mean and the dx of its own.
+TEST(HeadGate, TreatsManyColumnsEachAlone) {
+  constexpr std::size_t width = 37;
+  random_stream random(test_seed());
+  const std::vector<std::uint32_t> offsets = {0, 3, 5};
+  std::vector<double> x(5 * width);
+  std::vector<double> weights(width);
+  for (auto* values : {&x, &weights}) {
+    for (double& value : *values) value = static_cast<double>(next_signed(random, 2.0F));
+  }
+  std::vector<double> means(2 * width);
+  std::vector<double> scores(2);
+  std::vector<std::uint8_t> active(2);
+  const basic_head_gate_args<double> args = {.x = x.data(),
+                                             .x_stride = width,
+                                             .offsets = offsets,
+                                             .width = width,
+                                             .heads = 1,
+                                             .weights = weights,
+                                             .means = means,
+                                             .scores = scores,
+                                             .active = active};
+  head_gate(args);
+  std::vector<double> dx(x.size());
+  std::vector<double> weight_gradients(width);
+  const std::vector<double> given = {3.0, -2.0};
+  head_gate_backward({.forward = args,
+                      .gate_gradients = given,
+                      .dx = dx.data(),
+                      .dx_stride = width,
+                      .weight_gradients = weight_gradients});
+  for (std::size_t c = 0; c < width; ++c) {
+    ASSERT_DOUBLE_EQ(means[c], (x[c] + x[width + c] + x[2 * width + c]) / 3.0);
+    ASSERT_DOUBLE_EQ(means[width + c], (x[3 * width + c] + x[4 * width + c]) / 2.0);
+    for (std::size_t t = 0; t < 5; ++t) {
+      const std::size_t s = t < 3 ? 0 : 1;
+      const double slope = given[s] * scores[s] * (1.0 - scores[s]);
+      ASSERT_DOUBLE_EQ(dx[t * width + c], weights[c] * slope / (s == 0 ? 3.0 : 2.0));
+    }
+  }
+}
+
 TEST(HeadGate, RefusesWeightsOfTheWrongSize) {
   gate_case<float> one;
   head_gate_args args = one.args();

@@ -216,6 +216,8 @@ TEST(Eval, RefusesInOneLineWhatItCannotDo) {
   says({"--at", "yesterday"}, 2, "lsn:N");
   says({"--at", "2020-01-01T00:00:00Z", "--to", "0"}, 2, "--from");
   says({"--at", "20200101T000000.000Z-clicks"}, 2, "--archive");
+  says({"--ranking"}, 2, "--ranking needs --rank-feature");
+  says({"--ranking", "--rank-by", "ad"}, 2, "--rank-feature");
   says({"--ranking", "--rank-feature", "da"}, 2, "da");
   says({"--ranking", "--rank-feature", "adv"}, 2, "did you mean 'ad'");
   says({"--ranking", "--rank-feature", "ad", "--rank-by", "ad"}, 2, "--rank-by");

@@ -72,6 +72,7 @@ result<sealed_stream::pumped> sealed_stream::next() {
   } else {
     auto due = read_due();
     if (!due) return due.error();
+    if (!*due && at_halt() && !stopping_) return pumped{nullptr, 0, false, true};
     if (!*due) return pumped{nullptr, wake_ns(), source_ended_ || stopping_};
     sealing_ = seal(std::move(**due));
     batch = append_sealing();
@@ -117,7 +118,7 @@ result<std::optional<schemas::sample_batch>> sealed_stream::read_due() {
     const std::uint64_t now = time_.steady_ns();
     if (parts_.builder.due(now)) break;
     read_ahead();
-    if (source_ended_ || source_failure_) break;
+    if (source_ended_ || source_failure_ || at_halt()) break;
     if (event_due_ns() > now) return std::optional<schemas::sample_batch>{};
     event_waits_ = false;
     if (auto full = parts_.builder.add(event_, parts_.source->position(), now, time_.now_ms())) {
@@ -141,6 +142,12 @@ void sealed_stream::read_ahead() {
   }
   event_waits_ = *more;
   source_ended_ = !*more;
+}
+
+// Between two passes, and nobody said to go on.
+bool sealed_stream::at_halt() const {
+  return parts_.pass > 0 && event_waits_ && records_added() % parts_.pass == 0 &&
+         passes() > gone_on_;
 }
 
 // When the waiting event may be used; 0 without a pace.

@@ -23,8 +23,9 @@ using sample_batch_ptr = std::shared_ptr<const schemas::sample_batch>;
 /// ended, so that a batch never has two contents.
 ///
 /// A batch is marked `last` when the source has no event behind it (one event is read ahead to
-/// know); a stream that is finished early has no last batch, and can go on later. One thread (the
-/// ingest actor's); `next` may block on the disk.
+/// know); a stream that is finished early has no last batch, and can go on later. With `pass` it
+/// halts after each so many records that others follow, seals what it holds, and goes on when it is
+/// told to. One thread (the ingest actor's); `next` may block on the disk.
 class sealed_stream {
  public:
   struct parts {
@@ -32,6 +33,7 @@ class sealed_stream {
     std::unique_ptr<storage::ordered_log> log;
     batch_builder builder;
     std::optional<pacer> pace;  // none: as fast as it is read
+    std::uint64_t pass = 0;     // records of a pass of a source without bad rows; 0 = no halts
   };
   sealed_stream(parts built, const clock& time);
 
@@ -42,12 +44,17 @@ class sealed_stream {
     sample_batch_ptr batch;     // null: nothing ready
     std::uint64_t wake_ns = 0;  // when to ask again if nothing is ready; steady clock
     bool finished = false;      // every batch was given out
+    bool halted = false;        // every batch of the passes so far was given out
   };
   /// The next batch. Fails: bad_input (too many bad rows), io_error, disk_full (ask again later:
   /// nothing is lost).
   result<pumped> next();
   /// After `open`: the source's last batch was sealed and given out, in this run or an earlier one.
   bool finished() const { return last_sealed_ && sealed_ < next_; }
+  /// Passes whose records were all sealed.
+  std::uint64_t passes() const { return parts_.pass == 0 ? 0 : records_added() / parts_.pass; }
+  /// After a halt: on with the next pass.
+  void go_on() { gone_on_ = passes(); }
   /// Seals what is held and reads no more.
   void finish_early();
   /// Closes the sample log.
@@ -70,6 +77,8 @@ class sealed_stream {
   void read_ahead();
   sealing seal(schemas::sample_batch batch);
   result<sample_batch_ptr> append_sealing();
+  std::uint64_t records_added() const { return parts_.source->position() - (event_waits_ ? 1 : 0); }
+  bool at_halt() const;
   std::uint64_t event_due_ns() const;
   std::uint64_t wake_ns() const;
 
@@ -83,6 +92,7 @@ class sealed_stream {
   batch_number sealed_;
   bool source_ended_ = false;
   std::optional<error> source_failure_;  // told once what was read before it is sealed
+  std::uint64_t gone_on_ = 0;            // the passes that were there then
   bool stopping_ = false;
   bool last_sealed_ = false;
   std::optional<sealing> sealing_;

@@ -54,6 +54,7 @@ class SealedStream : public testing::Test {
     std::optional<pacer> pace = std::nullopt;
     std::uint64_t first = 1;
     std::uint64_t fails_at = UINT64_MAX;
+    std::uint64_t pass = 0;
   };
 
   // A stream over what the disk holds, as after a start of the process.
@@ -63,7 +64,8 @@ class SealedStream : public testing::Test {
     sealed_stream::parts parts{std::make_unique<counting_source>(with.rows, with.fails_at),
                                std::move(log),
                                batch_builder({{"events", 1}, 1, with.samples_max, 20'000'000}),
-                               with.pace};
+                               with.pace,
+                               with.pass};
     sealed_stream made(std::move(parts), time_);
     const auto opened = made.open(batch_number{with.first});
     EXPECT_TRUE(opened.ok());
@@ -258,6 +260,54 @@ TEST_F(SealedStream, StartsThePaceAnewAfterARestart) {
       open({.rows = 10, .samples_max = 1, .pace = pacer(10'000'000'000, 10), .first = 2});
   EXPECT_NE(stream.next()->batch, nullptr);  // record 4 is due at once
   EXPECT_EQ(stream.next()->wake_ns, time_.steady_ns() + 1'000'000'000);
+}
+
+// The batches up to the next halt, or to the end.
+std::vector<sample_batch_ptr> until_halt(sealed_stream& from) {
+  std::vector<sample_batch_ptr> all;
+  for (;;) {
+    auto pumped = from.next();
+    EXPECT_TRUE(pumped.ok());
+    if (!pumped.ok() || !pumped->batch) return all;
+    all.push_back(pumped->batch);
+  }
+}
+
+TEST_F(SealedStream, HaltsBetweenPassesUntilItIsToldToGoOn) {
+  for (const std::uint32_t samples : {4U, 5U}) {
+    disk_ = std::make_shared<memory_log::contents>();
+    sealed_stream stream = open({.rows = 15, .samples_max = samples, .pass = 5});
+    for (std::uint64_t pass = 1; pass <= 2; ++pass) {
+      const auto batches = until_halt(stream);
+      EXPECT_EQ(batches.back()->offset_end, 5 * pass);
+      EXPECT_FALSE(batches.back()->last);
+      EXPECT_TRUE(stream.next()->halted);
+      EXPECT_FALSE(stream.next()->finished);
+      EXPECT_EQ(stream.passes(), pass);
+      stream.go_on();
+    }
+    const auto batches = until_halt(stream);
+    EXPECT_EQ(batches.front()->row_numbers.front(), 10U);
+    EXPECT_TRUE(batches.back()->last);
+    EXPECT_TRUE(stream.next()->finished);
+    EXPECT_EQ(stream.passes(), 3U);
+  }
+}
+
+TEST_F(SealedStream, IsFinishedEarlyAtAHaltAndHaltsThereAgainLater) {
+  {
+    sealed_stream stream = open({.rows = 10, .pass = 5});
+    EXPECT_EQ(until_halt(stream).size(), 2U);
+    stream.finish_early();
+    const auto after = stream.next();
+    EXPECT_TRUE(after->finished);
+    EXPECT_FALSE(after->halted);
+  }
+  sealed_stream stream = open({.rows = 10, .first = 3, .pass = 5});
+  EXPECT_TRUE(stream.next()->halted);
+  EXPECT_EQ(stream.passes(), 1U);
+  stream.go_on();
+  EXPECT_EQ(stream.next()->batch->row_numbers.front(), 5U);
 }
 
 TEST_F(SealedStream, RefusesALogThatIsShorterThanWhatTheShardsHave) {

@@ -364,6 +364,20 @@ TEST_F(DelimitedSource, KeepsTheNewestIdsOfEachList) {
   EXPECT_EQ(all[0].sequence_keys, id_keys("item", {"2", "3", "y", "z", "w"}));
 }
 
+TEST_F(DelimitedSource, HoldsOutTheNewestIdsOfEachListAsIfTheyWereNotThere) {
+  source_spec from = spec("user,seen,rating\nu,a b c d e,5\nv,a b,5\nw,a,5\nx,a b c,5\n");
+  from.features = {list("seen", " ", 2)};
+  from.features[0].list_held_out = 2;
+  const auto all = read_all(*open(from));
+  ASSERT_EQ(all.size(), 4U);
+  EXPECT_EQ(all[0].sequence_keys, id_keys("item", {"b", "c"}));
+  for (const std::size_t row : {1U, 2U}) {
+    EXPECT_EQ(all[row].lengths, (std::vector<std::uint16_t>{0}));
+    EXPECT_TRUE(all[row].sequence_keys.empty());
+  }
+  EXPECT_EQ(all[3].sequence_keys, id_keys("item", {"a"}));
+}
+
 TEST_F(DelimitedSource, GivesItsLastColumnTheRestOfARow) {
   source_spec from = spec("1 a b\n2\n3 c\n4 a b c d\n");
   from.separator = " ";

@@ -209,12 +209,15 @@ void row_parser::parse_list(const bound_feature& feature, std::string_view text,
   };
   std::size_t count = 0;
   for_each([&](std::string_view) { ++count; });
+  count -= std::min<std::size_t>(count, feature.spec.list_held_out);
   std::size_t older = count > feature.spec.list_max ? count - feature.spec.list_max : 0;
-  into.lengths.push_back(static_cast<std::uint16_t>(count - older));
+  std::size_t taken = count - older;
+  into.lengths.push_back(static_cast<std::uint16_t>(taken));
   for_each([&](std::string_view id) {
     if (older > 0) {
       --older;
-    } else {
+    } else if (taken > 0) {
+      --taken;
       into.sequence_keys.push_back(schemas::hash_string_key(feature.spec.salt, id).value);
     }
   });

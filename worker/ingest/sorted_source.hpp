@@ -1,7 +1,9 @@
 #pragma once
 
+#include "worker/ingest/event_list.hpp"
 #include "worker/ingest/event_source.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -9,7 +11,7 @@
 namespace headrace::worker {
 
 /// Another source's events in order of event time, ties as they came. Reads everything first and
-/// keeps it: 8 bytes a key (of lists, too), 4 a value or further label, 2 a list and 32 an event.
+/// keeps it (worker/ingest/event_list.hpp), with 8 bytes an event for the order.
 class sorted_source final : public event_source {
  public:
   /// Reads `from` to its end. Fails: as `from.next`.
@@ -23,21 +25,11 @@ class sorted_source final : public event_source {
   std::size_t features() const override { return from_->features(); }
 
  private:
-  struct placed {
-    std::uint64_t time_ms;
-    std::uint64_t place;       // of its keys, in events
-    std::uint64_t list_begin;  // in sequence_keys_
-    float label;
-  };
   explicit sorted_source(std::unique_ptr<event_source> from) : from_(std::move(from)) {}
 
   std::unique_ptr<event_source> from_;  // at its end; keeps the count of bad rows
-  std::vector<placed> order_;
-  std::vector<std::uint64_t> keys_;
-  std::vector<float> values_;
-  std::vector<float> more_labels_;
-  std::vector<std::uint16_t> lengths_;
-  std::vector<std::uint64_t> sequence_keys_;
+  event_list events_;
+  std::vector<std::size_t> order_;
   std::uint64_t position_ = 0;
 };
 

@@ -33,6 +33,7 @@ struct feature_spec {
   double bucket_width = 1.0;
   std::string list_separator = " ";  // of a list; 1 … 8 bytes. Nothing between two is no id
   std::uint32_t list_max = 50;       // the newest, at the end, are kept; 1 … list_max_most
+  std::uint32_t list_held_out = 0;   // so many at the end are as if they were not there
 };
 constexpr std::uint32_t list_max_most = 1024;
 

@@ -247,6 +247,29 @@ TEST(GraphLists, ComputesTheGradientOfTheSummedLoss) {
   }
 }
 
+// Computed again means the same bits, of predictions and of what is learned.
+TEST(GraphLists, LearnsTheSameBitsFromActivationsThatAreRecomputed) {
+  for (const list_case& one : list_cases()) {
+    SCOPED_TRACE(one.name + ", HEADRACE_SEED=" + std::to_string(test_seed()));
+    random_stream random(test_seed());
+    const auto graph = graph_of(one);
+    const auto batch = random_batch(one, 300, random);
+    graph_model again(graph, precision::f32, activations::recompute);
+    graph_model kept(graph);
+    std::vector<row_set> sets;
+    kept.plan(batch, sets);
+    kept.plan_network(sets);
+    fill(sets, random);
+    std::vector<row_set> same = sets;
+    std::vector<float> p(batch.samples * graph->heads().size());
+    std::vector<float> q = p;
+    ASSERT_TRUE(kept.learn(batch, sets, p));
+    ASSERT_TRUE(again.learn(batch, same, q));
+    EXPECT_EQ(p, q);
+    for (std::size_t t = 0; t < sets.size(); ++t) EXPECT_EQ(sets[t].gradients, same[t].gradients);
+  }
+}
+
 // Also when lists end in the middle of a bucket, and a batch in several chunks.
 TEST(GraphLists, TreatsSamplesAloneAsItDoesInABatchOfSeveralChunks) {
   for (const list_case& one : list_cases()) {

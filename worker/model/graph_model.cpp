@@ -30,14 +30,18 @@ void name_rows(std::size_t rows, row_set& set) {
 
 }  // namespace
 
-graph_model::graph_model(std::shared_ptr<const model_graph> graph, precision wanted)
+graph_model::graph_model(std::shared_ptr<const model_graph> graph,
+                         precision wanted,
+                         activations how)
     : graph_(std::move(graph)),
+      how_(how),
       runner_(*graph_, wanted),
       plans_(std::size(sample_buckets) * std::size(token_buckets)) {
   spans_.resize(graph_->nodes().size());
   for (std::size_t i = 0; i < spans_.size(); ++i) {
     const graph_node& node = graph_->nodes()[i];
     spans_[i].inputs.resize(node.inputs.size());
+    spans_[i].inputs_again.resize(node.inputs.size());
     spans_[i].lookups.resize(node.inputs.size());
     spans_[i].input_gradients.resize(node.inputs.size());
     spans_[i].parameters.resize(node.body->parameters.size());
@@ -133,7 +137,7 @@ const graph_plan& graph_model::plan_for(std::size_t samples, std::size_t tokens)
   auto& plan = plans_[s * std::size(token_buckets) + t];
   if (plan == nullptr) {
     plan = std::make_unique<graph_plan>(
-        *graph_, sample_buckets[s], token_buckets[t], runner_.wanted());
+        *graph_, sample_buckets[s], token_buckets[t], runner_.wanted(), how_);
     runner_.fit(*plan);
     if (plan->arena_floats() > arena_.size()) arena_.resize(plan->arena_floats());
   }
@@ -257,6 +261,7 @@ void graph_model::bind(const schemas::sample_batch& batch, std::span<row_set> se
         spans.lookups[k] = view_of(sets[input.table], input.table, nodes[i].list);
       } else {
         spans.inputs[k] = buffer(at_->of(nodes[i].inputs[k]).output, input);
+        spans.inputs_again[k] = buffer(at_->of(nodes[i].inputs[k]).output_again, input);
         spans.input_gradients[k] = buffer(at_->of(i).input_gradients[k].written, input);
       }
     }
@@ -288,12 +293,23 @@ layer_run graph_model::run_of(std::size_t i) {
   return run;
 }
 
+layer_run graph_model::run_again(std::size_t i) {
+  layer_run run = run_of(i);
+  const auto& planned = at_->of(i);
+  run.inputs = spans_[i].inputs_again;
+  run.output = buffer(planned.output_again, graph_->nodes()[i]);
+  run.saved = whole_buffer(planned.saved_again);
+  return run;
+}
+
 double graph_model::forward(std::span<float> probabilities) {
   double loss = 0.0;
+  if (watcher_ != nullptr) watcher_->begin_chunk();
   for (std::size_t i = 0; i < graph_->nodes().size(); ++i) {
     if (graph_->nodes()[i].body->output.rows) continue;
     loss += runner_.forward(i, run_of(i), begin_ == 0);
     if (graph_->nodes()[i].body->is_loss()) keep_probabilities(i, probabilities);
+    ended(i, false);
   }
   return loss;
 }
@@ -312,21 +328,38 @@ void graph_model::keep_probabilities(std::size_t node, std::span<float> probabil
 
 void graph_model::backward() {
   const auto nodes = graph_->nodes();
-  for (std::size_t i = nodes.size(); i-- > 0;) {
-    if (!nodes[i].learns || nodes[i].body->output.rows) continue;
-    layer_run run = run_of(i);
-    const auto& planned = at_->of(i);
-    run.workspace = whole_buffer(planned.backward_workspace);
-    run.output_gradient = buffer(planned.output_gradient, nodes[i]);
-    run.input_gradients = spans_[i].input_gradients;
-    run.parameter_gradients = spans_[i].parameter_gradients;
-    runner_.backward(i, run, begin_ == 0);
-    for (std::size_t k = 0; k < nodes[i].inputs.size(); ++k) {
-      const auto& where = planned.input_gradients[k];
-      if (where.added_to == none) continue;
-      const graph_node& input = nodes[nodes[i].inputs[k]];
-      add_to(buffer(where.added_to, input), buffer(where.written, input));
+  for (const plan_step& step : at_->steps().subspan(at_->forward_steps())) {
+    if (step.what == plan_step::pass::again) {
+      forward_again(step.node);
+    } else if (nodes[step.node].learns && !nodes[step.node].body->output.rows) {
+      backward_of(step.node);
+    } else {
+      continue;
     }
+    ended(step.node, true);
+  }
+}
+
+void graph_model::forward_again(std::size_t i) {
+  layer_run run = run_again(i);
+  run.workspace = whole_buffer(at_->of(i).workspace_again);
+  runner_.forward_again(i, run);
+}
+
+void graph_model::backward_of(std::size_t i) {
+  const auto nodes = graph_->nodes();
+  const auto& planned = at_->of(i);
+  layer_run run = run_again(i);
+  run.workspace = whole_buffer(planned.backward_workspace);
+  run.output_gradient = buffer(planned.output_gradient, nodes[i]);
+  run.input_gradients = spans_[i].input_gradients;
+  run.parameter_gradients = spans_[i].parameter_gradients;
+  runner_.backward(i, run, begin_ == 0);
+  for (std::size_t k = 0; k < nodes[i].inputs.size(); ++k) {
+    const auto& where = planned.input_gradients[k];
+    if (where.added_to == none) continue;
+    const graph_node& input = nodes[nodes[i].inputs[k]];
+    add_to(buffer(where.added_to, input), buffer(where.written, input));
   }
 }
 

@@ -4,6 +4,7 @@
 #include "schemas/sample.hpp"
 #include "worker/model/graph_plan.hpp"
 #include "worker/model/layer_runner.hpp"
+#include "worker/model/layer_watcher.hpp"
 #include "worker/model/model_graph.hpp"
 #include "worker/step/row_set.hpp"
 
@@ -31,7 +32,9 @@ class graph_model {
   static constexpr std::size_t chunk_samples = 512;
   static constexpr std::size_t chunk_tokens = 4096;  // no list is longer
 
-  explicit graph_model(std::shared_ptr<const model_graph> graph, precision wanted = precision::f32);
+  explicit graph_model(std::shared_ptr<const model_graph> graph,
+                       precision wanted = precision::f32,
+                       activations how = activations::keep);
 
   /// Fills keys, counts and inverse of the tables for `batch`; `sets` keeps its buffers. sets[i] is
   /// table i of the graph. Those of a network get no keys: its matrices are the same for each
@@ -59,6 +62,8 @@ class graph_model {
   const model_graph& graph() const { return *graph_; }
   precision_figures precision_so_far() const { return runner_.figures(); }
   const precision_watch& watch() const { return runner_.watch(); }
+  /// `watcher` sees each layer of `predict` and `learn`; null = nobody. It must outlive this.
+  void watch_layers(layer_watcher* watcher) { watcher_ = watcher; }
 
  private:
   const graph_plan& plan_for(std::size_t samples, std::size_t tokens);
@@ -71,14 +76,23 @@ class graph_model {
   void bind(const schemas::sample_batch& batch, std::span<row_set> sets);
   lookup_view view_of(row_set& set, std::size_t table, std::optional<std::uint32_t> list) const;
   double forward(std::span<float> probabilities);
+  void ended(std::size_t node, bool backward) const {
+    if (watcher_ != nullptr) watcher_->end_layer(node, backward);
+  }
   void keep_probabilities(std::size_t node, std::span<float> probabilities);
+  /// What follows the forward pass of a chunk that learns.
   void backward();
+  void forward_again(std::size_t node);
+  void backward_of(std::size_t node);
   layer_run run_of(std::size_t node);
+  /// The same with the values that the backward pass reads.
+  layer_run run_again(std::size_t node);
   std::size_t rows_of(const graph_node& node) const;
   std::span<float> buffer(std::size_t index, const graph_node& node);
   std::span<float> whole_buffer(std::size_t index);
 
   std::shared_ptr<const model_graph> graph_;
+  activations how_;
   layer_runner runner_;
   std::vector<std::unique_ptr<graph_plan>> plans_;
   std::vector<float> arena_;
@@ -107,12 +121,14 @@ class graph_model {
   /// Spans of each node, made anew for each chunk in buffers that stay.
   struct node_spans {
     std::vector<std::span<const float>> inputs;
+    std::vector<std::span<const float>> inputs_again;  // as the backward pass reads them
     std::vector<lookup_view> lookups;
     std::vector<std::span<const float>> parameters;
     std::vector<std::span<float>> input_gradients;
     std::vector<std::span<float>> parameter_gradients;
   };
   std::vector<node_spans> spans_;
+  layer_watcher* watcher_ = nullptr;
 };
 
 }  // namespace headrace::worker

@@ -262,6 +262,30 @@ TEST(GraphModel, PredictsEachHeadInItsColumn) {
   }
 }
 
+// Computed again means the same bits, of predictions and of what is learned.
+TEST(GraphModel, LearnsTheSameBitsFromActivationsThatAreRecomputed) {
+  for (const model_case& one : model_cases()) {
+    SCOPED_TRACE(one.preset + ", HEADRACE_SEED=" + std::to_string(test_seed()));
+    random_stream random(test_seed());
+    const auto features = features_of(6, 3);
+    const auto graph = graph_of(one, features);
+    const auto batch = random_batch(graph_model::chunk_samples + 70, features, random);
+    graph_model again(graph, precision::f32, activations::recompute);
+    graph_model kept(graph);
+    std::vector<row_set> sets;
+    kept.plan(batch, sets);
+    kept.plan_network(sets);
+    fill(sets, random);
+    std::vector<row_set> same = sets;
+    std::vector<float> p(batch.samples * graph->heads().size());
+    std::vector<float> q = p;
+    ASSERT_TRUE(kept.learn(batch, sets, p));
+    ASSERT_TRUE(again.learn(batch, same, q));
+    EXPECT_EQ(p, q);
+    for (std::size_t t = 0; t < sets.size(); ++t) EXPECT_EQ(sets[t].gradients, same[t].gradients);
+  }
+}
+
 // What a sample is predicted does not depend on who else is in its batch, nor on the chunk.
 TEST(GraphModel, TreatsSamplesAloneAsItDoesInABatchOfSeveralChunks) {
   for (const model_case& one : model_cases()) {

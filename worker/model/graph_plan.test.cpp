@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -49,11 +50,16 @@ std::string random_model(random_stream& random) {
   return text + "[layers.click]\nop = \"bce\"\ninputs = [\"logit\"]\n";
 }
 
+std::size_t time_of(const graph_plan& plan, const plan_step& step) {
+  const auto at = std::ranges::find(plan.steps(), step);
+  return at == plan.steps().end() ? none : static_cast<std::size_t>(at - plan.steps().begin());
+}
+
 void expect_sound(const model_graph& graph, const graph_plan& plan) {
   const auto& buffers = plan.buffers();
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     EXPECT_LE(buffers[i].first, buffers[i].last);
-    EXPECT_LT(buffers[i].last, 2 * graph.nodes().size());
+    EXPECT_LT(buffers[i].last, plan.steps().size());
     EXPECT_EQ(buffers[i].offset % 16, 0U);
     EXPECT_LE(buffers[i].offset + buffers[i].floats, plan.arena_floats());
     for (std::size_t j = 0; j < i; ++j) {
@@ -65,23 +71,36 @@ void expect_sound(const model_graph& graph, const graph_plan& plan) {
     }
   }
   // Whoever reads or writes a buffer does so while it is needed.
-  const std::size_t steps = 2 * graph.nodes().size();
   const auto covers = [&](std::size_t buffer, std::size_t step) {
     return buffer == none || (buffers[buffer].first <= step && step <= buffers[buffer].last);
   };
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
     const auto& node = graph.nodes()[i];
-    const std::size_t back = steps - 1 - i;
-    EXPECT_TRUE(covers(plan.of(i).output, i));
-    EXPECT_TRUE(covers(plan.of(i).saved, i) && covers(plan.of(i).saved, back));
+    const std::size_t back = time_of(plan, {i, plan_step::pass::backward});
+    EXPECT_EQ(time_of(plan, {i, plan_step::pass::forward}), i);
+    EXPECT_TRUE(covers(plan.of(i).output, i) && covers(plan.of(i).saved, i));
+    EXPECT_TRUE(covers(plan.of(i).saved_again, back));
     EXPECT_TRUE(covers(plan.of(i).output_gradient, back));
     if (node.body->backward_reads_output()) {
-      EXPECT_TRUE(covers(plan.of(i).output, back));
+      EXPECT_TRUE(covers(plan.of(i).output_again, back));
+    }
+    const std::size_t again = time_of(plan, {i, plan_step::pass::again});
+    EXPECT_EQ(again != none, plan.recomputes(i));
+    if (again == none) {
+      EXPECT_EQ(plan.of(i).output, plan.of(i).output_again);
+      EXPECT_EQ(plan.of(i).saved, plan.of(i).saved_again);
+    } else {
+      EXPECT_LT(again, back);
+      EXPECT_TRUE(covers(plan.of(i).output_again, again) && covers(plan.of(i).saved_again, again));
+      EXPECT_TRUE(covers(plan.of(i).workspace_again, again));
     }
     for (std::size_t k = 0; k < node.inputs.size(); ++k) {
       EXPECT_TRUE(covers(plan.of(node.inputs[k]).output, i));
+      if (again != none) {
+        EXPECT_TRUE(covers(plan.of(node.inputs[k]).output_again, again));
+      }
       if (node.learns && node.body->backward_reads_inputs()) {
-        EXPECT_TRUE(covers(plan.of(node.inputs[k]).output, back));
+        EXPECT_TRUE(covers(plan.of(node.inputs[k]).output_again, back));
       }
       EXPECT_TRUE(covers(plan.of(i).input_gradients[k].written, back));
       EXPECT_TRUE(covers(plan.of(i).input_gradients[k].added_to, back));
@@ -95,9 +114,13 @@ TEST(GraphPlan, GivesEachBufferMemoryOfItsOwnWhileItIsNeeded) {
     const std::string text = random_model(random);
     const auto graph = model_graph::load(text, "random", {}, features);
     ASSERT_TRUE(graph.ok()) << describe(graph.error()) << "\n" << text;
-    const graph_plan plan(*graph, 1 + random.next_below(100));
+    const std::size_t samples = 1 + random.next_below(100);
     SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(test_seed()) + "\n" + text);
+    const graph_plan plan(*graph, samples);
     expect_sound(*graph, plan);
+    const graph_plan smaller(*graph, samples, 0, precision::f32, activations::recompute);
+    expect_sound(*graph, smaller);
+    EXPECT_LE(smaller.arena_floats(), plan.arena_floats());
     if (HasFailure()) return;
   }
 }
@@ -121,6 +144,34 @@ TEST(GraphPlan, WritesAGradientOnceAndAddsTheOtherParts) {
     }
     EXPECT_EQ(written, 1U) << graph->nodes()[i].name;
   }
+}
+
+/// `layers` dense layers of 64, one after the other.
+std::string tower(int layers) {
+  std::string text = "[layers.l0]\nop = \"numbers\"\n";
+  for (int i = 1; i <= layers; ++i) {
+    text += "[layers.l" + std::to_string(i) + "]\nop = \"linear\"\nunits = 64\ninputs = [\"l" +
+            std::to_string(i - 1) + "\"]\nactivation = \"gelu\"\n";
+  }
+  text += "[layers.logit]\nop = \"linear\"\nunits = 1\ninputs = [\"l" + std::to_string(layers) +
+          "\"]\n";
+  return text + "[layers.click]\nop = \"bce\"\ninputs = [\"logit\"]\n";
+}
+
+// Memory goes with the square root of the depth instead of the depth, for a forward pass more.
+TEST(GraphPlan, RecomputesMostOfATowerInHalfTheMemory) {
+  const auto graph = model_graph::load(tower(24), "tower", {}, features);
+  ASSERT_TRUE(graph.ok()) << describe(graph.error());
+  const graph_plan kept(*graph, 256);
+  const graph_plan again(*graph, 256, 0, precision::f32, activations::recompute);
+  EXPECT_LT(again.arena_floats(), kept.arena_floats() / 2);
+  std::size_t recomputed = 0;
+  for (std::size_t i = 0; i < graph->nodes().size(); ++i) {
+    EXPECT_FALSE(kept.recomputes(i));
+    recomputed += again.recomputes(i) ? 1 : 0;
+  }
+  EXPECT_GT(recomputed, 12U);
+  EXPECT_EQ(again.steps().size(), 2 * graph->nodes().size() + recomputed);
 }
 
 TEST(GraphPlan, SharesMemoryBetweenBuffersOfDifferentTimes) {

@@ -77,6 +77,12 @@ double layer_runner::forward(std::size_t node, layer_run run, bool first) {
   return loss;
 }
 
+void layer_runner::forward_again(std::size_t node, layer_run run) {
+  const half_layer& half = layers_[node];
+  if (half.body != nullptr && run.samples > 0) lend(half, run);
+  graph_->nodes()[node].body->forward(run);
+}
+
 void layer_runner::backward(std::size_t node, layer_run run, bool first) {
   const half_layer& half = layers_[node];
   if (half.body == nullptr || run.samples == 0) return graph_->nodes()[node].body->backward(run);

@@ -31,6 +31,8 @@ class layer_runner {
   void pack(std::size_t node, std::span<const std::span<const float>> parameters);
   /// Of a chunk, `first` of its batch or not. Returns what the layer returns.
   double forward(std::size_t node, layer_run run, bool first);
+  /// The same once more, in the precision of the chunk's forward pass.
+  void forward_again(std::size_t node, layer_run run);
   void backward(std::size_t node, layer_run run, bool first);
   /// Whether the loss and all gradients of the batch are finite.
   void end_step(bool finite) { watch_.end_step(finite); }

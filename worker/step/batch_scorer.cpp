@@ -21,21 +21,57 @@ batch_scorer::batch_scorer(std::shared_ptr<const model_graph> model,
   for (std::size_t t = 0; t < tables.size(); ++t) CHECK(tables[t].dim == schema.tables[t].dim);
 }
 
-result<void> batch_scorer::score(const schemas::sample_batch& batch,
-                                 std::vector<float>& probabilities) {
-  model_.plan(batch, sets_);
-  model_.plan_network(sets_);
-  plan_.build(sets_, shards_);
+// Asks every shard that has some of them for the rows of `sets`.
+result<void> batch_scorer::pull(std::span<row_set> sets) {
+  plan_.build(sets, shards_);
   for (std::uint32_t s = 0; s < shards_; ++s) {
     const shard_id shard{s};
     if (!plan_.touches(shard)) continue;
     const auto reply =
-        schemas::decode_pull_reply(pull_(shard, plan_.section(shard, sets_, schema_version_)));
+        schemas::decode_pull_reply(pull_(shard, plan_.section(shard, sets, schema_version_)));
     if (!reply) return reply.error();
     if (reply->status != errc::ok) return error{reply->status, reply->detail};
-    if (auto placed = plan_.scatter(*reply, sets_); !placed) return placed;
+    if (auto placed = plan_.scatter(*reply, sets); !placed) return placed;
   }
   CHECK(plan_.complete());
+  return {};
+}
+
+result<void> batch_scorer::compute(const schemas::sample_batch& batch,
+                                   std::size_t node,
+                                   std::vector<float>& values) {
+  model_.plan(batch, sets_);
+  model_.plan_network(sets_);
+  if (auto pulled = pull(sets_); !pulled) return pulled;
+  model_.compute(batch, sets_, node, values);
+  return {};
+}
+
+result<void> batch_scorer::rows(std::size_t table,
+                                std::span<const std::uint64_t> keys,
+                                std::vector<float>& values) {
+  const std::size_t at_once = rows_max();
+  row_set set;
+  set.table = table_id{static_cast<std::uint32_t>(table)};
+  set.dim = model_.graph().tables()[table].dim;
+  values.clear();
+  values.reserve(keys.size() * set.dim);
+  for (std::size_t begin = 0; begin < keys.size(); begin += at_once) {
+    const auto part = keys.subspan(begin, std::min(at_once, keys.size() - begin));
+    set.keys.assign(part.begin(), part.end());
+    set.counts.assign(part.size(), 1);
+    set.size_buffers();
+    if (auto pulled = pull(std::span(&set, 1)); !pulled) return pulled;
+    values.insert(values.end(), set.values.begin(), set.values.end());
+  }
+  return {};
+}
+
+result<void> batch_scorer::score(const schemas::sample_batch& batch,
+                                 std::vector<float>& probabilities) {
+  model_.plan(batch, sets_);
+  model_.plan_network(sets_);
+  if (auto pulled = pull(sets_); !pulled) return pulled;
   probabilities.resize(batch.samples * heads().size());
   model_.predict(batch, sets_, probabilities);
   return {};
@@ -43,16 +79,18 @@ result<void> batch_scorer::score(const schemas::sample_batch& batch,
 
 // Every key of every sample may be another one and lie on one shard; half of a frame is left for
 // the matrices, which come whole, and for the envelope.
-std::size_t batch_scorer::samples_max(std::size_t keys) const {
+std::size_t batch_scorer::rows_max() const {
   std::size_t widest = 1;
   for (const auto& table : model_.graph().tables()) {
     if (table.rows == 0) widest = std::max(widest, table.dim);
   }
   const std::size_t row_bytes = widest * sizeof(float) + 2 * sizeof(std::uint64_t);
-  const std::size_t rows =
-      std::min<std::size_t>(schemas::block_rows_max, schemas::frame_bytes_max / 2 / row_bytes);
+  return std::min<std::size_t>(schemas::block_rows_max, schemas::frame_bytes_max / 2 / row_bytes);
+}
+
+std::size_t batch_scorer::samples_max(std::size_t keys) const {
   return std::clamp<std::size_t>(
-      rows / std::max<std::size_t>(1, keys), 1, graph_model::chunk_samples);
+      rows_max() / std::max<std::size_t>(1, keys), 1, graph_model::chunk_samples);
 }
 
 }  // namespace headrace::worker

@@ -39,11 +39,25 @@ class batch_scorer {
   /// as the pull's answer says, malformed (the answer is of other rows).
   result<void> score(const schemas::sample_batch& batch, std::vector<float>& probabilities);
 
+  /// What node `node` of the model gives, all samples or tokens in a row, into values. Fails: as
+  /// `score`.
+  result<void> compute(const schemas::sample_batch& batch,
+                       std::size_t node,
+                       std::vector<float>& values);
+  /// Rows of a table that is looked up: keys strictly ascending; values [keys, width], resized.
+  /// Fails: as `score`.
+  result<void> rows(std::size_t table,
+                    std::span<const std::uint64_t> keys,
+                    std::vector<float>& values);
+
   /// Samples of at most `keys` keys each, those of lists included, whose rows surely fit one pull
   /// (schemas::block_rows_max, frame_bytes_max); 1 … 512.
   std::size_t samples_max(std::size_t keys) const;
 
  private:
+  result<void> pull(std::span<row_set> sets);
+  std::size_t rows_max() const;
+
   graph_model model_;
   std::uint32_t shards_;
   std::uint32_t schema_version_;

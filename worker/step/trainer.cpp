@@ -25,11 +25,11 @@ push_spec all_in(schemas::value_codec codec, std::size_t tables) {
 }  // namespace
 
 trainer::trainer(std::shared_ptr<const model_graph> model,
-                 schemas::job_schema schema,
+                 const schemas::job_schema& schema,
                  schemas::value_codec push_codec,
                  std::uint32_t dense_every,
                  precision as)
-    : trainer(model, schema, all_in(push_codec, schema.tables.size()), dense_every, as) {}
+    : trainer(std::move(model), schema, all_in(push_codec, schema.tables.size()), dense_every, as) {}
 
 trainer::trainer(std::shared_ptr<const model_graph> model,
                  schemas::job_schema schema,

@@ -45,7 +45,7 @@ class trainer {
           precision as = precision::f32);
   /// The same for every table in one codec, fp32 or int8.
   trainer(std::shared_ptr<const model_graph> model,
-          schemas::job_schema schema,
+          const schemas::job_schema& schema,
           schemas::value_codec push_codec,
           std::uint32_t dense_every = 1,
           precision as = precision::f32);
@@ -74,6 +74,8 @@ class trainer {
   void recycle(std::unique_ptr<training_step> step);
 
   const model_graph& graph() const { return model_.graph(); }
+  /// As graph_model::watch_layers.
+  void watch_layers(layer_watcher* watcher) { model_.watch_layers(watcher); }
   frozen_twin& twin() { return twin_; }
   std::uint32_t schema_version() const { return schema_.version; }
   /// Rows whose gradient was not finite: dropped before the wire, never sent.

@@ -1,7 +1,6 @@
-#include "bench/deepfm/torch_peer.hpp"
+#include "bench/torch/torch_peer.hpp"
 
 #include "base/parse_number.hpp"
-#include "bench/deepfm/texts.hpp"
 
 #include <csignal>
 #include <cstring>
@@ -24,13 +23,8 @@ constexpr std::string_view absent = "absent ";
 }  // namespace
 
 result<torch_peer> torch_peer::start(const how& way) {
-  std::vector<std::string> words = {way.python,
-                                    "-c",
-                                    std::string(deepfm_script),
-                                    std::to_string(way.batch),
-                                    std::to_string(way.seconds),
-                                    std::to_string(way.threads),
-                                    way.updates ? "ps" : "direct"};
+  std::vector<std::string> words = {way.python, "-c", std::string(way.script)};
+  words.insert(words.end(), way.arguments.begin(), way.arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -90,13 +84,14 @@ std::string torch_peer::read_line() {
   return line;
 }
 
-result<double> torch_peer::train() {
-  if (::write(input_, "\n", 1) != 1)
+result<double> torch_peer::ask(std::string_view word) {
+  const std::string asked = std::string(word) + "\n";
+  if (::write(input_, asked.data(), asked.size()) != static_cast<ssize_t>(asked.size()))
     return error{errc::io_error, std::string("PyTorch has ended: ") + std::strerror(errno)};
   const std::string line = read_line();
-  const auto median = parse_number<double>(std::string_view(line).substr(0, line.find(' ')));
-  if (!median || *median <= 0) return error{errc::io_error, "PyTorch ended in a round"};
-  return *median;
+  const auto number = parse_number<double>(std::string_view(line).substr(0, line.find(' ')));
+  if (!number || *number <= 0) return error{errc::io_error, "PyTorch ended in a round"};
+  return *number;
 }
 
 }  // namespace headrace::bench
