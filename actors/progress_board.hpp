@@ -54,6 +54,11 @@ struct progress {
   std::uint64_t resent = 0;
   std::uint64_t refused = 0;  // permanent refusals: batches voided
   std::uint64_t rows_not_finite = 0;
+  std::string precision = "f32";       // of the model's products; of this run, as the next four are
+  std::uint64_t steps_not_finite = 0;  // batches skipped: their loss or a gradient wasn't finite
+  std::uint64_t precision_checks = 0;  // slices of layers that were computed again in f32
+  std::uint64_t precision_promotions = 0;  // of which were off: f32 for 1,000 steps
+  double loss_scale = 1;                   // other than 1 in fp16
   std::uint64_t passes = 0;  // over the source, complete: the ingest waits to go on with the next
   std::uint64_t bad_rows = 0;
   std::string first_bad_row;

@@ -150,7 +150,7 @@ void worker_actor::learn_in_order() {
     std::unique_ptr<worker::training_step> step = std::move(steps_.front().step);
     steps_.pop_front();
     parts_.trainer->learn(*step, !parts_.lanes->dense_has(step->batch->batch));
-    if (!step->finite) log_warn("worker.loss_not_finite", {{"batch", step->batch->batch.value}});
+    if (!step->finite) log_warn("worker.step_not_finite", {{"batch", step->batch->batch.value}});
     score(*step);
     push(*step);
     parts_.trainer->recycle(std::move(step));
@@ -305,6 +305,12 @@ void worker_actor::publish() {
     p.resent = parts_.lanes->resent();
     p.refused = parts_.lanes->voided();
     p.rows_not_finite = parts_.trainer->rows_not_finite();
+    const auto precision = parts_.trainer->precision_so_far();
+    p.precision = worker::name(precision.wanted);
+    p.steps_not_finite = precision.steps_not_finite;
+    p.precision_checks = precision.checks;
+    p.precision_promotions = precision.promotions;
+    p.loss_scale = static_cast<double>(precision.scale);
   });
 }
 

@@ -3,7 +3,9 @@
 #include "actors/ingest_actor.hpp"
 #include "actors/transport/link.hpp"
 #include "actors/worker_actor.hpp"
+#include "base/log.hpp"
 #include "cli/job_server.hpp"
+#include "kernels/half_gemm/half_gemm.hpp"
 #include "schemas/hash.hpp"
 #include "storage/file_io.hpp"
 #include "storage/segment_log.hpp"
@@ -99,6 +101,17 @@ std::vector<worker::scored_head> scored_heads(const worker::model_graph& model) 
   std::vector<worker::scored_head> heads;
   for (const auto& head : model.heads()) heads.push_back({head.name, head.label});
   return heads;
+}
+
+// What the worker multiplies in; one line where this machine has no instructions for it.
+worker::precision precision_of(const train_spec& train) {
+  const auto machine = kernels::fastest_half_machine();
+  const auto as = worker::chosen_precision(train.precision, machine);
+  if (worker::is_emulated(as, machine))
+    log_warn("worker.precision",
+             {{"precision", std::string(worker::name(as))},
+              {"note", "emulated, so slower here than f32: set train.precision = \"auto\""}});
+  return as;
 }
 
 actors::progress figures_of(const worker::score_book& book) {
@@ -222,7 +235,7 @@ result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& sample
   actors::worker_parts parts;
   parts.name = job_.name;
   parts.trainer = std::make_unique<worker::trainer>(
-      job_.model, job_.schema, job_.train.push, job_.train.dense_every);
+      job_.model, job_.schema, job_.train.push, job_.train.dense_every, precision_of(job_.train));
   parts.book = std::make_unique<worker::score_book>(records_ / 2, scored_heads(*job_.model));
   auto loaded =
       load_if_there(book_file(*folder_), [&](auto bytes) { return parts.book->load(bytes); });

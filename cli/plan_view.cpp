@@ -70,22 +70,24 @@ step_cost cost_of(const worker::model_graph& graph, const worker::graph_plan& pl
   return sum;
 }
 
-std::string layers_text(const worker::model_graph& graph, const worker::chunk_size& size) {
+std::string layers_text(const worker::model_graph& graph, const worker::graph_plan& plan) {
   std::vector<text_row> rows = {
-      {"layer", "op", "inputs", "output", "MFLOP fwd", "MFLOP bwd", "parameters"}};
-  for (const graph_node& node : graph.nodes()) {
-    const auto cost = node.body->chunk_cost(size);
+      {"layer", "op", "inputs", "output", "precision", "MFLOP fwd", "MFLOP bwd", "parameters"}};
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    const graph_node& node = graph.nodes()[i];
+    const auto cost = node.body->chunk_cost(plan.size());
     std::size_t parameters = 0;
     for (const auto& matrix : node.body->parameters) parameters += matrix.rows * matrix.dim;
     rows.push_back({node.name,
                     node.op,
                     inputs_of(graph, node),
                     shape_of(node),
+                    std::string(worker::name(plan.precision_of(i))),
                     fixed(cost.forward_flops / 1e6, 2),
                     fixed(cost.backward_flops / 1e6, 2),
                     with_commas(parameters)});
   }
-  return table_text(rows, 4);
+  return table_text(rows, 5);
 }
 
 std::string tables_text(const worker::model_graph& graph) {
@@ -201,9 +203,11 @@ std::string plan_text(const std::string& name,
   return name + ": " + std::to_string(graph.nodes().size()) + " layers; a chunk of " +
          std::to_string(samples) + " samples takes " + fixed(cost.forward / 1e6, 1) +
          " MFLOP forward" + again + " and " + fixed(cost.backward / 1e6, 1) + " backward\n\n" +
-         layers_text(graph, plan.size()) + "\n" + tables_text(graph) + "\n" + buffers_text(plan) +
+         layers_text(graph, plan) + "\n" + tables_text(graph) + "\n" + buffers_text(plan) +
          "\narena " + fixed(kib(plan.arena_floats()), 1) + " KiB; " +
-         fixed(kib(plan.floats_unshared()), 1) + " KiB if no buffer shared memory\n";
+         fixed(kib(plan.floats_unshared()), 1) + " KiB if no buffer shared memory" +
+         (plan.words() == 0 ? "" : "; 16-bit scratch " + fixed(kib(plan.words()) / 2, 1) + " KiB") +
+         "\n";
 }
 
 std::string plan_json(const std::string& name,
@@ -222,7 +226,12 @@ std::string plan_json(const std::string& name,
       .add("parameters", parameters)
       .add("tables", graph.tables().size())
       .add("arena_bytes", plan.arena_floats() * sizeof(float))
-      .add("arena_bytes_unshared", plan.floats_unshared() * sizeof(float));
+      .add("arena_bytes_unshared", plan.floats_unshared() * sizeof(float))
+      .add("scratch_bytes", plan.words() * sizeof(std::uint16_t));
+  line.begin_object("precision");
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i)
+    line.add(graph.nodes()[i].name, worker::name(plan.precision_of(i)));
+  line.end();
   return line.text();
 }
 

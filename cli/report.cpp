@@ -352,6 +352,16 @@ std::string the_run(const run_result& r) {
   if (f.rows_not_finite > 0)
     out +=
         fact("Rows not finite", with_commas(f.rows_not_finite), "gradients left out by the worker");
+  if (f.steps_not_finite > 0)
+    out += fact("Steps not finite",
+                with_commas(f.steps_not_finite),
+                "batches of this run that were skipped: their loss or a gradient was not finite");
+  if (f.precision != "f32")
+    out += fact("Precision",
+                escape_html(f.precision),
+                with_commas(f.precision_checks) + " checks against f32, " +
+                    with_commas(f.precision_promotions) +
+                    " of which put a layer into f32 for 1,000 steps");
   out += bad_rows(r);
   if (!r.state.empty()) {
     out += fact("State",

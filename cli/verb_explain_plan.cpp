@@ -13,6 +13,8 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace headrace::cli {
@@ -28,8 +30,15 @@ struct explain_flags {
   std::size_t batch = worker::graph_model::chunk_samples;
   std::string activations = "keep";
   std::filesystem::path svg;
+  std::string precision;
   bool json = false;
 };
+
+constexpr std::pair<std::string_view, worker::precision_choice> precisions[] = {
+    {"auto", worker::precision_choice::automatic},
+    {"f32", worker::precision_choice::f32},
+    {"bf16", worker::precision_choice::bf16},
+    {"fp16", worker::precision_choice::fp16}};
 
 std::vector<worker::model_feature> made_up_features(const explain_flags& flags) {
   std::vector<worker::model_feature> features;
@@ -42,7 +51,8 @@ std::vector<worker::model_feature> made_up_features(const explain_flags& flags) 
   return features;
 }
 
-result<worker::model_graph> load_model(const explain_flags& flags) {
+result<worker::model_graph> load_model(const explain_flags& flags,
+                                       worker::precision_choice& precision) {
   std::vector<worker::model_feature> features = made_up_features(flags);
   std::vector<std::string> labels;
   if (!flags.job.empty()) {
@@ -50,7 +60,10 @@ result<worker::model_graph> load_model(const explain_flags& flags) {
     if (!job) return job.error();
     features = features_of(job->source);
     labels = labels_of(job->source);
+    precision = job->train.precision;
   }
+  for (const auto& [name, choice] : precisions)
+    if (flags.precision == name) precision = choice;
   if (const auto* preset = worker::find_preset(flags.model))
     return worker::model_graph::load(
         std::string(preset->text), "model " + flags.model, flags.overrides, features, labels);
@@ -60,14 +73,21 @@ result<worker::model_graph> load_model(const explain_flags& flags) {
 }
 
 int explain(const explain_flags& flags) {
-  const auto graph = load_model(flags);
+  auto precision = worker::precision_choice::f32;
+  const auto graph = load_model(flags, precision);
   if (!graph) return report_error(graph.error());
   const std::size_t tokens =
       graph->has_lists() ? std::min(flags.batch * flags.list_max, worker::graph_model::chunk_tokens)
                          : 0;
   const auto how =
       flags.activations == "keep" ? worker::activations::keep : worker::activations::recompute;
-  const worker::graph_plan plan(*graph, flags.batch, tokens, worker::precision::f32, how);
+  const auto machine = kernels::fastest_half_machine();
+  const auto wanted = worker::chosen_precision(precision, machine);
+  if (worker::is_emulated(wanted, machine))
+    std::fprintf(stderr,
+                 "note: this machine has no instructions for %s: it is slower here than f32\n",
+                 std::string(worker::name(wanted)).c_str());
+  const worker::graph_plan plan(*graph, flags.batch, tokens, wanted, how);
   if (!flags.svg.empty()) {
     std::ofstream out(flags.svg, std::ios::binary | std::ios::trunc);
     out << plan_svg(flags.model, *graph, plan);
@@ -98,6 +118,8 @@ void add_explain_plan(CLI::App& app, verb_context& context) {
       ->check(CLI::Range(0, 1024));
   verb->add_option("--batch", given->batch, "samples that go through at once")
       ->check(CLI::Range(1, 65'536));
+  verb->add_option("--precision", given->precision, "of the products, in place of the job's")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "fp16"}));
   verb->add_option("--activations",
                    given->activations,
                    "keep what the backward pass reads, or recompute some of it to save memory")

@@ -2,6 +2,7 @@
 
 #include "bench/deepfm/job.hpp"
 #include "bench/deepfm/locked_shards.hpp"
+#include "bench/deepfm/loss_match.hpp"
 #include "bench/deepfm/report.hpp"
 #include "bench/deepfm/samples.hpp"
 #include "bench/deepfm/texts.hpp"
@@ -43,7 +44,9 @@ std::vector<std::string> arguments_of(const deepfm_options& options) {
                                     "--threads",
                                     std::to_string(options.threads),
                                     "--dense-every",
-                                    std::to_string(options.dense_every)};
+                                    std::to_string(options.dense_every),
+                                    "--precision",
+                                    std::string(name(options.precision))};
   if (options.profile) words.push_back("--profile");
   if (options.json) words.push_back("--json");
   return words;
@@ -55,12 +58,17 @@ std::string command_of(const deepfm_options& options) {
   return line;
 }
 
+worker::precision precision_of(const deepfm_options& options) {
+  return worker::chosen_precision(options.precision, kernels::fastest_half_machine());
+}
+
 /// Our side: threads with a part of the batches each, and the shards that they share.
 class our_side {
  public:
   static result<std::unique_ptr<our_side>> make(const deepfm_options& options) {
     auto job = make_deepfm_job(shards);
     if (!job) return job.error();
+    const auto as = precision_of(options);
     auto made = std::make_unique<our_side>(*job);
     if (options.through == deepfm_path::ps) {
       if (auto filled = made->shards_.fill(deepfm_rows); !filled) return filled.error();
@@ -72,8 +80,8 @@ class our_side {
     for (std::uint32_t i = 0; i < options.threads; ++i) {
       made->threads_.push_back(
           options.through == deepfm_path::ps
-              ? make_ps_thread(*job, made->shards_, std::move(parts[i]), i, options.dense_every)
-              : make_direct_thread(*job, std::move(parts[i])));
+              ? make_ps_thread(*job, made->shards_, std::move(parts[i]), i, options.dense_every, as)
+              : make_direct_thread(*job, std::move(parts[i]), as));
     }
     return made;
   }
@@ -146,6 +154,13 @@ std::vector<torch_peer> start_peers(const deepfm_options& options, deepfm_report
 result<deepfm_report> measure(const deepfm_options& options) {
   deepfm_report report;
   report.options = options;
+  report.machine = kernels::fastest_half_machine();
+  report.precision = precision_of(options);
+  const auto job = make_deepfm_job(shards);
+  if (!job) return job.error();
+  const auto losses = match_losses(*job, report.precision);
+  if (!losses) return losses.error();
+  report.losses = *losses;
   auto ours = our_side::make(options);
   if (!ours) return ours.error();
   auto peers = start_peers(options, report);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "worker/model/precision.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -22,12 +24,16 @@ enum class deepfm_path {
 };
 std::string_view name(deepfm_path path);
 
+/// The words of `--precision`.
+std::string_view name(worker::precision_choice precision);
+
 struct deepfm_options {
   std::uint32_t batch = 512;
   double seconds = 3;  // timed part of a round, on each side
   std::uint32_t rounds = 3;
   deepfm_path through = deepfm_path::ps;
   std::uint32_t threads = 2;
+  worker::precision_choice precision = worker::precision_choice::f32;  // of ours; PyTorch's is f32
   std::uint32_t dense_every = 1;  // batches of a thread that one push of the network covers
   bool profile = false;
   bool json = false;

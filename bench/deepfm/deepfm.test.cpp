@@ -2,6 +2,7 @@
 
 #include "bench/deepfm/job.hpp"
 #include "bench/deepfm/locked_shards.hpp"
+#include "bench/deepfm/loss_match.hpp"
 #include "bench/deepfm/report.hpp"
 #include "bench/deepfm/samples.hpp"
 #include "bench/deepfm/training_thread.hpp"
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <numeric>
@@ -85,6 +87,31 @@ TEST(DeepfmBench, LearnsThroughTheShards) {
 TEST(DeepfmBench, LearnsDirectly) {
   const auto thread = make_direct_thread(job_of(1), make_deepfm_batches(700, 1'400));
   for (int i = 0; i < 3; ++i) EXPECT_EQ(thread->step().value(), 700U);
+}
+
+TEST(DeepfmBench, LearnsInBf16WhatItLearnsInF32) {
+  const auto same = match_losses(job_of(4), worker::precision::f32, 2);
+  ASSERT_TRUE(same.ok()) << describe(same.error());
+  EXPECT_EQ(same->difference(), 0);
+  const auto half = match_losses(job_of(4), worker::precision::bf16, 4);
+  ASSERT_TRUE(half.ok()) << describe(half.error());
+  EXPECT_EQ(half->in_f32, match_losses(job_of(4), worker::precision::f32, 4)->in_f32);
+  EXPECT_NE(half->difference(), 0);
+  EXPECT_TRUE(half->matches()) << half->difference();
+  EXPECT_FALSE((loss_match{0.5, 0.5006}.matches()));
+  EXPECT_FALSE((loss_match{0.5, std::nan("")}.matches()));
+}
+
+TEST(DeepfmBench, SaysWhatItMultipliesInAndWhetherThereIsAmx) {
+  deepfm_report report;
+  report.ours = {1};
+  report.precision = worker::precision::bf16;
+  report.losses = {0.5, 0.5001};
+  EXPECT_THAT(to_json(report), HasSubstr(R"("precision":"bf16","amx":false,"emulated":true)"));
+  EXPECT_THAT(to_json(report), HasSubstr(R"("loss_matches_f32":true)"));
+  EXPECT_THAT(to_table(report), HasSubstr("precision bf16, emulated: slower here than f32"));
+  report.machine = kernels::half_machine::amx;
+  EXPECT_THAT(to_json(report), HasSubstr(R"("amx":true,"emulated":false)"));
 }
 
 TEST(DeepfmBench, WatchesTheLayersOfEachStep) {

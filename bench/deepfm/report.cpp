@@ -120,6 +120,11 @@ std::string thousands(const std::vector<double>& rates) {
 
 std::string_view name(deepfm_path path) { return path == deepfm_path::ps ? "ps" : "direct"; }
 
+std::string_view name(worker::precision_choice precision) {
+  if (precision == worker::precision_choice::automatic) return "auto";
+  return worker::name(worker::chosen_precision(precision, kernels::half_machine::plain));
+}
+
 std::string to_json(const deepfm_report& report) {
   json_line line;
   line.add("bench", "deepfm");
@@ -145,7 +150,11 @@ std::string to_json(const deepfm_report& report) {
       .add("threads", report.options.threads)
       .add("dense_every", report.options.dense_every)
       .add("through", name(report.options.through))
-      .add("amx", false)
+      .add("precision", worker::name(report.precision))
+      .add("amx", report.machine == kernels::half_machine::amx)
+      .add("emulated", worker::is_emulated(report.precision, report.machine))
+      .add("loss_matches_f32", report.losses.matches())
+      .add("loss_difference_to_f32", report.losses.difference())
       .add("rounds", report.options.rounds)
       .add("seconds", report.options.seconds);
   if (report.options.profile) add_profile(line, report);
@@ -180,6 +189,19 @@ std::string to_table(const deepfm_report& report) {
         ratio, sizeof ratio, "%.2f", ratio_of(report.ours, best_of(report.pytorch)).median);
     text += std::string("  ratio     ") + ratio + " to the better of each round (" + report.peer +
             ")\n";
+  }
+  if (report.precision != worker::precision::f32) {
+    char line[160];
+    std::snprintf(line,
+                  sizeof line,
+                  "  precision %s%s; logloss %.6f, in f32 %.6f\n",
+                  std::string(worker::name(report.precision)).c_str(),
+                  worker::is_emulated(report.precision, report.machine)
+                      ? ", emulated: slower here than f32"
+                      : "",
+                  report.losses.in_precision,
+                  report.losses.in_f32);
+    text += line;
   }
   if (report.options.profile) text += profile_text(report);
   char load[32];

@@ -2,6 +2,7 @@
 
 #include "bench/deepfm/deepfm.hpp"
 #include "bench/deepfm/layer_clock.hpp"
+#include "bench/deepfm/loss_match.hpp"
 #include "bench/deepfm/step_clock.hpp"
 
 #include <cstdint>
@@ -29,9 +30,12 @@ struct deepfm_report {
   std::vector<double> ours;         // samples a second by round: all that was learned, by wall time
   std::vector<peer_rates> pytorch;  // empty: it was not there
   std::string peer;                 // its version, or why it was not there
-  step_clock::seconds spent = {};   // of all threads and rounds
-  std::vector<layer_time> layers;   // of all threads and rounds; with `profile`
-  std::string weight;               // what came of raising the scheduler weight
+  worker::precision precision = worker::precision::f32;  // what was computed in
+  kernels::half_machine machine = kernels::half_machine::plain;
+  loss_match losses;
+  step_clock::seconds spent = {};  // of all threads and rounds
+  std::vector<layer_time> layers;  // of all threads and rounds; with `profile`
+  std::string weight;              // what came of raising the scheduler weight
   std::string command;
 };
 

@@ -6,6 +6,7 @@
 #include "schemas/push.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <string>
 #include <utility>
@@ -21,8 +22,9 @@ class ps_thread final : public training_thread {
             locked_shards& shards,
             deepfm_batches batches,
             std::uint32_t number,
-            std::uint32_t dense_every)
-      : trainer_(job.model, job.schema, schemas::value_codec::int8, dense_every),
+            std::uint32_t dense_every,
+            worker::precision as)
+      : trainer_(job.model, job.schema, schemas::value_codec::int8, dense_every, as),
         shards_(shards),
         batches_(std::move(batches)),
         number_(number),
@@ -43,6 +45,7 @@ class ps_thread final : public training_thread {
     }
     trainer_.learn(*step);
     clock.end(step_part::learn);
+    if (keeps_loss) add_loss(*step);
     for (std::uint32_t i = 0; i < shards_.count(); ++i) {
       const frame section = trainer_.push_section(*step, turn(i), batch->prev);
       if (auto pushed = push(section, turn(i)); !pushed) return pushed.error();
@@ -55,7 +58,8 @@ class ps_thread final : public training_thread {
     }
     const std::size_t samples = batch->samples;
     trainer_.recycle(std::move(step));
-    if (trainer_.steps_not_finite() > 0) return not_finite;
+    if (trainer_.steps_not_finite() > 0 && trainer_.precision_so_far().scale == 1.0F)
+      return not_finite;  // a loss scale finds its size by steps that overflow
     return samples;
   }
   void watch_layers() override { trainer_.watch_layers(&layers); }
@@ -63,6 +67,13 @@ class ps_thread final : public training_thread {
  private:
   // Each thread begins at another shard: they seldom want the same one.
   shard_id turn(std::uint32_t i) const { return shard_id{(i + 2 * number_) % shards_.count()}; }
+
+  void add_loss(const worker::training_step& step) {
+    for (std::size_t s = 0; s < step.online.size(); ++s) {
+      const double p = std::clamp(static_cast<double>(step.online[s]), 1e-9, 1 - 1e-9);
+      loss -= std::log(step.batch->labels[s] > 0 ? p : 1 - p);
+    }
+  }
 
   result<void> pull(worker::training_step& step, shard_id from) {
     const frame section = step.plan.section(from, step.sets, trainer_.schema_version());
@@ -99,8 +110,8 @@ class ps_thread final : public training_thread {
 
 class direct_thread final : public training_thread {
  public:
-  direct_thread(const deepfm_job& job, deepfm_batches batches)
-      : model_(job.model), batches_(std::move(batches)) {
+  direct_thread(const deepfm_job& job, deepfm_batches batches, worker::precision as)
+      : model_(job.model, as), batches_(std::move(batches)) {
     batches_.resize(std::min(batches_.size(), resident));
     for (const auto& batch : batches_) {
       sets_.emplace_back();
@@ -148,12 +159,15 @@ std::unique_ptr<training_thread> make_ps_thread(const deepfm_job& job,
                                                 locked_shards& shards,
                                                 deepfm_batches batches,
                                                 std::uint32_t number,
-                                                std::uint32_t dense_every) {
-  return std::make_unique<ps_thread>(job, shards, std::move(batches), number, dense_every);
+                                                std::uint32_t dense_every,
+                                                worker::precision as) {
+  return std::make_unique<ps_thread>(job, shards, std::move(batches), number, dense_every, as);
 }
 
-std::unique_ptr<training_thread> make_direct_thread(const deepfm_job& job, deepfm_batches batches) {
-  return std::make_unique<direct_thread>(job, std::move(batches));
+std::unique_ptr<training_thread> make_direct_thread(const deepfm_job& job,
+                                                    deepfm_batches batches,
+                                                    worker::precision as) {
+  return std::make_unique<direct_thread>(job, std::move(batches), as);
 }
 
 }  // namespace headrace::bench

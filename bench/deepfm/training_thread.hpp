@@ -30,18 +30,23 @@ class training_thread {
 
   step_clock clock;
   layer_clock layers;
+  bool keeps_loss = false;  // of a thread that pulls and pushes
+  double loss = 0;          // summed over the samples, each predicted before it was learned
 };
 
 /// A worker and its source: pull, learn, push, over `batches` in turn. `number` tells threads
 /// apart. Their headers are written to: no two threads share batches. The network is pulled and
-/// pushed every `dense_every` batches.
+/// pushed every `dense_every` batches. Products are computed in `as`.
 std::unique_ptr<training_thread> make_ps_thread(const deepfm_job& job,
                                                 locked_shards& shards,
                                                 deepfm_batches batches,
                                                 std::uint32_t number,
-                                                std::uint32_t dense_every = 1);
+                                                std::uint32_t dense_every = 1,
+                                                worker::precision as = worker::precision::f32);
 
 /// Forward and backward alone: the rows of a few of `batches` stay where they are.
-std::unique_ptr<training_thread> make_direct_thread(const deepfm_job& job, deepfm_batches batches);
+std::unique_ptr<training_thread> make_direct_thread(const deepfm_job& job,
+                                                    deepfm_batches batches,
+                                                    worker::precision as = worker::precision::f32);
 
 }  // namespace headrace::bench

@@ -70,6 +70,11 @@ TEST(RoundHalves, GivesTheBitsOfTheDefinitionOnEveryTarget) {
   values.insert(values.end(), {infinity, -infinity, poison, -poison, 65'519.996F, 65'520.0F});
   for (int i = 0; i < 20'000; ++i)
     values.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random.next())));
+  for (std::uint32_t word = 0; word < 2'000; ++word) {  // halfway between two of bf16, of fp16
+    values.push_back(std::bit_cast<float>(word << 20 | 0x8000U | (word & 1U) << 16));
+    values.push_back(std::bit_cast<float>((112U << 23) + (word << 16) + 0x1000U));
+    values.push_back(std::bit_cast<float>((112U << 23) + (word << 16) + 0x3000U));
+  }
   for (const half_format format : formats) {
     SCOPED_TRACE(name_of(format));
     const auto wanted = rounded(format, values);

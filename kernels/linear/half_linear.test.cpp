@@ -108,15 +108,14 @@ void check_close(const layer_result& got, const layer_result& wanted, double for
 
 TEST(HalfLinear, StaysWithinTheToleranceOfItsFormatOnEveryTarget) {
   for (const linear_activation activation : {none, relu, sigmoid, silu, gelu}) {
-    for (const auto& [rows, in, out] :
-         {std::array<std::size_t, 3>{64, 96, 80}, {33, 17, 130}, {100, 64, 16}}) {
-      SCOPED_TRACE(std::to_string(static_cast<int>(activation)) + ": " + std::to_string(rows) +
-                   " x " + std::to_string(in) + " x " + std::to_string(out));
+    for (const auto& n : {std::array<std::size_t, 3>{64, 96, 80}, {33, 17, 130}, {100, 64, 16}}) {
+      SCOPED_TRACE(std::to_string(static_cast<int>(activation)) + ": " + std::to_string(n[0]) +
+                   " x " + std::to_string(n[1]) + " x " + std::to_string(n[2]));
       for_each_cpu_target([&] {
-        const layer_case brain(rows, in, out, activation);
+        const layer_case brain(n[0], n[1], n[2], activation);
         const layer_result made = brain.half();
         check_close(made, brain.exact(made), 4e-3, 1e-2);
-        const layer_case half(rows, in, out, activation, half_format::fp16);
+        const layer_case half(n[0], n[1], n[2], activation, half_format::fp16);
         const layer_result finer = half.half(1024.0F);
         check_close(finer, half.exact(finer), 5e-4, 1.25e-3);
       });
