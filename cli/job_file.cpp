@@ -40,6 +40,10 @@ void read_train(config_reader& config, train_spec& train) {
                                                {"f32", worker::precision_choice::f32},
                                                {"bf16", worker::precision_choice::bf16},
                                                {"fp16", worker::precision_choice::fp16}});
+  train.activations = config.choice<worker::activations>(
+      "train.activations",
+      "keep",
+      {{"keep", worker::activations::keep}, {"recompute", worker::activations::recompute}});
   train.freeze_at = config.number("train.freeze_at", train.freeze_at, {0.0, 1.0});
 }
 

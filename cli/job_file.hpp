@@ -7,6 +7,7 @@
 #include "schemas/push.hpp"
 #include "schemas/schema.hpp"
 #include "worker/ingest/source_spec.hpp"
+#include "worker/model/graph_plan.hpp"
 #include "worker/model/model_graph.hpp"
 #include "worker/model/precision.hpp"
 #include "worker/step/push_choice.hpp"
@@ -30,6 +31,7 @@ struct train_spec {
       UINT64_MAX;  // s: batches ahead of the slowest present source; absent = unbounded
   std::uint32_t dense_every = 1;  // batches whose gradients of the network are one push
   worker::precision_choice precision = worker::precision_choice::f32;  // of the model's products
+  worker::activations activations = worker::activations::keep;         // for the backward pass
   worker::push_spec push;
   double freeze_at = 0.5;  // share of the stream after which the frozen twin is copied
 };

@@ -233,6 +233,9 @@ TEST(JobFile, EachTableSaysHowItIsPushedAndDenseSpeaksForTheNetwork) {
 TEST(JobFile, PrecisionIsF32UnlessTheJobAsksForAnother) {
   const std::string text = generated_job;
   EXPECT_EQ(good(text).train.precision, worker::precision_choice::f32);
+  EXPECT_EQ(good(text).train.activations, worker::activations::keep);
+  EXPECT_EQ(good(text + "[train]\nactivations = \"recompute\"\n").train.activations,
+            worker::activations::recompute);
   EXPECT_EQ(good(text + "[train]\nprecision = \"auto\"\n").train.precision,
             worker::precision_choice::automatic);
   EXPECT_EQ(good(text + "[train]\nprecision = \"bf16\"\n").train.precision,
@@ -260,6 +263,7 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"tables.embedding.push=auto", "accepted here is \"int8\" | \"fp32\" | \"int4\""},
       {"tables.embedding.push=top5", "\"topk5\" | \"topk10\" | \"auto\""},
       {"train.freeze_at=1.5", "train.freeze_at = 1.5: accepted is a number, 0.0 … 1.0"},
+      {"train.activations=some", "\"keep\" | \"recompute\""},
       {"train.precision=half", "\"auto\" | \"f32\" | \"bf16\" | \"fp16\""},
       {"durability.log=sync", "\"none\" | \"os\" | \"fsync\""},
       {"server.listen=tcp://0.0.0.0:7411", "not loopback"},

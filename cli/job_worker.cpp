@@ -234,8 +234,12 @@ result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& sample
   if (auto made = storage::make_folder(folder_->worker()); !made) return made.error();
   actors::worker_parts parts;
   parts.name = job_.name;
-  parts.trainer = std::make_unique<worker::trainer>(
-      job_.model, job_.schema, job_.train.push, job_.train.dense_every, precision_of(job_.train));
+  parts.trainer = std::make_unique<worker::trainer>(job_.model,
+                                                    job_.schema,
+                                                    job_.train.push,
+                                                    job_.train.dense_every,
+                                                    precision_of(job_.train),
+                                                    job_.train.activations);
   parts.book = std::make_unique<worker::score_book>(records_ / 2, scored_heads(*job_.model));
   auto loaded =
       load_if_there(book_file(*folder_), [&](auto bytes) { return parts.book->load(bytes); });

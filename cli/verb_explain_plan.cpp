@@ -28,7 +28,7 @@ struct explain_flags {
   std::size_t numbers = 13;
   std::uint32_t list_max = 50;
   std::size_t batch = worker::graph_model::chunk_samples;
-  std::string activations = "keep";
+  std::string activations;
   std::filesystem::path svg;
   std::string precision;
   bool json = false;
@@ -51,8 +51,8 @@ std::vector<worker::model_feature> made_up_features(const explain_flags& flags) 
   return features;
 }
 
-result<worker::model_graph> load_model(const explain_flags& flags,
-                                       worker::precision_choice& precision) {
+// How the job trains, where there is one, into `train`; flags stand before it.
+result<worker::model_graph> load_model(const explain_flags& flags, train_spec& train) {
   std::vector<worker::model_feature> features = made_up_features(flags);
   std::vector<std::string> labels;
   if (!flags.job.empty()) {
@@ -60,10 +60,12 @@ result<worker::model_graph> load_model(const explain_flags& flags,
     if (!job) return job.error();
     features = features_of(job->source);
     labels = labels_of(job->source);
-    precision = job->train.precision;
+    train = job->train;
   }
   for (const auto& [name, choice] : precisions)
-    if (flags.precision == name) precision = choice;
+    if (flags.precision == name) train.precision = choice;
+  if (flags.activations == "keep") train.activations = worker::activations::keep;
+  if (flags.activations == "recompute") train.activations = worker::activations::recompute;
   if (const auto* preset = worker::find_preset(flags.model))
     return worker::model_graph::load(
         std::string(preset->text), "model " + flags.model, flags.overrides, features, labels);
@@ -73,21 +75,19 @@ result<worker::model_graph> load_model(const explain_flags& flags,
 }
 
 int explain(const explain_flags& flags) {
-  auto precision = worker::precision_choice::f32;
-  const auto graph = load_model(flags, precision);
+  train_spec train;
+  const auto graph = load_model(flags, train);
   if (!graph) return report_error(graph.error());
   const std::size_t tokens =
       graph->has_lists() ? std::min(flags.batch * flags.list_max, worker::graph_model::chunk_tokens)
                          : 0;
-  const auto how =
-      flags.activations == "keep" ? worker::activations::keep : worker::activations::recompute;
   const auto machine = kernels::fastest_half_machine();
-  const auto wanted = worker::chosen_precision(precision, machine);
+  const auto wanted = worker::chosen_precision(train.precision, machine);
   if (worker::is_emulated(wanted, machine))
     std::fprintf(stderr,
                  "note: this machine has no instructions for %s: it is slower here than f32\n",
                  std::string(worker::name(wanted)).c_str());
-  const worker::graph_plan plan(*graph, flags.batch, tokens, wanted, how);
+  const worker::graph_plan plan(*graph, flags.batch, tokens, wanted, train.activations);
   if (!flags.svg.empty()) {
     std::ofstream out(flags.svg, std::ios::binary | std::ios::trunc);
     out << plan_svg(flags.model, *graph, plan);

@@ -15,6 +15,7 @@ batch, seconds, threads = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
 updates = sys.argv[4] == "ps"
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[library + "_NUM_THREADS"] = str(threads)
+os.environ["OMP_WAIT_POLICY"] = "passive"  # else OpenMP's threads spin and take the cores from OpenBLAS's
 
 try:
     import numpy as np

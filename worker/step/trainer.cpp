@@ -29,15 +29,17 @@ trainer::trainer(std::shared_ptr<const model_graph> model,
                  schemas::value_codec push_codec,
                  std::uint32_t dense_every,
                  precision as)
-    : trainer(std::move(model), schema, all_in(push_codec, schema.tables.size()), dense_every, as) {}
+    : trainer(std::move(model), schema, all_in(push_codec, schema.tables.size()), dense_every, as) {
+}
 
 trainer::trainer(std::shared_ptr<const model_graph> model,
                  schemas::job_schema schema,
                  push_spec push,
                  std::uint32_t dense_every,
-                 precision as)
+                 precision as,
+                 activations how)
     : schema_(std::move(schema)),
-      model_(std::move(model), as),
+      model_(std::move(model), as, how),
       packer_(std::move(push), dense_tables(model_.graph())),
       dense_(model_, schema_.shards),
       twin_(schema_),

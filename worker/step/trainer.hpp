@@ -42,7 +42,8 @@ class trainer {
           schemas::job_schema schema,
           push_spec push,
           std::uint32_t dense_every = 1,
-          precision as = precision::f32);
+          precision as = precision::f32,
+          activations how = activations::keep);
   /// The same for every table in one codec, fp32 or int8.
   trainer(std::shared_ptr<const model_graph> model,
           const schemas::job_schema& schema,
