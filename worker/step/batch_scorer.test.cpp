@@ -14,7 +14,7 @@
 namespace headrace::worker {
 namespace {
 
-constexpr std::array<model_feature, 2> two_ids{{{"user", false}, {"ad", false}}};
+const std::array<model_feature, 2> two_ids{{{"user", false}, {"ad", false}}};
 
 std::shared_ptr<const model_graph> logistic() {
   auto graph = model_graph::load(std::string(find_preset("lr")->text), "lr", {}, two_ids);

@@ -12,7 +12,7 @@
 namespace headrace::worker {
 namespace {
 
-constexpr std::array<model_feature, 2> two_ids{{{"user", false}, {"ad", false}}};
+const std::array<model_feature, 2> two_ids{{{"user", false}, {"ad", false}}};
 constexpr std::array<std::size_t, 1> three{3};
 constexpr std::uint64_t a_user = 1'000;  // keys of users from here on, those of ads below
 

@@ -118,6 +118,7 @@ std::vector<float> next_item_ranking::newest_of(const schemas::sample_batch& bat
   std::size_t tokens = 0;
   for (std::size_t s = 0; s < batch.samples; ++s)
     tokens += batch.lengths[s * batch.sequences + parts_.list];
+  CHECK(tokens > 0);
   const std::size_t dim = states.size() / tokens;
   std::vector<float> newest;
   std::size_t end = 0;
