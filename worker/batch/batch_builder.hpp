@@ -14,7 +14,7 @@ namespace headrace::worker {
 class batch_builder {
  public:
   struct settings {
-    schemas::source_id source;
+    schemas::source_id source = {};
     std::uint32_t schema_version = 1;
     std::uint32_t samples_max = 512;
     std::uint64_t wait_ns = 20'000'000;

@@ -1,17 +1,13 @@
 #include "worker/step/candidate_ranking.hpp"
 
 #include "base/check.hpp"
+#include "worker/batch/batch_builder.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace headrace::worker {
 namespace {
-
-template <class Value>
-void append(std::vector<Value>& to, const std::vector<Value>& more) {
-  to.insert(to.end(), more.begin(), more.end());
-}
 
 /// Every second one, from the first on.
 template <class Value>
@@ -66,32 +62,21 @@ std::vector<std::uint32_t> candidate_ranking::excluded(const test_case& of) cons
 result<void> candidate_ranking::score(const test_case& of,
                                       batch_scorer& scorer,
                                       std::vector<float>& scores) const {
-  const event& row = of.row;
-  const std::size_t features = row.keys.size();
-  const std::size_t at_once = scorer.samples_max(features + row.sequence_keys.size());
+  const std::size_t keys = of.row.keys.size() + of.row.sequence_keys.size();
+  const std::size_t at_once = scorer.samples_max(keys);
   const std::size_t heads = scorer.heads().size();
+  batch_builder builder({.samples_max = static_cast<std::uint32_t>(at_once)});
   std::vector<float> part;
   scores.clear();
-  for (std::size_t from = 0; from < candidates_.size(); from += at_once) {
-    const std::size_t n = std::min(at_once, candidates_.size() - from);
-    schemas::sample_batch batch;
-    batch.samples = static_cast<std::uint32_t>(n);
-    batch.features = static_cast<std::uint32_t>(features);
-    batch.label_count = static_cast<std::uint32_t>(1 + row.more_labels.size());
-    batch.sequences = static_cast<std::uint32_t>(row.lengths.size());
-    batch.labels.assign(n * batch.label_count, 0.0F);
-    batch.row_numbers.assign(n, row.row_number);
-    for (std::size_t i = 0; i < n; ++i) {
-      append(batch.keys, row.keys);
-      append(batch.values, row.values);
-      append(batch.lengths, row.lengths);
-      append(batch.sequence_keys, row.sequence_keys);
-      const auto keys = std::span(batch.keys).last(features);
-      keys[how_.feature] = candidates_[from + i];
-      if (how_.rekey) how_.rekey(keys);
-    }
-    if (auto scored = scorer.score(batch, part); !scored) return scored;
-    for (std::size_t i = 0; i < n; ++i) scores.push_back(part[i * heads]);
+  event changed = of.row;
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    changed.keys[how_.feature] = candidates_[i];
+    if (how_.rekey) how_.rekey(changed.keys);
+    auto batch = builder.add(changed, 0, 0, 0);
+    if (!batch && i + 1 == candidates_.size()) batch = builder.flush();
+    if (!batch) continue;
+    if (auto scored = scorer.score(*batch, part); !scored) return scored;
+    for (std::size_t s = 0; s < batch->samples; ++s) scores.push_back(part[s * heads]);
   }
   return {};
 }

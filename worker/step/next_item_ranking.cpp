@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "kernels/ranking/ranking.hpp"
+#include "worker/batch/batch_builder.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -11,11 +12,6 @@ namespace headrace::worker {
 namespace {
 
 constexpr std::size_t cases_at_once = 256;
-
-template <class Value>
-void append(std::vector<Value>& to, const std::vector<Value>& more) {
-  to.insert(to.end(), more.begin(), more.end());
-}
 
 /// Where list `list` begins among the keys of an event's lists.
 std::size_t begin_of(const std::vector<std::uint16_t>& lengths, std::uint32_t list) {
@@ -95,21 +91,11 @@ result<void> next_item_ranking::read_items(batch_scorer& scorer, std::vector<flo
 }
 
 schemas::sample_batch next_item_ranking::batch_of(std::span<const test_case* const> cases) const {
-  schemas::sample_batch batch;
-  const event& first = cases.front()->row;
-  batch.samples = static_cast<std::uint32_t>(cases.size());
-  batch.features = static_cast<std::uint32_t>(first.keys.size());
-  batch.label_count = static_cast<std::uint32_t>(1 + first.more_labels.size());
-  batch.sequences = static_cast<std::uint32_t>(first.lengths.size());
-  batch.labels.assign(cases.size() * batch.label_count, 0.0F);
-  for (const test_case* one : cases) {
-    batch.row_numbers.push_back(one->row.row_number);
-    append(batch.keys, one->row.keys);
-    append(batch.values, one->row.values);
-    append(batch.lengths, one->row.lengths);
-    append(batch.sequence_keys, one->row.sequence_keys);
-  }
-  return batch;
+  batch_builder builder({.samples_max = static_cast<std::uint32_t>(cases.size())});
+  std::optional<schemas::sample_batch> batch;
+  for (const test_case* one : cases) batch = builder.add(one->row, 0, 0, 0);
+  CHECK(batch.has_value());  // the last one filled it
+  return std::move(*batch);
 }
 
 // The state of each sample's newest token, [samples, dim]; every list has one.
@@ -156,7 +142,7 @@ result<void> next_item_ranking::rank(batch_scorer& scorer,
     std::vector<std::uint32_t> offsets{0};
     for (const test_case* one : group) {
       positives.push_back(one->positive);
-      append(seen, one->seen);
+      seen.insert(seen.end(), one->seen.begin(), one->seen.end());
       offsets.push_back(static_cast<std::uint32_t>(seen.size()));
     }
     std::vector<double> ranks(group.size());
