@@ -27,6 +27,13 @@ wanted = [
     ("the same with drift", f"**{learning['planted-drift']['logloss']:.4f}**"),
     ("samples/s through log", f"{round(learning['planted']['samples_per_second'], -3):,.0f}"),
 ]
+wanted.append(("SASRec on Amazon Beauty", "**{test_hr_at_10:.3f}**, **{test_ndcg_at_10:.3f}**".format(**learning["beauty"])))
+layers = {}
+for line in open(sorted(glob.glob("bench/baselines/layers-*.jsonl"))[-1]):
+    point = json.loads(line)
+    layers[point["point"]] = point
+wanted.append(("attention, forward and backward", "**{:.1f}**, **{:.1f}** times PyTorch".format(
+    layers["b32_s200_d64_h4"]["ratio_to_pytorch"], layers["b4_s2048_d256_h8"]["ratio_to_pytorch"])))
 for op in ("push", "pull"):
     point = rows64[op]
     wanted.append((f"{op}, 64 floats", f"**{point['rows_per_second'] / 1e6:.1f} M rows/s**"))
