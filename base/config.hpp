@@ -92,9 +92,15 @@ class config_reader {
   Choice choice(std::string_view key,
                 std::string_view fallback,
                 std::initializer_list<std::pair<std::string_view, Choice>> words) {
+    return choice(key, fallback, std::span(words.begin(), words.size()));
+  }
+  template <class Choice>
+  Choice choice(std::string_view key,
+                std::string_view fallback,
+                std::span<const std::pair<std::string_view, Choice>> words) {
     std::vector<std::string_view> names;
     for (const auto& word : words) names.push_back(word.first);
-    return (words.begin() + word_index(key, fallback, names))->second;
+    return words[static_cast<std::size_t>(word_index(key, fallback, names))].second;
   }
 
   /// Remembers a failure about `key` that the caller found: "file:line: key = value: `why`".

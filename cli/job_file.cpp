@@ -33,13 +33,8 @@ void read_train(config_reader& config, train_spec& train) {
   if (staleness) train.staleness_max = static_cast<std::uint64_t>(*staleness);
   train.dense_every =
       static_cast<std::uint32_t>(config.whole("train.dense_every", train.dense_every, {1, 1'000}));
-  train.precision =
-      config.choice<worker::precision_choice>("train.precision",
-                                              "f32",
-                                              {{"auto", worker::precision_choice::automatic},
-                                               {"f32", worker::precision_choice::f32},
-                                               {"bf16", worker::precision_choice::bf16},
-                                               {"fp16", worker::precision_choice::fp16}});
+  train.precision = config.choice<worker::precision_choice>(
+      "train.precision", name(train.precision), worker::precision_words);
   train.activations = config.choice<worker::activations>(
       "train.activations",
       "keep",

@@ -257,14 +257,12 @@ void add_deepfm(CLI::App& bench_verb, verb_context& context) {
       "pull, learn and push through four shards, or forward and backward alone");
   verb->add_option("--threads", options->threads, "threads of ours; PyTorch has as many, and one")
       ->check(CLI::Range(1, 16));
-  add_choice<worker::precision_choice>(*verb,
-                                       "--precision",
-                                       options->precision,
-                                       {{"auto", worker::precision_choice::automatic},
-                                        {"f32", worker::precision_choice::f32},
-                                        {"bf16", worker::precision_choice::bf16},
-                                        {"fp16", worker::precision_choice::fp16}},
-                                       "of our products: auto is bf16 where there is AMX");
+  add_choice<worker::precision_choice>(
+      *verb,
+      "--precision",
+      options->precision,
+      {worker::precision_words.begin(), worker::precision_words.end()},
+      "of our products: auto is bf16 where there is AMX");
   verb->add_option("--dense-every",
                    options->dense_every,
                    "batches of a thread that one push of the network covers")

@@ -34,12 +34,6 @@ struct explain_flags {
   bool json = false;
 };
 
-constexpr std::pair<std::string_view, worker::precision_choice> precisions[] = {
-    {"auto", worker::precision_choice::automatic},
-    {"f32", worker::precision_choice::f32},
-    {"bf16", worker::precision_choice::bf16},
-    {"fp16", worker::precision_choice::fp16}};
-
 std::vector<worker::model_feature> made_up_features(const explain_flags& flags) {
   std::vector<worker::model_feature> features;
   for (std::size_t i = 1; i <= flags.numbers; ++i)
@@ -62,7 +56,7 @@ result<worker::model_graph> load_model(const explain_flags& flags, train_spec& t
     labels = labels_of(job->source);
     train = job->train;
   }
-  for (const auto& [name, choice] : precisions)
+  for (const auto& [name, choice] : worker::precision_words)
     if (flags.precision == name) train.precision = choice;
   if (flags.activations == "keep") train.activations = worker::activations::keep;
   if (flags.activations == "recompute") train.activations = worker::activations::recompute;

@@ -24,9 +24,6 @@ enum class deepfm_path {
 };
 std::string_view name(deepfm_path path);
 
-/// The words of `--precision`.
-std::string_view name(worker::precision_choice precision);
-
 struct deepfm_options {
   std::uint32_t batch = 512;
   double seconds = 3;  // timed part of a round, on each side

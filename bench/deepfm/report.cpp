@@ -120,11 +120,6 @@ std::string thousands(const std::vector<double>& rates) {
 
 std::string_view name(deepfm_path path) { return path == deepfm_path::ps ? "ps" : "direct"; }
 
-std::string_view name(worker::precision_choice precision) {
-  if (precision == worker::precision_choice::automatic) return "auto";
-  return worker::name(worker::chosen_precision(precision, kernels::half_machine::plain));
-}
-
 std::string to_json(const deepfm_report& report) {
   json_line line;
   line.add("bench", "deepfm");

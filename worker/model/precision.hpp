@@ -2,8 +2,10 @@
 
 #include "kernels/half_gemm/half_gemm.hpp"
 
+#include <array>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace headrace::worker {
 
@@ -13,6 +15,19 @@ enum class precision : std::uint8_t { f32, bf16, fp16 };
 
 /// What a job asks for. `automatic` is bf16 where this machine has AMX, else f32.
 enum class precision_choice : std::uint8_t { automatic, f32, bf16, fp16 };
+
+/// The words for them, in job files and flags.
+inline constexpr std::array<std::pair<std::string_view, precision_choice>, 4> precision_words = {
+    {{"auto", precision_choice::automatic},
+     {"f32", precision_choice::f32},
+     {"bf16", precision_choice::bf16},
+     {"fp16", precision_choice::fp16}}};
+
+constexpr std::string_view name(precision_choice wanted) {
+  for (const auto& [word, choice] : precision_words)
+    if (choice == wanted) return word;
+  return {};
+}
 
 constexpr std::string_view name(precision as) {
   if (as == precision::f32) return "f32";
