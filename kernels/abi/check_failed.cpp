@@ -3,8 +3,9 @@
 
 #include <string>
 
-// In a C library a CHECK that fails must not end the caller's process: this definition stands before
-// the one of base/check.cpp when the library is linked, and `abi::entry` catches what it throws.
+// In a C library a CHECK that fails must not end the caller's process: this definition stands
+// before the one of base/check.cpp when the library is linked, and `abi::entry` catches what it
+// throws.
 namespace headrace {
 
 void check_failed(std::string_view condition, std::string_view file, int line) {

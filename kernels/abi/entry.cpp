@@ -53,9 +53,9 @@ void need_workspace(const void* workspace, std::size_t bytes, std::size_t needed
                std::to_string(needed) + " are needed");
   }
   if (reinterpret_cast<std::uintptr_t>(workspace) % HEADRACE_WORKSPACE_ALIGNMENT != 0) {
-    refuse(HEADRACE_SMALL_WORKSPACE,
-           "workspace is not aligned to " + std::to_string(HEADRACE_WORKSPACE_ALIGNMENT) +
-               " bytes");
+    refuse(
+        HEADRACE_SMALL_WORKSPACE,
+        "workspace is not aligned to " + std::to_string(HEADRACE_WORKSPACE_ALIGNMENT) + " bytes");
   }
 }
 

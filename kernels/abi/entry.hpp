@@ -83,15 +83,21 @@ Args whole_args(const Args* given) {
 /// Turns the exception in flight into a status and the thread's error text, "op: text".
 headrace_status report(const char* op) noexcept;
 
-/// Runs work(args) with a whole copy of *given; what it throws becomes a status.
-template <class Args, class Work>
-headrace_status entry(const char* op, const Args* given, const Work& work) noexcept {
+/// Runs work(); what it throws becomes a status.
+template <class Work>
+headrace_status call(const char* op, const Work& work) noexcept {
   try {
-    work(whole_args(given));
+    work();
     return HEADRACE_OK;
   } catch (...) {
     return report(op);
   }
+}
+
+/// The same for work(args) with a whole copy of *given.
+template <class Args, class Work>
+headrace_status entry(const char* op, const Args* given, const Work& work) noexcept {
+  return call(op, [&] { work(whole_args(given)); });
 }
 
 /// The bytes that bytes_needed(args) returns, or HEADRACE_REFUSED with an error text.

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "kernels/runtime/cuda_call.hpp"
+#include "kernels/runtime/launch_shape.hpp"
+
+#include <cstddef>
+#include <cuda_runtime.h>
+
+/// How kernels are started: nvcc only.
+namespace headrace::kernels {
+
+/// Dynamic shared memory that a block may have without asking.
+constexpr std::size_t shared_bytes_unasked = 48 * 1024;
+
+/// Queues kernel(arguments...) on `stream` (a cudaStream_t, null for the default one); a grid of no
+/// blocks is nothing to do. Asks for more shared memory where the shape has more than 48 KiB. Ends
+/// the entry as check_cuda does when CUDA refuses the launch.
+template <class... Parameters, class... Arguments>
+void launch(const launch_shape& shape,
+            void* stream,
+            void (*kernel)(Parameters...),
+            const Arguments&... arguments) {
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  if (shape.shared_bytes > shared_bytes_unasked) {
+    check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shape.shared_bytes)),
+               "shared memory of a kernel");
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(shape.grid.x, shape.grid.y, shape.grid.z);
+  config.blockDim = dim3(shape.threads);
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = static_cast<cudaStream_t>(stream);
+  check_cuda(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), "launch of a kernel");
+}
+
+/// Blocks that cover `items` with `per_block` each.
+constexpr unsigned blocks_for(std::size_t items, std::size_t per_block) {
+  return static_cast<unsigned>((items + per_block - 1) / per_block);
+}
+
+}  // namespace headrace::kernels
