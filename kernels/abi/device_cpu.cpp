@@ -1,6 +1,8 @@
 #include "kernels/abi/entry.hpp"
 #include "kernels/include/headrace_device.h"
+#include "kernels/runtime/targets.hpp"
 
+#include <cstdio>
 #include <cstring>
 #include <new>
 
@@ -33,6 +35,17 @@ headrace_status free_memory(void* memory) noexcept {
 using namespace headrace::kernels;
 
 extern "C" {
+
+int32_t headrace_device_count(void) { return 1; }
+
+headrace_status headrace_device_about(int32_t index, headrace_device_info* info) {
+  return abi::entry("device_about", info, [&](headrace_device_info about) {
+    if (index != 0) abi::refuse(HEADRACE_NO_DEVICE, "the CPU library has device 0 only");
+    about = {};
+    std::snprintf(about.name, sizeof(about.name), "%s", name(chosen_cpu_target()).c_str());
+    abi::copy_answer(&about, sizeof(about), info);
+  });
+}
 
 headrace_status headrace_choose_device(int32_t index) {
   return abi::call("choose_device", [&] {

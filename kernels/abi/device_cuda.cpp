@@ -16,6 +16,17 @@ cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream);
 
 extern "C" {
 
+int32_t headrace_device_count(void) { return device_count(); }
+
+headrace_status headrace_device_about(int32_t index, headrace_device_info* info) {
+  return abi::entry("device_about", info, [&](headrace_device_info about) {
+    const std::string nowhere = no_such_device(index);
+    if (!nowhere.empty()) abi::refuse(HEADRACE_NO_DEVICE, nowhere);
+    about = device_facts(index);
+    abi::copy_answer(&about, sizeof(about), info);
+  });
+}
+
 headrace_status headrace_choose_device(int32_t index) {
   return abi::call("choose_device", [&] {
     const std::string refused = device_refused(index);

@@ -78,6 +78,16 @@ void copy_args(const void* given, void* whole, std::size_t known) {
   std::memcpy(whole, given, std::min<std::size_t>(size, known));
 }
 
+void copy_answer(const void* whole, std::size_t known, void* to) {
+  std::uint32_t size = 0;
+  std::memcpy(&size, to, sizeof(size));
+  const std::size_t shared = std::min<std::size_t>(size, known);
+  auto* bytes = static_cast<unsigned char*>(to);
+  std::memcpy(bytes, whole, shared);
+  std::memset(bytes + shared, 0, size - shared);
+  std::memcpy(to, &size, sizeof(size));
+}
+
 headrace_status report(const char* op) noexcept {
   try {
     throw;

@@ -80,6 +80,10 @@ Args whole_args(const Args* given) {
   return whole;
 }
 
+/// Writes what the caller's struct has room for: the first struct_size bytes of `whole`, zeros
+/// behind what this library knows. The struct keeps its struct_size.
+void copy_answer(const void* whole, std::size_t known, void* to);
+
 /// Turns the exception in flight into a status and the thread's error text, "op: text".
 headrace_status report(const char* op) noexcept;
 

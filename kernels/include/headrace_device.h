@@ -11,6 +11,24 @@
 extern "C" {
 #endif
 
+/* What is known of a device; texts end with a zero byte. */
+typedef struct headrace_device_info {
+  uint32_t struct_size; /* in: how much of the struct is written */
+  uint32_t flags;
+  int32_t capability; /* 10 * major + minor of the compute capability; 0 for a CPU */
+  int32_t multiprocessors;
+  uint64_t memory_bytes;
+  char name[128];
+  char refused[128]; /* why the device is not used; "" where it is */
+} headrace_device_info;
+
+/* How many devices can be asked about: 0 where there is no driver. */
+HEADRACE_EXPORT int32_t headrace_device_count(void);
+
+/* Device `index` in 0 to count - 1; refused with HEADRACE_NO_DEVICE beyond, and the error text says
+ * why there is none. */
+HEADRACE_EXPORT headrace_status headrace_device_about(int32_t index, headrace_device_info* info);
+
 /* The device that this thread's later calls use; it begins with 0. Refused with HEADRACE_NO_DEVICE
  * where headrace_devices() has no such index or says why it is not used. */
 HEADRACE_EXPORT headrace_status headrace_choose_device(int32_t index);

@@ -2,6 +2,7 @@
 
 #include "kernels/include/headrace_kernels.h"
 
+#include <cstdio>
 #include <cuda_runtime_api.h>
 #include <exception>
 
@@ -16,13 +17,6 @@ std::string dotted(int version) {
 int driver_version() {
   int version = 0;
   return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
-}
-
-int device_count() {
-  int count = 0;
-  const bool known = cudaGetDeviceCount(&count) == cudaSuccess;
-  cudaGetLastError();  // a host without GPUs is no failure of the next call
-  return known ? count : 0;
 }
 
 int attribute(cudaDeviceAttr which, int index) {
@@ -47,15 +41,21 @@ std::string quoted(const std::string& text) {
 }
 
 std::string device_as_json(int index) {
-  cudaDeviceProp properties{};
-  if (cudaGetDeviceProperties(&properties, index) != cudaSuccess) cudaGetLastError();
-  return "{\"index\":" + std::to_string(index) + ",\"name\":" + quoted(properties.name) +
-         ",\"capability\":\"" + capability_text(capability(index)) +
-         "\",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) +
-         ",\"refused\":" + quoted(device_refused(index)) + "}";
+  const headrace_device_info about = device_facts(index);
+  return "{\"index\":" + std::to_string(index) + ",\"name\":" + quoted(about.name) +
+         ",\"capability\":\"" + capability_text(about.capability) +
+         "\",\"memory_bytes\":" + std::to_string(about.memory_bytes) +
+         ",\"refused\":" + quoted(about.refused) + "}";
 }
 
 }  // namespace
+
+int device_count() {
+  int count = 0;
+  const bool known = cudaGetDeviceCount(&count) == cudaSuccess;
+  cudaGetLastError();  // a host without GPUs is no failure of the next call
+  return known ? count : 0;
+}
 
 std::string driver_refused() {
   const int driver = driver_version();
@@ -71,17 +71,32 @@ std::string driver_refused() {
   return count == 0 ? "no GPU" : "";
 }
 
-std::string device_refused(int index) {
+std::string no_such_device(int index) {
   const std::string refused = driver_refused();
   if (!refused.empty()) return refused;
-  if (index < 0 || index >= device_count()) {
-    return "there is no device " + std::to_string(index) + ", only " +
-           std::to_string(device_count());
-  }
+  if (index >= 0 && index < device_count()) return "";
+  return "there is no device " + std::to_string(index) + ", only " + std::to_string(device_count());
+}
+
+std::string device_refused(int index) {
+  const std::string nowhere = no_such_device(index);
+  if (!nowhere.empty()) return nowhere;
   const int found = capability(index);
   if (found >= capability_min) return "";
   return "compute capability " + capability_text(found) + ", at least " +
          capability_text(capability_min) + " is needed";
+}
+
+headrace_device_info device_facts(int index) {
+  headrace_device_info about{};
+  cudaDeviceProp properties{};
+  if (cudaGetDeviceProperties(&properties, index) != cudaSuccess) cudaGetLastError();
+  about.capability = capability(index);
+  about.multiprocessors = properties.multiProcessorCount;
+  about.memory_bytes = properties.totalGlobalMem;
+  std::snprintf(about.name, sizeof(about.name), "%.127s", properties.name);
+  std::snprintf(about.refused, sizeof(about.refused), "%s", device_refused(index).c_str());
+  return about;
 }
 
 std::string devices_as_json() {
