@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/dedup/dedup.hpp"
 #include "schemas/sample.hpp"
+#include "worker/model/batch_rows.hpp"
 #include "worker/model/graph_plan.hpp"
 #include "worker/model/layer_runner.hpp"
 #include "worker/model/layer_watcher.hpp"
@@ -36,12 +36,11 @@ class graph_model {
                        precision wanted = precision::f32,
                        activations how = activations::keep);
 
-  /// Fills keys, counts and inverse of the tables for `batch`; `sets` keeps its buffers. sets[i] is
-  /// table i of the graph. Those of a network get no keys: its matrices are the same for each
-  /// batch.
-  void plan(const schemas::sample_batch& batch, std::vector<row_set>& sets);
-  /// Gives the tables of a network their keys, all of them, and buffers.
-  void plan_network(std::vector<row_set>& sets) const;
+  /// Which rows the tables need for `batch`, as batch_rows says.
+  void plan(const schemas::sample_batch& batch, std::vector<row_set>& sets) {
+    rows_.plan(batch, sets);
+  }
+  void plan_network(std::vector<row_set>& sets) const { rows_.plan_network(sets); }
   /// Probability of each head's label being 1, from the rows in `sets`, into probabilities
   /// [samples, heads]. The batch has at least the labels that the graph wants.
   void predict(const schemas::sample_batch& batch,
@@ -67,7 +66,6 @@ class graph_model {
 
  private:
   const graph_plan& plan_for(std::size_t samples, std::size_t tokens);
-  void choose_keys(const schemas::sample_batch& batch, const model_table& table, row_set& set);
   void start(const schemas::sample_batch& batch, bool learning);
   /// The chunk behind the last one; false at the end.
   bool next_chunk(const schemas::sample_batch& batch, std::span<row_set> sets);
@@ -92,12 +90,11 @@ class graph_model {
   std::span<float> whole_buffer(std::size_t index);
 
   std::shared_ptr<const model_graph> graph_;
+  batch_rows rows_;
   activations how_;
   layer_runner runner_;
   std::vector<std::unique_ptr<graph_plan>> plans_;
   std::vector<float> arena_;
-  kernels::dedup_scratch scratch_;
-  std::vector<std::uint64_t> chosen_keys_;
 
   /// A list of the chunk at work.
   struct chunk_list {

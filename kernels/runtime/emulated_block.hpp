@@ -1,0 +1,83 @@
+#pragma once
+
+#include "kernels/runtime/launch_shape.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace headrace::kernels::device {
+
+constexpr std::size_t exchange_bytes = 32;  // the most a lane gives in one call
+
+/// One 16-byte copy on its way; `from` null: zeros arrive.
+struct copy_on_its_way {
+  void* to = nullptr;
+  const void* from = nullptr;
+};
+
+/// A block of threads of a kernel, each a fiber of the thread that runs it (ucontext).
+///
+/// Threads run one at a time, each until it waits; who goes on next is drawn from `seed`, so what
+/// depends on an order that nothing guarantees differs between seeds. Stricter than a GPU where a
+/// GPU would only be wrong now and then: shared memory begins as NaN; 16 bytes being copied are NaN
+/// until they are waited for; threads must meet a barrier in the same line; whoever ends while
+/// others of its warp or block wait for it is a fault. Faults are thrown by run (std::logic_error,
+/// with the block and who waits where). Not reentrant; one block at a time in a thread.
+class emulated_block {
+ public:
+  explicit emulated_block(const launch_shape& shape);
+  ~emulated_block();
+  emulated_block(const emulated_block&) = delete;
+  emulated_block& operator=(const emulated_block&) = delete;
+
+  /// Runs `body` once for each thread of block `index`.
+  void run(grid_index index, std::uint64_t seed, const std::function<void()>& body);
+
+  /// The block whose thread is running: what the words of device.hpp speak to.
+  static emulated_block& running();
+
+  const launch_shape& shape() const { return shape_; }
+  grid_index block_index() const { return index_; }
+  unsigned thread_index() const { return current_; }
+  std::byte* shared_memory() { return shared_; }
+
+  void wait_for_block(unsigned line);
+  /// Gives `bytes` of `mine`, waits for the warp; what the lanes gave, one after another.
+  const void* exchange(const void* mine, std::size_t bytes);
+  void begin_copy(const copy_on_its_way& copy);
+  void commit_copies();
+  void wait_copies(std::size_t open);
+
+ private:
+  struct fiber;
+  struct warp_state;
+  enum class state : std::uint8_t { ready, waits_for_block, waits_for_warp, ended };
+
+  void begin(fiber& thread);
+  void switch_to(unsigned thread);
+  void wait(state why);
+  void release_block();
+  void wake(state from, unsigned first, unsigned count);
+  std::string who_waits() const;
+  static void enter(unsigned low, unsigned high);
+
+  launch_shape shape_;
+  grid_index index_;
+  std::unique_ptr<std::byte[]> shared_memory_;
+  std::byte* shared_ = nullptr;
+  std::vector<std::unique_ptr<fiber>> fibers_;
+  std::unique_ptr<fiber> scheduler_;
+  std::vector<warp_state> warps_;
+  std::vector<unsigned> ready_;
+  const std::function<void()>* body_ = nullptr;
+  unsigned current_ = 0;
+  unsigned at_barrier_ = 0;
+  unsigned barrier_line_ = 0;
+  std::string fault_;
+};
+
+}  // namespace headrace::kernels::device
