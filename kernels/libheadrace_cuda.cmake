@@ -14,6 +14,12 @@ set(cuda_sources
   runtime/cuda_call.cpp
   runtime/cuda_devices.cpp)
 
+# Rows (headrace_rows.h): the bits of the CPU operators, so products and sums are not fused.
+set(cuda_row_sources
+  quantize_rows/quantize_rows_cuda.cu)
+set_source_files_properties(${cuda_row_sources} PROPERTIES COMPILE_OPTIONS -fmad=false)
+list(APPEND cuda_sources ${cuda_row_sources})
+
 add_library(headrace_cuda SHARED ${cuda_sources})
 target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})
 target_compile_options(headrace_cuda PRIVATE

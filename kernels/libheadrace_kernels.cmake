@@ -8,7 +8,8 @@ set(abi_sources
   abi/error_text.cpp
   abi/check_failed.cpp
   abi/device_cpu.cpp
-  abi/devices_cpu.cpp)
+  abi/devices_cpu.cpp
+  abi/rows_cpu.cpp)
 
 add_library(headrace_kernels_abi SHARED ${abi_sources})
 headrace_target(headrace_kernels_abi)
@@ -24,4 +25,16 @@ headrace_test(kernels_abi_test
   DEPENDS headrace_kernels_abi)
 if(TARGET kernels_abi_test)
   set_target_properties(kernels_abi_test PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
+endif()
+
+# What every entry does before its own work, from within.
+headrace_test(kernels_abi_entry_test
+  SOURCES abi/entry.test.cpp abi/entry.cpp abi/error_text.cpp abi/check_failed.cpp
+  DEPENDS Threads::Threads)
+
+# The library as Python loads it.
+find_program(PYTHON3 python3)
+if(HEADRACE_TESTS AND PYTHON3)
+  add_test(NAME kernels_abi_smoke
+    COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/abi/smoke.py $<TARGET_FILE:headrace_kernels_abi>)
 endif()

@@ -28,8 +28,8 @@ result<cuda_library> cuda_library::open(const std::filesystem::path& file) {
   void* handle = dlopen(whole.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return cannot_use(file, dlerror());
   cuda_library library(handle, file);
-  const auto* version = library.entry<decltype(headrace_version)>("headrace_version");
-  const auto* backend = library.entry<decltype(headrace_backend)>("headrace_backend");
+  auto* version = library.entry<decltype(headrace_version)>("headrace_version");
+  auto* backend = library.entry<decltype(headrace_backend)>("headrace_backend");
   if (version == nullptr || backend == nullptr) return cannot_use(file, "it is something else");
   if (std::string_view(backend()) != "cuda") {
     return cannot_use(file, "it is the library of backend " + std::string(backend()));
@@ -57,8 +57,8 @@ cuda_library& cuda_library::operator=(cuda_library&& from) noexcept {
 void* cuda_library::symbol(const char* name) const { return dlsym(handle_, name); }
 
 std::vector<headrace_device_info> cuda_library::devices() const {
-  const auto* count = entry<decltype(headrace_device_count)>("headrace_device_count");
-  const auto* about = entry<decltype(headrace_device_about)>("headrace_device_about");
+  auto* count = entry<decltype(headrace_device_count)>("headrace_device_count");
+  auto* about = entry<decltype(headrace_device_about)>("headrace_device_about");
   std::vector<headrace_device_info> found;
   if (count == nullptr || about == nullptr) return found;
   for (std::int32_t index = 0; index < count(); ++index) {
@@ -70,8 +70,8 @@ std::vector<headrace_device_info> cuda_library::devices() const {
 }
 
 std::string cuda_library::refused() const {
-  const auto* about = entry<decltype(headrace_device_about)>("headrace_device_about");
-  const auto* text = entry<decltype(headrace_last_error)>("headrace_last_error");
+  auto* about = entry<decltype(headrace_device_about)>("headrace_device_about");
+  auto* text = entry<decltype(headrace_last_error)>("headrace_last_error");
   if (about == nullptr || text == nullptr) return "the library is older than headrace";
   headrace_device_info info{};
   info.struct_size = sizeof(info);

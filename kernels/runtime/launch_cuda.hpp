@@ -35,9 +35,15 @@ void launch(const launch_shape& shape,
   check_cuda(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), "launch of a kernel");
 }
 
-/// Blocks that cover `items` with `per_block` each.
-constexpr unsigned blocks_for(std::size_t items, std::size_t per_block) {
-  return static_cast<unsigned>((items + per_block - 1) / per_block);
-}
+/// A launcher on a stream for the launch functions of an op (OP_launch.hpp), which tests give
+/// emulated_launch (emulated_cases.hpp) instead.
+struct cuda_launch {
+  void* stream = nullptr;
+
+  template <class Kernel, class... Arguments>
+  void operator()(const launch_shape& shape, Kernel* kernel, const Arguments&... arguments) const {
+    launch(shape, stream, kernel, arguments...);
+  }
+};
 
 }  // namespace headrace::kernels
