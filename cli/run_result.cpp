@@ -1,6 +1,7 @@
 #include "cli/run_result.hpp"
 
 #include "base/json_line.hpp"
+#include "cli/moment.hpp"
 
 #include <cstdio>
 #include <fstream>
@@ -85,6 +86,7 @@ void add_pass(json_line& line, const pass_figures& of) {
       .add("ndcg_at_10", of.ndcg)
       .add("mrr", of.mrr)
       .add("cases", of.cases);
+  if (of.at_ms > 0) line.add("at", moment_text(of.at_ms));
 }
 
 // Of a replayed job: the best of the validated passes, and all of them.
@@ -211,6 +213,10 @@ std::string to_summary(const run_result& r) {
           best->mrr,
           static_cast<unsigned long long>(best->pass),
           static_cast<unsigned long long>(r.passes.back().pass));
+    if (best->pass < r.passes.back().pass && best->at_ms > 0) {
+      out += "                 the best pass: eval --at " + moment_text(best->at_ms) +
+             ", or rewind --to it\n";
+    }
   }
   print(out,
         "  %llu rows, %.1f MB in tables, %.1f MB resident",
