@@ -94,11 +94,42 @@ op = "bce"
 inputs = ["logit"]
 )";
 
+// Both experts see every token, so a small step sends none elsewhere; room for all, and no losses
+// of the router's own.
+constexpr const char* routed_model = R"(
+[layers.embedding]
+op = "rows"
+dim = 4
+features = ["history"]
+[layers.history]
+op = "tokens"
+inputs = ["embedding"]
+[layers.routed]
+op = "routed_experts"
+inputs = ["history"]
+experts = 2
+hidden = 5
+capacity_factor = 1
+balance = 0
+z = 0
+[layers.mean]
+op = "pool"
+inputs = ["routed"]
+[layers.logit]
+op = "linear"
+inputs = ["mean"]
+units = 1
+[layers.click]
+op = "bce"
+inputs = ["logit"]
+)";
+
 std::string preset_text(const char* name) { return std::string(find_preset(name)->text); }
 
 const std::vector<list_case>& list_cases() {
   static const std::vector<list_case> cases = {
       {"pooled", pooled_model, features, {}},
+      {"routed", routed_model, one_list, {}, false, 2.0},
       {"din",
        preset_text("din"),
        features,

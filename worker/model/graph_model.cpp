@@ -56,6 +56,7 @@ void graph_model::plan(const schemas::sample_batch& batch, std::vector<row_set>&
     row_set& set = sets[t];
     set.table = table_id{static_cast<std::uint32_t>(t)};
     set.dim = tables[t].dim;
+    set.block_rows = tables[t].block_rows;
     set.factors.clear();
     set.lane = tables[t].network ? schemas::lane::dense : schemas::lane::rows;
     if (tables[t].network) {
@@ -284,6 +285,7 @@ layer_run graph_model::run_of(std::size_t i) {
   if (node.list) run.offsets = lists_[*node.list].offsets;
   run.draw_key = draw_key_;
   run.learning = learning_;
+  run.routed = learning_ ? &routed_ : nullptr;
   run.inputs = spans_[i].inputs;
   run.lookups = spans_[i].lookups;
   run.parameters = spans_[i].parameters;
@@ -299,6 +301,7 @@ layer_run graph_model::run_again(std::size_t i) {
   run.inputs = spans_[i].inputs_again;
   run.output = buffer(planned.output_again, graph_->nodes()[i]);
   run.saved = whole_buffer(planned.saved_again);
+  run.routed = nullptr;  // it was counted when it went forward first
   return run;
 }
 

@@ -32,6 +32,7 @@ constexpr std::array ops = {
     op_entry{"pool", make_pool},
     op_entry{"next_item", make_next_item},
     op_entry{"mixture", make_mixture},
+    op_entry{"routed_experts", make_routed_experts},
     op_entry{"bce", make_bce},
     op_entry{"esmm", make_esmm},
 };

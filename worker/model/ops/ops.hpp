@@ -28,6 +28,7 @@ result<std::unique_ptr<layer>> make_last(const layer_section& section);
 result<std::unique_ptr<layer>> make_pool(const layer_section& section);
 result<std::unique_ptr<layer>> make_next_item(const layer_section& section);
 result<std::unique_ptr<layer>> make_mixture(const layer_section& section);
+result<std::unique_ptr<layer>> make_routed_experts(const layer_section& section);
 result<std::unique_ptr<layer>> make_bce(const layer_section& section);
 result<std::unique_ptr<layer>> make_esmm(const layer_section& section);
 
