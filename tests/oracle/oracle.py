@@ -312,6 +312,31 @@ class model:
                  for of, scores, seen, values, _ in self.scores(layer, x) if len(of) > 0]
         return torch.cat(whole).unsqueeze(1)
 
+    @staticmethod
+    def attended(parts, causal):
+        """Of one sequence: [n, 3, heads, dim], queries, keys and values, to [n, heads * dim]."""
+        queries, keys, values = (parts[:, which].transpose(0, 1) for which in range(3))
+        scores = queries @ keys.transpose(1, 2) / math.sqrt(queries.shape[2])
+        if causal:
+            scores = scores.masked_fill(torch.ones(scores.shape[1:], dtype=torch.bool).triu(1), -math.inf)
+        return (scores.softmax(dim=2) @ values).transpose(0, 1).flatten(1)
+
+    def block_attention(self, name, layer, x):
+        parts, causal = x.flatten(1).reshape(x.shape[0], 3, layer.get("heads", 1), -1), layer.get("causal", True)
+        whole = []
+        for of in self.each_list():
+            blocks = [parts[of[begin:begin + layer["block"]]] for begin in range(0, len(of), layer["block"])]
+            if blocks:
+                far = self.attended(torch.stack([block.mean(dim=0) for block in blocks]), causal)
+                read = torch.cat([torch.zeros_like(far[:1]), far[:-1]]) if causal else far
+                whole += [self.attended(block, causal) + more for block, more in zip(blocks, read)]
+        return torch.cat(whole).unsqueeze(1)
+
+    def pool(self, name, layer, x):
+        whole = [x.flatten(1)[of].mean(dim=0) if len(of) > 0 else x.new_zeros(x.shape[1] * x.shape[2])
+                 for of in self.each_list()]
+        return torch.stack(whole).unsqueeze(1)
+
     def hstu(self, name, layer, x):
         table = self.parameter(name, layer, "distances")
         whole = []
@@ -382,7 +407,7 @@ def said_columns(run, name):
     softmax takes it off again: its gradient is what rounding left, and Adam makes steps of that."""
     said = numpy.ones(run.tables[name]["dim"], dtype=bool)
     for layer in run.layers.values():
-        if layer["op"] == "attention" and name == layer["inputs"][0] + "_bias":
+        if layer["op"] in ("attention", "block_attention") and name == layer["inputs"][0] + "_bias":
             said[said.size // 3:2 * said.size // 3] = False
     return said
 

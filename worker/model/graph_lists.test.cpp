@@ -166,6 +166,22 @@ const std::vector<list_case>& list_cases() {
         "layers.kept2.rate=0",
         "layers.mixed2.units=4",
         "layers.next.negatives=6"},
+       true},
+      {"blocks",
+       preset_text("sasrec"),
+       one_list,
+       {"layers.embedding.dim=4",       "layers.block0.rate=0",
+        "layers.qkv1.units=12",         "layers.attention1.op=block_attention",
+        "layers.attention1.block=3",    "layers.attention1.heads=2",
+        "layers.attended1.rate=0",      "layers.wide1.units=5",
+        "layers.wide1.activation=tanh", "layers.wide_kept1.rate=0",
+        "layers.narrow1.units=4",       "layers.narrow_kept1.rate=0",
+        "layers.qkv2.units=12",         "layers.attention2.op=block_attention",
+        "layers.attention2.block=4",    "layers.attention2.causal=false",
+        "layers.attended2.rate=0",      "layers.wide2.units=5",
+        "layers.wide2.activation=silu", "layers.wide_kept2.rate=0",
+        "layers.narrow2.units=4",       "layers.narrow_kept2.rate=0",
+        "layers.next.negatives=6"},
        true}};
   return cases;
 }

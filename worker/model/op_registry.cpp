@@ -26,6 +26,7 @@ constexpr std::array ops = {
     op_entry{"dropout", make_dropout},
     op_entry{"product", make_product},
     op_entry{"attention", make_attention},
+    op_entry{"block_attention", make_block_attention},
     op_entry{"hstu", make_hstu},
     op_entry{"target_attention", make_target_attention},
     op_entry{"last", make_last},

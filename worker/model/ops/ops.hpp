@@ -22,6 +22,7 @@ result<std::unique_ptr<layer>> make_layer_norm(const layer_section& section);
 result<std::unique_ptr<layer>> make_dropout(const layer_section& section);
 result<std::unique_ptr<layer>> make_product(const layer_section& section);
 result<std::unique_ptr<layer>> make_attention(const layer_section& section);
+result<std::unique_ptr<layer>> make_block_attention(const layer_section& section);
 result<std::unique_ptr<layer>> make_hstu(const layer_section& section);
 result<std::unique_ptr<layer>> make_target_attention(const layer_section& section);
 result<std::unique_ptr<layer>> make_last(const layer_section& section);
