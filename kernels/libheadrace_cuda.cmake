@@ -16,9 +16,11 @@ set(cuda_sources
 
 # Rows (headrace_rows.h): the bits of the CPU operators, so products and sums are not fused.
 set(cuda_row_sources
-  quantize_rows/quantize_rows_cuda.cu)
+  gather_pool/gather_pool_cuda.cu
+  quantize_rows/quantize_rows_cuda.cu
+  sparse_update/sparse_update_cuda.cu)
 set_source_files_properties(${cuda_row_sources} PROPERTIES COMPILE_OPTIONS -fmad=false)
-list(APPEND cuda_sources ${cuda_row_sources})
+list(APPEND cuda_sources ${cuda_row_sources} runtime/radix_sort_cuda.cu)
 
 add_library(headrace_cuda SHARED ${cuda_sources})
 target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})

@@ -48,6 +48,110 @@ HEADRACE_EXPORT headrace_status headrace_dequantize_rows(const headrace_dequanti
 HEADRACE_EXPORT size_t
 headrace_dequantize_rows_workspace(const headrace_dequantize_rows_args* args);
 
+/* Rules of headrace_sparse_update; numbers are frozen. State of a row of dim weights, in 32-bit
+ * words: momentum m[dim]; adagrad a[dim]; rowwise_adagrad a; adam and adamw m[dim], v[dim], steps
+ * (u32); ftrl z[dim], n[dim]; add and sgd none. */
+typedef int32_t headrace_update_rule;
+enum {
+  HEADRACE_ADD = 0,
+  HEADRACE_SGD = 1,
+  HEADRACE_ADAGRAD = 2,
+  HEADRACE_MOMENTUM = 3,
+  HEADRACE_ROWWISE_ADAGRAD = 4,
+  HEADRACE_ADAM = 5,
+  HEADRACE_ADAMW = 6,
+  HEADRACE_FTRL = 7
+};
+
+/* One optimizer step on rows of a table, fused with dequantization, clip and clamp; the formulas
+ * are those of kernels/sparse_update/sparse_update.hpp. Rates, clip, l2, momentum and weight_decay
+ * are finite; beta1, beta2 in [0, 1); rates > 0 and ftrl_* >= 0 under ftrl. */
+typedef struct headrace_sparse_update_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t rows; /* that are updated */
+  uint64_t dim;
+  float* table; /* row r begins at table + r * row_stride */
+  uint64_t table_rows;
+  uint64_t row_stride; /* floats */
+  float* states;       /* of row r at states + r * state_stride; null: right behind its weights */
+  uint64_t state_stride;
+  const uint32_t* index; /* [rows] below table_rows, pairwise different */
+  const void* gradients; /* [rows, dim] of gradient_dtype */
+  const uint16_t* scales; /* [rows] fp16 bits with HEADRACE_I8 */
+  headrace_dtype gradient_dtype;
+  headrace_update_rule rule;
+  uint64_t first_columns; /* columns below it have first_rate */
+  float rate;
+  float first_rate;
+  float l2;
+  float clip;
+  float momentum;
+  float beta1;
+  float beta2;
+  float weight_decay;
+  float ftrl_l1;
+  float ftrl_l2;
+  float ftrl_beta;
+  float reserved; /* 0 */
+} headrace_sparse_update_args;
+
+HEADRACE_EXPORT headrace_status headrace_sparse_update(const headrace_sparse_update_args* args,
+                                                       void* stream,
+                                                       void* workspace,
+                                                       size_t workspace_bytes);
+HEADRACE_EXPORT size_t headrace_sparse_update_workspace(const headrace_sparse_update_args* args);
+
+/* out[b] = sum of w_i rows[inverse[i]] over bag b, in order, product and sum rounded to f32 each;
+ * an empty bag's is 0. A mean is weights of 1 / length. */
+typedef struct headrace_gather_pool_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t rows;
+  uint64_t dim;
+  const void* values;     /* [rows, dim] of dtype */
+  const uint16_t* scales; /* [rows] fp16 bits with HEADRACE_I8 */
+  uint64_t occurrences;
+  const uint32_t* inverse; /* [occurrences] below rows */
+  const float* weights;    /* [occurrences], or null: all 1 */
+  uint64_t bags;
+  const uint32_t* offsets; /* [bags + 1] ascending from 0 to occurrences */
+  float* out;              /* [bags, dim] out */
+  headrace_dtype dtype;
+  int32_t reserved; /* 0 */
+} headrace_gather_pool_args;
+
+HEADRACE_EXPORT headrace_status headrace_gather_pool(const headrace_gather_pool_args* args,
+                                                     void* stream,
+                                                     void* workspace,
+                                                     size_t workspace_bytes);
+HEADRACE_EXPORT size_t headrace_gather_pool_workspace(const headrace_gather_pool_args* args);
+
+/* Its gradient: row_gradients[inverse[i]] += w_i out_gradients[bag of i], i ascending. On a GPU
+ * without atomics, the same bits each run; those of the CPU for rows of at most 256 occurrences,
+ * others are summed in tiles: kernels/gather_pool/segments.hpp. */
+typedef struct headrace_gather_pool_backward_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t rows;
+  uint64_t dim;
+  uint64_t occurrences;
+  const uint32_t* inverse; /* [occurrences] below rows */
+  const float* weights;    /* [occurrences], or null: all 1 */
+  uint64_t bags;
+  const uint32_t* offsets;    /* [bags + 1] ascending from 0 to occurrences */
+  const float* out_gradients; /* [bags, dim] */
+  float* row_gradients;       /* [rows, dim], added to */
+} headrace_gather_pool_backward_args;
+
+HEADRACE_EXPORT headrace_status
+headrace_gather_pool_backward(const headrace_gather_pool_backward_args* args,
+                              void* stream,
+                              void* workspace,
+                              size_t workspace_bytes);
+HEADRACE_EXPORT size_t
+headrace_gather_pool_backward_workspace(const headrace_gather_pool_backward_args* args);
+
 #ifdef __cplusplus
 }
 #endif
