@@ -11,6 +11,8 @@ set(abi_sources
   abi/devices_cpu.cpp
   abi/pool_cpu.cpp
   abi/rows_cpu.cpp
+  abi/selection_cpu.cpp
+  abi/stored_row_bytes.cpp
   abi/update_cpu.cpp)
 
 add_library(headrace_kernels_abi SHARED ${abi_sources})

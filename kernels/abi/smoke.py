@@ -36,6 +36,13 @@ STRUCTS = {
     "gather_pool_backward": args_struct(
         "b", *shape, ("occurrences", u64), ("inverse", pointer), ("weights", pointer), ("bags", u64), ("offsets", pointer),
         ("out_gradients", pointer), ("row_gradients", pointer)),
+    "gather_rows": args_struct(
+        "g", *shape, ("table", pointer), ("table_rows", u64), ("more", pointer), ("more_rows", u64), ("row_bytes", u64),
+        ("index", pointer), ("values", pointer), ("scales", pointer), ("stored", i32), ("dtype", i32)),
+    "top_k": args_struct("t", ("count", u64), ("k", u64), ("values", pointer), ("indices", pointer), ("selected", pointer)),
+    "dedup": args_struct(
+        "u", ("count", u64), ("keys", pointer), ("unique", pointer), ("inverse", pointer), ("counts", pointer),
+        ("unique_count", pointer)),
 }
 
 
@@ -191,7 +198,51 @@ def check_pool(library, draw):
         assert status == BAD_ARGUMENT and library.error() == "gather_pool: offsets is not ascending", library.error()
 
 
-CHECKS = [check_codec, check_update, check_pool]
+def check_gather(library, draw):
+    """Rows of a table and of what is not in it, f32 to f32 and bf16."""
+    dim, row_bytes, index, table_rows, more_rows = 3, 16, [6, 0, 4, 2, 6], 5, 2
+    assert library.c.headrace_stored_row_bytes(0, u64(dim)) == 12 and library.c.headrace_stored_row_bytes(1, u64(dim)) == 8
+    rows = [[single(draw.uniform(-1, 1)) for _ in range(4)] for _ in range(table_rows + more_rows)]
+    table, more = (library.memory(b"".join(pack("f", row) for row in part)) for part in (rows[:table_rows], rows[table_rows:]))
+    wanted = [value for row in index for value in rows[row][:dim]]
+    fields = dict(rows=len(index), dim=dim, table=table, table_rows=table_rows, more=more, more_rows=more_rows,
+                  row_bytes=row_bytes, index=library.memory(pack("I", index)))
+    values = library.memory(bytes(4 * len(wanted)))
+    library.need(library.call("gather_rows", **fields, values=values))
+    assert unpack("f", library.read(values, 4 * len(wanted))) == wanted
+    library.need(library.call("gather_rows", **fields, values=values, dtype=3))
+    bits = [unpack("I", pack("f", [v]))[0] for v in wanted]
+    assert unpack("H", library.read(values, 2 * len(wanted))) == [(b + 0x7FFF + (b >> 16 & 1)) >> 16 for b in bits]
+    assert library.call("gather_rows", **{**fields, "row_bytes": 8}, values=values) == BAD_ARGUMENT
+
+
+def check_top_k(library, draw):
+    """Ties by lower index, across the tiles of a GPU block."""
+    n, k = 5000, 700
+    values = [single(draw.randrange(-40, 40) / 8) for _ in range(n)]
+    order = sorted(range(n), key=lambda i: (-abs(values[i]), i))
+    wanted = sorted(order[:k])
+    indices, selected = library.memory(bytes(4 * k)), library.memory(bytes(4 * k))
+    library.need(library.call("top_k", count=n, k=k, values=library.memory(pack("f", values)), indices=indices, selected=selected))
+    assert unpack("I", library.read(indices, 4 * k)) == wanted
+    assert unpack("f", library.read(selected, 4 * k)) == [values[i] for i in wanted]
+    assert library.call("top_k", count=2, k=3) == BAD_ARGUMENT and library.error() == "top_k: k is above count"
+
+
+def check_dedup(library, draw):
+    keys = [draw.choice([draw.getrandbits(64), draw.randrange(50)]) for _ in range(600)]
+    n = len(keys)
+    unique, inverse, counts, size = (library.memory(bytes(count)) for count in (8 * n, 4 * n, 4 * n, 4))
+    library.need(library.call("dedup", count=n, keys=library.memory(pack("Q", keys)), unique=unique, inverse=inverse,
+                              counts=counts, unique_count=size))
+    wanted = sorted(set(keys))
+    assert unpack("I", library.read(size, 4)) == [len(wanted)]
+    assert unpack("Q", library.read(unique, 8 * len(wanted))) == wanted
+    assert unpack("I", library.read(inverse, 4 * n)) == [wanted.index(key) for key in keys]
+    assert unpack("I", library.read(counts, 4 * len(wanted))) == [keys.count(key) for key in wanted]
+
+
+CHECKS = [check_codec, check_update, check_pool, check_gather, check_top_k, check_dedup]
 
 
 def check_refusals(library):

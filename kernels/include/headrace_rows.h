@@ -76,8 +76,8 @@ typedef struct headrace_sparse_update_args {
   uint64_t row_stride; /* floats */
   float* states;       /* of row r at states + r * state_stride; null: right behind its weights */
   uint64_t state_stride;
-  const uint32_t* index; /* [rows] below table_rows, pairwise different */
-  const void* gradients; /* [rows, dim] of gradient_dtype */
+  const uint32_t* index;  /* [rows] below table_rows, pairwise different */
+  const void* gradients;  /* [rows, dim] of gradient_dtype */
   const uint16_t* scales; /* [rows] fp16 bits with HEADRACE_I8 */
   headrace_dtype gradient_dtype;
   headrace_update_rule rule;
@@ -151,6 +151,72 @@ headrace_gather_pool_backward(const headrace_gather_pool_backward_args* args,
                               size_t workspace_bytes);
 HEADRACE_EXPORT size_t
 headrace_gather_pool_backward_workspace(const headrace_gather_pool_backward_args* args);
+
+/* Bytes of a row of `dim` weights at rest, a multiple of 4: the values in `dtype`, zeros to 4; for
+ * HEADRACE_I8 an fp16 scale and 2 zero bytes before the codes. 0 for what is no dtype or dim. */
+HEADRACE_EXPORT uint64_t headrace_stored_row_bytes(headrace_dtype dtype, uint64_t dim);
+
+/* Rows of a table, of weights at rest in `stored`, gathered into one block of `dtype`: equal
+ * formats are copied, wider ones exact, narrower ones rounded to nearest as
+ * kernels/gather_rows/gather_rows.hpp says. Weights are finite. */
+typedef struct headrace_gather_rows_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t rows; /* that are gathered */
+  uint64_t dim;  /* up to 4096 */
+  const void* table;
+  uint64_t table_rows;
+  const void* more; /* rows that are not in the table: index table_rows + i is its row i */
+  uint64_t more_rows;
+  uint64_t row_bytes;    /* from one row to the next, in both; a multiple of 4 */
+  const uint32_t* index; /* [rows] below table_rows + more_rows */
+  void* values;          /* [rows, dim] of dtype out */
+  uint16_t* scales;      /* [rows] out, fp16 bits, with HEADRACE_I8 */
+  headrace_dtype stored;
+  headrace_dtype dtype;
+} headrace_gather_rows_args;
+
+HEADRACE_EXPORT headrace_status headrace_gather_rows(const headrace_gather_rows_args* args,
+                                                     void* stream,
+                                                     void* workspace,
+                                                     size_t workspace_bytes);
+HEADRACE_EXPORT size_t headrace_gather_rows_workspace(const headrace_gather_rows_args* args);
+
+/* The k values of largest magnitude, of equal magnitudes those of lower index, by ascending index;
+ * exact. NaN ranks above infinity. */
+typedef struct headrace_top_k_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t count;      /* below 2^32 */
+  uint64_t k;          /* up to count */
+  const float* values; /* [count] */
+  uint32_t* indices;   /* [k] out, ascending */
+  float* selected;     /* [k] out, values[indices] */
+} headrace_top_k_args;
+
+HEADRACE_EXPORT headrace_status headrace_top_k(const headrace_top_k_args* args,
+                                               void* stream,
+                                               void* workspace,
+                                               size_t workspace_bytes);
+HEADRACE_EXPORT size_t headrace_top_k_workspace(const headrace_top_k_args* args);
+
+/* Unique keys, strictly ascending, with where each key went and how often each came. */
+typedef struct headrace_dedup_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t count;         /* below 2^32 - 1 */
+  const uint64_t* keys;   /* [count] */
+  uint64_t* unique;       /* [count] out: the first *unique_count are filled */
+  uint32_t* inverse;      /* [count] out: unique[inverse[i]] == keys[i] */
+  uint32_t* counts;       /* [count] out: the first *unique_count are filled */
+  uint32_t* unique_count; /* out, where the other outputs are: device memory on a GPU */
+} headrace_dedup_args;
+
+HEADRACE_EXPORT headrace_status headrace_dedup(const headrace_dedup_args* args,
+                                               void* stream,
+                                               void* workspace,
+                                               size_t workspace_bytes);
+HEADRACE_EXPORT size_t headrace_dedup_workspace(const headrace_dedup_args* args);
 
 #ifdef __cplusplus
 }
