@@ -26,6 +26,14 @@ set(cuda_row_sources
 set_source_files_properties(${cuda_row_sources} PROPERTIES COMPILE_OPTIONS -fmad=false)
 list(APPEND cuda_sources ${cuda_row_sources} runtime/radix_sort_cuda.cu)
 
+# Sums over GPUs (headrace_collectives.h), where NCCL's header is there; the library itself is opened when first asked for.
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+if(NCCL_INCLUDE_DIR)
+  list(APPEND cuda_sources collectives/nccl_group.cpp collectives/nccl_library.cpp)
+else()
+  message(STATUS "no nccl.h: libheadrace_cuda.so has no groups of GPUs")
+endif()
+
 add_library(headrace_cuda SHARED ${cuda_sources})
 target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})
 target_compile_options(headrace_cuda PRIVATE

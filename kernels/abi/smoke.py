@@ -12,7 +12,7 @@ import random
 import struct
 import sys
 
-OK, BAD_ARGUMENT, BAD_STRUCT, NO_DEVICE = 0, 1, 2, 4
+OK, BAD_ARGUMENT, BAD_STRUCT, UNSUPPORTED, NO_DEVICE = 0, 1, 2, 3, 4
 u32, u64, i32, f32, pointer = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_float, ctypes.c_void_p
 
 
@@ -275,6 +275,34 @@ def check_no_device(library):
     assert status == NO_DEVICE and library.error().startswith("quantize_rows: launch"), (status, library.error())
 
 
+class GroupArgs(ctypes.Structure):
+    _fields_ = [("struct_size", u32), ("flags", u32), ("id", pointer), ("rank", i32), ("size", i32), ("timeout_ms", u32)]
+
+
+def check_groups(library, usable):
+    """Groups of GPUs: what is wrong is said; without a device or without NCCL a status and a text; with one, a group of one."""
+    c, group, name = library.c, pointer(1), ctypes.create_string_buffer(128)
+    args = GroupArgs(struct_size=ctypes.sizeof(GroupArgs), id=ctypes.addressof(name), rank=2, size=2, timeout_ms=2000)
+    assert c.headrace_group_new(ctypes.byref(args), ctypes.byref(group)) == BAD_ARGUMENT, library.error()
+    assert group.value is None and "rank is not in 0 to size - 1" in library.error(), library.error()
+    assert c.headrace_group_sum(None, None, u64(0), None) == BAD_ARGUMENT and "group is null" in library.error()
+    args.rank, args.size = 0, 1
+    status = c.headrace_group_id(name)
+    if status == UNSUPPORTED or not usable:
+        assert status == UNSUPPORTED and "NCCL" in library.error() or status == NO_DEVICE, (status, library.error())
+        assert c.headrace_group_new(ctypes.byref(args), ctypes.byref(group)) == status, library.error()
+        print(f"smoke: groups: {library.error()}")
+        return
+    library.need(status)
+    library.need(c.headrace_group_new(ctypes.byref(args), ctypes.byref(group)))
+    values = library.memory(pack("f", [1.0, 2.0]))
+    library.need(c.headrace_group_sum(group, values, u64(2), None))
+    library.need(c.headrace_group_wait(group, None))
+    assert unpack("f", library.read(values, 8)) == [1.0, 2.0]
+    library.need(c.headrace_group_free(group))
+    print("smoke: groups: a group of one sums")
+
+
 def main():
     seed = int(os.environ.get("HEADRACE_SEED", "20261127"))
     for path in sys.argv[1:]:
@@ -282,6 +310,8 @@ def main():
         print(f"smoke: {os.path.basename(path)}: {library.devices}")
         check_refusals(library)
         usable = library.backend == "cpu" or library.c.headrace_choose_device(0) == OK
+        if hasattr(library.c, "headrace_group_new"):
+            check_groups(library, usable)
         if not usable:
             check_no_device(library)
             print(f"smoke: {library.backend}: no device, and {len(STRUCTS)} entries refuse as they should")
