@@ -38,3 +38,12 @@ if(HEADRACE_TESTS AND PYTHON3)
   add_test(NAME kernels_abi_smoke
     COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/abi/smoke.py $<TARGET_FILE:headrace_kernels_abi>)
 endif()
+
+# The lab (kernels/lab): what it must see, and every entry of this library against its references.
+if(HEADRACE_TESTS AND PYTHON3)
+  add_test(NAME kernels_lab_test
+    COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/lab/lab_test.py $<TARGET_FILE:headrace_kernels_abi>)
+  add_test(NAME kernels_lab_cpu
+    COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/lab/run.py --backend cpu --out ${CMAKE_BINARY_DIR}/lab
+      --library $<TARGET_FILE:headrace_kernels_abi>)
+endif()

@@ -1,12 +1,18 @@
-"""The table of operators: every family's entries in one list. A family is one file."""
+"""The table of operators and benches: every family's entries in one list. A family is one file of operators and one of benches."""
 
 import attention
+import attention_bench
 import dense
+import dense_bench
 import moe
+import moe_bench
 import rows
-
-FAMILIES = (rows, dense, attention, moe)
+import rows_bench
 
 
 def all_operators():
-    return [operator for family in FAMILIES for operator in family.OPERATORS]
+    return [operator for family in (rows, dense, attention, moe) for operator in family.OPERATORS]
+
+
+def all_benches():
+    return [bench for family in (rows_bench, dense_bench, attention_bench, moe_bench) for bench in family.BENCHES]
