@@ -114,8 +114,70 @@ def update_cases(draw, _):
     yield update_case(draw, "adagrad", "f32", 0, 4, True)
 
 
+def bags(draw, count, longest, rows):
+    """Bags of 0 to `longest` occurrences: offsets and inverse."""
+    offsets = [0]
+    for _ in range(count):
+        offsets.append(offsets[-1] + (draw.randrange(longest + 1) if rows else 0))
+    return offsets, [draw.randrange(rows) for _ in range(offsets[-1])]
+
+
+POOL_SHAPES = [(7, 5, 4, 1), (9, 3, 20, 8), (40, 12, 9, 16), (5, 20, 6, 17), (6, 4, 40, 64), (11, 7, 5, 130), (3, 2, 3, 260), (1, 1, 70, 3),
+               (5, 0, 3, 4), (4, 5, 0, 4)]  # rows, bags, longest, dim
+
+
+def pool_cases(draw, _):
+    for form, dtype in DTYPES.items():
+        for rows, count, longest, dim in POOL_SHAPES:
+            offsets, inverse = bags(draw, count, longest, rows)
+            table, fields = push(draw, form, rows, dim)
+            table = [v if abs(v) < 1e30 else 1.0 for v in table]
+            if form == "f32":
+                fields["gradients"] = Array("f32", table)
+            fields["values"] = fields.pop("gradients")
+            weights = values.normals(draw, len(inverse)) if draw.randrange(2) else None
+            wanted = []
+            for begin, end in zip(offsets, offsets[1:]):
+                for c in range(dim):
+                    total = 0.0
+                    for i in range(begin, end):
+                        v = table[inverse[i] * dim + c]
+                        total = single(total + (single(weights[i] * v) if weights else v))
+                    wanted.append(total)
+            fields.update(rows=rows, dim=dim, occurrences=len(inverse), inverse=Array("u32", inverse), bags=count,
+                          offsets=Array("u32", offsets), dtype=dtype, out=out("f32", count * dim, draw.choice([0, 0, 1])))
+            if weights:
+                fields["weights"] = Array("f32", weights)
+            yield Case(f"{form}, {rows} x {dim}, {count} bags of up to {longest}", fields, {"out": Expect(wanted)})
+
+
+def pool_backward_cases(draw, backend):
+    for rows, count, longest, dim in POOL_SHAPES + [(2, 60, 30, 5), (3, 300, 12, 33)]:
+        offsets, inverse = bags(draw, count, longest, rows)
+        gradients = values.normals(draw, count * dim)
+        weights = values.normals(draw, len(inverse)) if draw.randrange(2) else None
+        before = values.normals(draw, rows * dim)
+        total, size, times = list(before), [abs(v) for v in before], [1] * rows
+        for b in range(count):
+            for i in range(offsets[b], offsets[b + 1]):
+                times[inverse[i]] += 1
+                for c in range(dim):
+                    at, g = inverse[i] * dim + c, gradients[b * dim + c]
+                    g = single(weights[i] * g) if weights else g
+                    total[at], size[at] = single(total[at] + g), size[at] + abs(g)
+        exact = backend == "cpu" or max(times, default=0) <= 256
+        bounds = None if exact else [(2 * times[i // dim] + 2) * 2.0**-24 * x for i, x in enumerate(size)]
+        fields = dict(rows=rows, dim=dim, occurrences=len(inverse), inverse=Array("u32", inverse), bags=count,
+                      offsets=Array("u32", offsets), out_gradients=Array("f32", gradients), row_gradients=both("f32", before))
+        if weights:
+            fields["weights"] = Array("f32", weights)
+        yield Case(f"{rows} x {dim}, {count} bags of up to {longest}", fields, {"row_gradients": Expect(total, bounds=bounds)})
+
+
 OPERATORS = [
     Operator("quantize_rows", quantize_cases),
     Operator("dequantize_rows", dequantize_cases),
     Operator("sparse_update", update_cases),
+    Operator("gather_pool", pool_cases),
+    Operator("gather_pool_backward", pool_backward_cases),
 ]

@@ -61,7 +61,93 @@ def adagrad_error(run, before, gradients, after, dim):
     return run.distance(after, run.torch.cat([weights, state], 1))
 
 
+def bag_set(run, occurrences, length, rows):
+    """inverse and offsets of bags of one length, rows drawn evenly."""
+    torch = run.torch
+    inverse = torch.randint(0, rows, (occurrences,), device=run.device, dtype=torch.int32)
+    return inverse, torch.arange(0, occurrences + 1, length, device=run.device, dtype=torch.int32)
+
+
+def gather(run):
+    """Rows drawn evenly from a table of 2 GiB, alone and pooled by 20: a row read for each occurrence, a row written for each bag."""
+    made = []
+    for dim, length, target in ((16, 1, 0.60), (64, 1, 0.85), (16, 20, 0.60), (64, 20, 0.85), (128, 20, 0.85)):
+        rows, occurrences = run.pick(1 << 29, 1 << 14) // dim, run.pick(1 << 26, 1 << 12) // dim // length * length
+        count = occurrences // length
+        table = run.normal(rows, dim)
+        size = 4 * (dim * (occurrences + count) + occurrences)
+        sets = [(*bag_set(run, occurrences, length, rows), run.empty(count, dim)) for _ in range(run.sets(size))]
+        row = Row(f"embedding gather, {4 * dim} B, bags of {length}", "of copy", target)
+        bag = run.torch.nn.functional.embedding_bag
+        peers = [(inverse.long(), offsets[:-1].long()) for inverse, offsets, _ in sets]
+        run.peer(row, "F.embedding_bag", lambda: [lambda i=i, o=o: bag(i, table, o, mode="sum") for i, o in peers])
+        calls = lambda: [run.call("gather_pool", rows=rows, dim=dim, values=table, occurrences=occurrences, inverse=inverse,
+                                  bags=count, offsets=offsets, out=out) for inverse, offsets, out in sets]
+        wanted = lambda: table[sets[0][0].long()].view(count, length, dim).sum(1, dtype=run.torch.float64)
+        run.ours(row, ["gather_pool"], calls, lambda: (run.distance(sets[0][2], wanted()), 1e-6))
+        made.append(run.of_copy(row, size))
+    return made
+
+
+def backward_update(run):
+    """Gradients of pooled bags summed by row, and row-wise Adagrad on those rows of a table of 2 GiB: what must move is each bag's
+    gradient, the indices, weights read and written. Clearing the sums is in the time."""
+    made, torch = [], run.torch
+    for dim in (32, 128):
+        table_rows, occurrences, length = run.pick(1 << 29, 1 << 15) // dim, run.pick(1 << 28, 1 << 13) // dim, 4
+        rows, count = occurrences // 2, occurrences // length
+        table, states = run.normal(table_rows, dim), torch.rand(table_rows, 1, device=run.device)
+        sets = [(*bag_set(run, occurrences, length, rows), run.normal(count, dim), run.empty(rows, dim),
+                 run.indices(rows, table_rows)) for _ in range(2)]
+        at = sets[0][4].long()
+        before = table[at].double(), states[at].double()
+        row = Row(f"embedding backward + row-wise adagrad, {4 * dim} B", "of copy", 0.50)
+        run.ours(row, ["gather_pool_backward", "sparse_update"], lambda: [pushed(run, table, states, *one) for one in sets],
+                 lambda: (pushed_error(run, before, sets[0], length, (table[at], states[at])), 1e-6))
+        made.append(run.of_copy(row, 4 * (dim * (count + 2 * rows) + occurrences + 3 * rows)))
+    return made
+
+
+ROWWISE, RATE = 4, 0.05
+
+
+def pushed(run, table, states, inverse, offsets, gradients, sums, index):
+    rows, dim = sums.shape
+    add = run.call("gather_pool_backward", rows=rows, dim=dim, occurrences=len(inverse), inverse=inverse, bags=len(offsets) - 1,
+                   offsets=offsets, out_gradients=gradients, row_gradients=sums)
+    step = run.call("sparse_update", rows=rows, dim=dim, table=table, table_rows=len(table), row_stride=dim, states=states,
+                    state_stride=1, index=index, gradients=sums, rule=ROWWISE, rate=RATE)
+
+    def call():
+        sums.zero_()
+        add()
+        step()
+
+    return call
+
+
+def pushed_error(run, before, one, length, after):
+    inverse, _, gradients, sums, _ = one
+    wanted = run.torch.zeros_like(sums, dtype=run.torch.float64)
+    wanted.index_add_(0, inverse.long(), gradients.double().repeat_interleave(length, 0))
+    states = before[1] + (wanted * wanted).mean(1, keepdim=True)
+    weights = before[0] - RATE * wanted / (states.sqrt() + 1e-8)
+    return max(run.distance(sums, wanted), run.distance(after[0], weights), run.distance(after[1], states))
+
+
+def top_k(run):
+    """One percent of 16 Mi values by magnitude."""
+    torch, n = run.torch, run.pick(1 << 24, 1 << 12)
+    sets = [run.normal(n) for _ in range(run.sets(4 * n))]
+    row = Row(f"top-k, {n // 100} of {n}", "x torch.topk", 3.0)
+    run.peer(row, "torch.topk", lambda: [lambda x=x: torch.topk(x.abs(), n // 100) for x in sets])
+    return [row]
+
+
 BENCHES = [
     Bench("row codec", ("quantize_rows", "dequantize_rows"), codec),
+    Bench("embedding gather", ("gather_pool",), gather),
     Bench("row optimizer", ("sparse_update",), update),
+    Bench("embedding backward", ("gather_pool_backward", "sparse_update"), backward_update),
+    Bench("top-k", ("top_k",), top_k),
 ]
