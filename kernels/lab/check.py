@@ -3,6 +3,7 @@
 each operator, as soon as it is done: a caller (run.py) goes on behind one that ended the process. No torch, no numpy."""
 
 import argparse
+import ctypes
 import json
 import random
 import sys
@@ -49,7 +50,13 @@ class CaseRun:
 
     def __init__(self, library, op, case):
         self.library, self.op, self.case = library, op, case
-        self.placed = {name: Placed(library, field) for name, field in case.fields.items() if hasattr(field, "role")}
+        if case.prepare:
+            case.prepare(library, case.fields)
+        self.inner = [name for name, field in case.fields.items() if isinstance(field, dict)]
+        flat = [(name, field) for name, field in case.fields.items() if name not in self.inner]
+        flat += [(f"{outer}.{name}", field) for outer in self.inner for name, field in case.fields[outer].items()]
+        self.placed = {name: Placed(library, field) for name, field in flat if hasattr(field, "role")}
+        self.numbers = {name: field for name, field in flat if not hasattr(field, "role")}
 
     def run(self):
         """Faults as texts, and the largest share of what is allowed."""
@@ -72,9 +79,7 @@ class CaseRun:
             self.library.free_memory(placed.start)
 
     def _once(self):
-        fields = {name: value for name, value in self.case.fields.items() if name not in self.placed}
-        fields.update({name: placed.address() for name, placed in self.placed.items()})
-        args = self.library.args(self.op, **fields)
+        args, _keep = self._args()
         size = self.library.workspace_size(self.op, args)
         workspace = self._workspace(size)
         self.library.need(self.library.queue(self.op, args, None, workspace, size))
@@ -85,6 +90,15 @@ class CaseRun:
             data[name], fault = placed.look()
             faults += [f"{name}: {fault}"] if fault else []
         return {name: data[name] for name in self.case.expect}, faults
+
+    def _args(self):
+        """The struct, and the structs it points to: of the operator in front of _backward."""
+        fields = {**self.numbers, **{name: placed.address() for name, placed in self.placed.items()}}
+        inner = {outer: self.library.args(self.op.removesuffix("_backward"), **{
+            name.split(".")[1]: value for name, value in fields.items() if name.startswith(f"{outer}.")}) for outer in self.inner}
+        fields = {name: value for name, value in fields.items() if "." not in name}
+        fields.update({outer: ctypes.addressof(struct) for outer, struct in inner.items()})
+        return self.library.args(self.op, **fields), inner
 
     def _workspace(self, size):
         """Exactly as long as asked for, poisoned, guarded behind."""

@@ -37,11 +37,13 @@ def both(form, data, shift=0):
 @dataclasses.dataclass
 class Expect:
     """What an output should be, and what is allowed: the number format's very bits, a relative error in the 2-norm, or a bound
-    for each element. NaN passes only where the bits of NaN are expected, an infinity only as itself."""
+    for each element (with `row`: for the 2-norm of each row of so many). NaN passes only where the bits of NaN are expected, an
+    infinity only as itself."""
 
     numbers: list
     norm: float = None
     bounds: list = None
+    row: int = 1
 
     def fault(self, form, data):
         """"" or what is wrong with the bytes of an output; and the error as a share of what is allowed."""
@@ -72,6 +74,9 @@ class Expect:
         return ("" if share <= 1.0 else f"error {error:.3g} in the 2-norm, {allowed:.3g} allowed"), share
 
     def _bounds_fault(self, got, errors):
+        if self.row > 1:
+            errors = [math.sqrt(math.fsum(e * e for e in errors[at : at + self.row])) for at in range(0, len(errors), self.row)]
+            got = self.numbers = [f"row {r}" for r in range(len(errors))]
         shares = [e / b if b else (0.0 if e == 0.0 else math.inf) for e, b in zip(errors, self.bounds)]
         share = max(shares, default=0.0)
         if share <= 1.0:
@@ -82,11 +87,14 @@ class Expect:
 
 @dataclasses.dataclass
 class Case:
-    """One call: the struct's fields (numbers and Arrays) and what the written arrays should hold."""
+    """One call: the struct's fields (numbers and Arrays) and what the written arrays should hold. A field of fields is a struct
+    in host memory; its arrays are called "outer.inner". prepare(library, fields) runs first, where a call of the library is
+    part of the inputs."""
 
     text: str
     fields: dict
     expect: dict
+    prepare: typing.Callable = None
 
 
 @dataclasses.dataclass
