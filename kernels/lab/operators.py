@@ -4,6 +4,7 @@ import attention
 import attention_bench
 import dense
 import dense_bench
+import losses
 import moe
 import moe_bench
 import rows
@@ -11,7 +12,7 @@ import rows_bench
 
 
 def all_operators():
-    return [operator for family in (rows, dense, attention, moe) for operator in family.OPERATORS]
+    return [operator for family in (rows, dense, losses, attention, moe) for operator in family.OPERATORS]
 
 
 def all_benches():
