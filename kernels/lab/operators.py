@@ -9,10 +9,11 @@ import moe
 import moe_bench
 import rows
 import rows_bench
+import selection
 
 
 def all_operators():
-    return [operator for family in (rows, dense, losses, attention, moe) for operator in family.OPERATORS]
+    return [operator for family in (rows, selection, dense, losses, attention, moe) for operator in family.OPERATORS]
 
 
 def all_benches():

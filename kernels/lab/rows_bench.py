@@ -136,13 +136,44 @@ def pushed_error(run, before, one, length, after):
 
 
 def top_k(run):
-    """One percent of 16 Mi values by magnitude."""
+    """One percent of 16 Mi values by magnitude, by ascending index; PyTorch's are of magnitudes alone, in order of size."""
     torch, n = run.torch, run.pick(1 << 24, 1 << 12)
-    sets = [run.normal(n) for _ in range(run.sets(4 * n))]
-    row = Row(f"top-k, {n // 100} of {n}", "x torch.topk", 3.0)
-    run.peer(row, "torch.topk", lambda: [lambda x=x: torch.topk(x.abs(), n // 100) for x in sets])
-    row.state = "no entry: top_k"
-    return [row]
+    k = n // 100
+    sets = [(run.normal(n), run.empty(k, form="u32"), run.empty(k)) for _ in range(run.sets(4 * n))]
+    row = Row(f"top-k, {k} of {n}", "x torch.topk", 3.0)
+    run.peer(row, "torch.topk", lambda: [lambda x=x: torch.topk(x.abs(), k) for x, *_ in sets])
+    run.peer(row, "torch.topk, not sorted", lambda: [lambda x=x: torch.topk(x.abs(), k, sorted=False) for x, *_ in sets])
+    calls = lambda: [run.call("top_k", count=n, k=k, values=x, indices=i, selected=v) for x, i, v in sets]
+    run.ours(row, ["top_k"], calls, lambda: (top_k_error(torch, k, *sets[0]), 0.0))
+    share = Row("  the same", "of copy", 0.25, row.ours, {}, None, row.state)
+    return [run.over_peer(row, *row.peers), run.of_copy(share, 4 * n)]
+
+
+def top_k_error(torch, k, x, indices, selected):
+    """0 where the indices ascend, the values are theirs, and their magnitudes are the k largest."""
+    at = indices.long()
+    right = bool((at[1:] > at[:-1]).all()) and torch.equal(x[at], selected)
+    return 0.0 if right and torch.equal(selected.abs().sort(descending=True)[0], torch.topk(x.abs(), k)[0]) else 1.0
+
+
+def dedup(run):
+    """1 Mi keys of a skewed stream: unique ones, inverse and counts, beside torch.unique with the same outputs."""
+    torch, n = run.torch, run.pick(1 << 20, 1 << 10)
+    row = Row(f"dedup, {n} keys", "x torch.unique", 1.0)
+    keys = [(torch.rand(n, device=run.device, dtype=torch.float64) ** 4 * n * 2).long() * 0x9E3779B97 for _ in range(4)]
+    sets = [(x, run.torch.empty_like(x), run.empty(n, form="u32"), run.empty(n, form="u32"), run.empty(1, form="u32")) for x in keys]
+    unique = lambda x: torch.unique(x, return_inverse=True, return_counts=True)
+    run.peer(row, "torch.unique", lambda: [lambda x=x: unique(x) for x in keys], capture=False)
+    calls = lambda: [run.call("dedup", count=n, keys=x, unique=u, inverse=i, counts=c, unique_count=m) for x, u, i, c, m in sets]
+    run.ours(row, ["dedup"], calls, lambda: (dedup_error(torch, unique, *sets[0]), 0.0))
+    return [run.over_peer(row, "torch.unique")]
+
+
+def dedup_error(torch, unique, keys, found, inverse, counts, count):
+    """Keys are below 2^63, so their order is the same signed."""
+    wanted, n = unique(keys), int(count.item())
+    same = n == len(wanted[0]) and torch.equal(found[:n], wanted[0]) and torch.equal(inverse.long(), wanted[1])
+    return 0.0 if same and torch.equal(counts[:n].long(), wanted[2]) else 1.0
 
 
 BENCHES = [
@@ -151,4 +182,5 @@ BENCHES = [
     Bench("row optimizer", ("sparse_update",), update),
     Bench("embedding backward", ("gather_pool_backward", "sparse_update"), backward_update),
     Bench("top-k", ("top_k",), top_k),
+    Bench("dedup", ("dedup",), dedup),
 ]

@@ -44,9 +44,11 @@ class Expect:
     norm: float = None
     bounds: list = None
     row: int = 1
+    skip: int = 0  # elements at the end that may be anything
 
     def fault(self, form, data):
         """"" or what is wrong with the bytes of an output; and the error as a share of what is allowed."""
+        data = data[: len(data) - self.skip * values.WIDTH[form]]
         got = values.decode(form, data)
         if len(got) != len(self.numbers):
             return f"{len(got)} elements for {len(self.numbers)}", math.inf
