@@ -2,6 +2,7 @@
 
 import attention
 import attention_bench
+import decode
 import dense
 import dense_bench
 import losses
@@ -13,7 +14,7 @@ import selection
 
 
 def all_operators():
-    return [operator for family in (rows, selection, dense, losses, attention, moe) for operator in family.OPERATORS]
+    return [operator for family in (rows, selection, dense, losses, attention, decode, moe) for operator in family.OPERATORS]
 
 
 def all_benches():
