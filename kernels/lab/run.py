@@ -20,6 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
+os.environ["PATH"] += os.pathsep + "/usr/local/cuda/bin"
 
 import operators  # noqa: E402
 from report import Report  # noqa: E402
@@ -152,7 +153,7 @@ class Lab:
                 continue
             log = os.path.join(self.given.out, f"{tool}.log")
             command = ["compute-sanitizer", "--tool", tool, "--target-processes", "all", "--log-file", log, sys.executable,
-                       os.path.join(HERE, "check.py"), library, "--seed", str(self.seed), "--only", self.given.only]
+                       os.path.join(HERE, "check.py"), library, "--seed", str(self.seed), "--only", self.given.only, "--once"]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=self.left(120), check=False)
                 said = self._summary(log, summary, done)
@@ -203,10 +204,10 @@ def main():
     print(f"HEADRACE_SEED={lab.seed}", flush=True)
     library = lab.build()
     lab.test(library)
-    if given.sanitize and given.backend == "cuda":
-        lab.sanitize(library)
     if given.backend == "cuda" and not given.no_bench:
         lab.bench(library)
+    if given.sanitize and given.backend == "cuda":
+        lab.sanitize(library)
     lab.report.found["clocks_after"] = lab.gpu("clocks.sm,clocks.mem,temperature.gpu,power.draw")
     lab.report.save()
     print("\n".join(lab.report.lines()))
