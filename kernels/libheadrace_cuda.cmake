@@ -11,14 +11,20 @@ set(cuda_sources
   abi/device_cuda.cpp
   abi/entry.cpp
   abi/error_text.cpp
+  abi/stored_row_bytes.cpp
   runtime/cuda_call.cpp
   runtime/cuda_devices.cpp)
 
 # Rows (headrace_rows.h): the bits of the CPU operators, so products and sums are not fused.
 set(cuda_row_sources
-  quantize_rows/quantize_rows_cuda.cu)
+  dedup/dedup_cuda.cu
+  gather_pool/gather_pool_cuda.cu
+  gather_rows/gather_rows_cuda.cu
+  quantize_rows/quantize_rows_cuda.cu
+  sparse_update/sparse_update_cuda.cu
+  top_k/top_k_cuda.cu)
 set_source_files_properties(${cuda_row_sources} PROPERTIES COMPILE_OPTIONS -fmad=false)
-list(APPEND cuda_sources ${cuda_row_sources})
+list(APPEND cuda_sources ${cuda_row_sources} runtime/radix_sort_cuda.cu)
 
 # Sums over GPUs (headrace_collectives.h), where NCCL's header is there; the library itself is opened when first asked for.
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})

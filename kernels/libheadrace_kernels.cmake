@@ -9,7 +9,11 @@ set(abi_sources
   abi/check_failed.cpp
   abi/device_cpu.cpp
   abi/devices_cpu.cpp
-  abi/rows_cpu.cpp)
+  abi/pool_cpu.cpp
+  abi/rows_cpu.cpp
+  abi/selection_cpu.cpp
+  abi/stored_row_bytes.cpp
+  abi/update_cpu.cpp)
 
 add_library(headrace_kernels_abi SHARED ${abi_sources})
 headrace_target(headrace_kernels_abi)

@@ -6,6 +6,7 @@ the same numbers where a device can be used; where none can, each entry says so 
 Exit status 0 when all held; what did not is printed."""
 
 import ctypes
+import math
 import os
 import random
 import struct
@@ -24,6 +25,24 @@ shape = (("rows", u64), ("dim", u64))
 STRUCTS = {
     "quantize_rows": args_struct("q", *shape, ("values", pointer), ("codes", pointer), ("scales", pointer)),
     "dequantize_rows": args_struct("d", *shape, ("codes", pointer), ("scales", pointer), ("values", pointer)),
+    "sparse_update": args_struct(
+        "s", *shape, ("table", pointer), ("table_rows", u64), ("row_stride", u64), ("states", pointer), ("state_stride", u64),
+        ("index", pointer), ("gradients", pointer), ("scales", pointer), ("gradient_dtype", i32), ("rule", i32),
+        ("first_columns", u64), ("rate", f32), ("first_rate", f32), ("l2", f32), ("clip", f32), ("momentum", f32), ("beta1", f32),
+        ("beta2", f32), ("weight_decay", f32), ("ftrl_l1", f32), ("ftrl_l2", f32), ("ftrl_beta", f32), ("reserved", f32)),
+    "gather_pool": args_struct(
+        "p", *shape, ("values", pointer), ("scales", pointer), ("occurrences", u64), ("inverse", pointer), ("weights", pointer),
+        ("bags", u64), ("offsets", pointer), ("out", pointer), ("dtype", i32), ("reserved", i32)),
+    "gather_pool_backward": args_struct(
+        "b", *shape, ("occurrences", u64), ("inverse", pointer), ("weights", pointer), ("bags", u64), ("offsets", pointer),
+        ("out_gradients", pointer), ("row_gradients", pointer)),
+    "gather_rows": args_struct(
+        "g", *shape, ("table", pointer), ("table_rows", u64), ("more", pointer), ("more_rows", u64), ("row_bytes", u64),
+        ("index", pointer), ("values", pointer), ("scales", pointer), ("stored", i32), ("dtype", i32)),
+    "top_k": args_struct("t", ("count", u64), ("k", u64), ("values", pointer), ("indices", pointer), ("selected", pointer)),
+    "dedup": args_struct(
+        "u", ("count", u64), ("keys", pointer), ("unique", pointer), ("inverse", pointer), ("counts", pointer),
+        ("unique_count", pointer)),
 }
 
 
@@ -119,7 +138,111 @@ def check_codec(library, draw):
         assert value == got_codes[i] * unpack("e", pack("H", [got_scales[i // dim]]))[0], (i, value)
 
 
-CHECKS = [check_codec]
+def check_update(library, draw):
+    """Adagrad on three of five rows, state behind the weights, each operation rounded to f32."""
+    table_rows, dim, stride, index, rate = 5, 6, 14, [4, 0, 2], single(0.05)
+    table = [single(draw.uniform(0, 1)) for _ in range(table_rows * stride)]
+    gradients = [single(draw.uniform(-1, 1)) for _ in range(len(index) * dim)]
+    wanted = list(table)
+    for i, row in enumerate(index):
+        for c in range(dim):
+            w, a, g = row * stride + c, row * stride + dim + c, gradients[i * dim + c]
+            wanted[a] = single(wanted[a] + single(g * g))
+            spread = single(single(math.sqrt(wanted[a])) + single(1e-8))
+            wanted[w] = single(wanted[w] - single(single(rate * g) / spread))
+    at = library.memory(pack("f", table))
+    fields = dict(rows=len(index), dim=dim, table=at, table_rows=table_rows, row_stride=stride, rule=2, rate=rate,
+                  index=library.memory(pack("I", index)), gradients=library.memory(pack("f", gradients)))
+    library.need(library.call("sparse_update", **fields))
+    assert unpack("f", library.read(at, 4 * len(table))) == wanted
+    assert library.call("sparse_update", **{**fields, "rule": 8}) == BAD_ARGUMENT and "rule" in library.error()
+    assert library.call("sparse_update", **{**fields, "row_stride": 11}) == BAD_ARGUMENT and "row_stride" in library.error()
+    if library.backend == "cpu":
+        fields["index"] = library.memory(pack("I", [4, 5, 2]))
+        assert library.call("sparse_update", **fields) == BAD_ARGUMENT
+        assert library.error() == "sparse_update: index has 5 at 1, there are 5 rows", library.error()
+
+
+def check_pool(library, draw):
+    """Weighted bags over f32 and bf16 rows, and their gradient, in the order of occurrences."""
+    rows, dim, offsets = 4, 5, [0, 3, 3, 4, 9]
+    bags, n = len(offsets) - 1, offsets[-1]
+    inverse = [draw.randrange(rows) for _ in range(n)]
+    weights = [single(draw.uniform(-1, 1)) for _ in range(n)]
+    values = [single(draw.uniform(-1, 1)) for _ in range(rows * dim)]
+    words = [unpack("I", pack("f", [v]))[0] >> 16 for v in values]  # cut, so that they are bf16
+    bag_of = [b for b in range(bags) for _ in range(offsets[b], offsets[b + 1])]
+    common = dict(rows=rows, dim=dim, occurrences=n, inverse=library.memory(pack("I", inverse)), bags=bags,
+                  weights=library.memory(pack("f", weights)), offsets=library.memory(pack("I", offsets)))
+    for dtype, data, of in ((0, pack("f", values), values), (3, pack("H", words), [unpack("f", pack("I", [w << 16]))[0] for w in words])):
+        wanted = [0.0] * (bags * dim)
+        for i in range(n):
+            for c in range(dim):
+                at = bag_of[i] * dim + c
+                wanted[at] = single(wanted[at] + single(weights[i] * of[inverse[i] * dim + c]))
+        out = library.memory(pack("f", [math.nan] * (bags * dim)))
+        library.need(library.call("gather_pool", **common, values=library.memory(data), out=out, dtype=dtype))
+        assert unpack("f", library.read(out, 4 * bags * dim)) == wanted, dtype
+    gradients = [single(draw.uniform(-1, 1)) for _ in range(bags * dim)]
+    wanted = list(values)
+    for i in range(n):
+        for c in range(dim):
+            at = inverse[i] * dim + c
+            wanted[at] = single(wanted[at] + single(weights[i] * gradients[bag_of[i] * dim + c]))
+    at = library.memory(pack("f", values))
+    library.need(library.call("gather_pool_backward", **common, out_gradients=library.memory(pack("f", gradients)), row_gradients=at))
+    assert unpack("f", library.read(at, 4 * rows * dim)) == wanted
+    if library.backend == "cpu":
+        common["offsets"] = library.memory(pack("I", [0, 3, 2, 4, 9]))
+        status = library.call("gather_pool", **common, values=at, out=at)
+        assert status == BAD_ARGUMENT and library.error() == "gather_pool: offsets is not ascending", library.error()
+
+
+def check_gather(library, draw):
+    """Rows of a table and of what is not in it, f32 to f32 and bf16."""
+    dim, row_bytes, index, table_rows, more_rows = 3, 16, [6, 0, 4, 2, 6], 5, 2
+    assert library.c.headrace_stored_row_bytes(0, u64(dim)) == 12 and library.c.headrace_stored_row_bytes(1, u64(dim)) == 8
+    rows = [[single(draw.uniform(-1, 1)) for _ in range(4)] for _ in range(table_rows + more_rows)]
+    table, more = (library.memory(b"".join(pack("f", row) for row in part)) for part in (rows[:table_rows], rows[table_rows:]))
+    wanted = [value for row in index for value in rows[row][:dim]]
+    fields = dict(rows=len(index), dim=dim, table=table, table_rows=table_rows, more=more, more_rows=more_rows,
+                  row_bytes=row_bytes, index=library.memory(pack("I", index)))
+    values = library.memory(bytes(4 * len(wanted)))
+    library.need(library.call("gather_rows", **fields, values=values))
+    assert unpack("f", library.read(values, 4 * len(wanted))) == wanted
+    library.need(library.call("gather_rows", **fields, values=values, dtype=3))
+    bits = [unpack("I", pack("f", [v]))[0] for v in wanted]
+    assert unpack("H", library.read(values, 2 * len(wanted))) == [(b + 0x7FFF + (b >> 16 & 1)) >> 16 for b in bits]
+    assert library.call("gather_rows", **{**fields, "row_bytes": 8}, values=values) == BAD_ARGUMENT
+
+
+def check_top_k(library, draw):
+    """Ties by lower index, across the tiles of a GPU block."""
+    n, k = 5000, 700
+    values = [single(draw.randrange(-40, 40) / 8) for _ in range(n)]
+    order = sorted(range(n), key=lambda i: (-abs(values[i]), i))
+    wanted = sorted(order[:k])
+    indices, selected = library.memory(bytes(4 * k)), library.memory(bytes(4 * k))
+    library.need(library.call("top_k", count=n, k=k, values=library.memory(pack("f", values)), indices=indices, selected=selected))
+    assert unpack("I", library.read(indices, 4 * k)) == wanted
+    assert unpack("f", library.read(selected, 4 * k)) == [values[i] for i in wanted]
+    assert library.call("top_k", count=2, k=3) == BAD_ARGUMENT and library.error() == "top_k: k is above count"
+
+
+def check_dedup(library, draw):
+    keys = [draw.choice([draw.getrandbits(64), draw.randrange(50)]) for _ in range(600)]
+    n = len(keys)
+    unique, inverse, counts, size = (library.memory(bytes(count)) for count in (8 * n, 4 * n, 4 * n, 4))
+    library.need(library.call("dedup", count=n, keys=library.memory(pack("Q", keys)), unique=unique, inverse=inverse,
+                              counts=counts, unique_count=size))
+    wanted = sorted(set(keys))
+    assert unpack("I", library.read(size, 4)) == [len(wanted)]
+    assert unpack("Q", library.read(unique, 8 * len(wanted))) == wanted
+    assert unpack("I", library.read(inverse, 4 * n)) == [wanted.index(key) for key in keys]
+    assert unpack("I", library.read(counts, 4 * len(wanted))) == [keys.count(key) for key in wanted]
+
+
+CHECKS = [check_codec, check_update, check_pool, check_gather, check_top_k, check_dedup]
 
 
 def check_refusals(library):
