@@ -1,8 +1,10 @@
 #include "actors/control_client.hpp"
 #include "base/json_line.hpp"
+#include "cli/device_report.hpp"
 #include "cli/job_flags.hpp"
 #include "cli/job_process.hpp"
 #include "cli/verbs.hpp"
+#include "kernels/runtime/cuda_library.hpp"
 #include "schemas/hash.hpp"
 
 #include <CLI/CLI.hpp>
@@ -25,6 +27,7 @@ struct status_flags : override_flags {
   std::filesystem::path file;
   std::string connect;
   bool digest = false;
+  bool devices = false;
   bool json = false;
 };
 
@@ -110,6 +113,7 @@ result<std::string> endpoint_of(const status_flags& flags) {
 }
 
 int status(const status_flags& flags) {
+  if (flags.devices) return report_devices(kernels::cuda_library_path(), flags.json);
   const auto endpoint = endpoint_of(flags);
   if (!endpoint) return report_error(endpoint.error());
   job_process process;
@@ -143,6 +147,8 @@ void add_status(CLI::App& app, verb_context& context) {
   flags->add_to(*verb);
   verb->add_option("--connect", flags->connect, "the server's address instead");
   verb->add_flag("--digest", flags->digest, "digest of the tables: every row is read");
+  verb->add_flag(
+      "--devices", flags->devices, "what this host can compute on instead, and why a GPU is not");
   verb->add_flag("--json", flags->json, "one line of JSON on standard output");
   verb->callback([flags, &context] { context.status = status(*flags); });
 }

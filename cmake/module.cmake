@@ -48,7 +48,7 @@ endfunction()
 function(headrace_target target)
   target_include_directories(${target} PUBLIC ${HEADRACE_ROOT})
   target_compile_options(${target} PRIVATE
-    -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+    -Wall -Wextra -Wpedantic -Wshadow $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
     $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # g++ 12 at -O3 warns of its own std::string (GCC bug 105651)
     $<$<BOOL:${HEADRACE_WERROR}>:-Werror>)
 endfunction()

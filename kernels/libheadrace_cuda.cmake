@@ -1,0 +1,40 @@
+# libheadrace_cuda.so: the C ABI (include/) over the CUDA kernels, nothing else of them visible. Opened by dlopen
+# (runtime/cuda_library.hpp), so that one binary starts on hosts without CUDA; the same file serves ctypes. cudart is inside,
+# cuBLASLt is opened when first asked for.
+find_package(CUDAToolkit REQUIRED)
+
+# Machine code of the oldest and the newest generation served, and PTX of the oldest for what lies between and comes after.
+set(HEADRACE_CUDA_ARCHITECTURES "80-real;90a-real;80-virtual" CACHE STRING "what the CUDA kernels are compiled for")
+
+set(cuda_sources
+  abi/check_failed.cpp
+  abi/device_cuda.cpp
+  abi/entry.cpp
+  abi/error_text.cpp
+  runtime/cuda_call.cpp
+  runtime/cuda_devices.cpp)
+
+# Rows (headrace_rows.h): the bits of the CPU operators, so products and sums are not fused.
+set(cuda_row_sources
+  quantize_rows/quantize_rows_cuda.cu)
+set_source_files_properties(${cuda_row_sources} PROPERTIES COMPILE_OPTIONS -fmad=false)
+list(APPEND cuda_sources ${cuda_row_sources})
+
+add_library(headrace_cuda SHARED ${cuda_sources})
+target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})
+target_compile_options(headrace_cuda PRIVATE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow>
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>  # as in cmake/module.cmake
+  $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -Xptxas=-v -Xcompiler=-Wall,-Wextra,-ffp-contract=off>
+  $<$<AND:$<BOOL:${HEADRACE_WERROR}>,$<COMPILE_LANGUAGE:CXX>>:-Werror>
+  $<$<AND:$<BOOL:${HEADRACE_WERROR}>,$<COMPILE_LANGUAGE:CUDA>>:-Werror=all-warnings>)
+set_target_properties(headrace_cuda PROPERTIES
+  CUDA_ARCHITECTURES "${HEADRACE_CUDA_ARCHITECTURES}"
+  CUDA_RUNTIME_LIBRARY Static
+  CUDA_COMPILER_LAUNCHER "${HEADRACE_ROOT}/cmake/keep_ptxas"
+  CUDA_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+target_link_libraries(headrace_cuda PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS})
+target_link_options(headrace_cuda PRIVATE
+  -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/abi/exports.map -Wl,-z,defs)
+set_target_properties(headrace_cuda PROPERTIES LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/abi/exports.map)
