@@ -20,6 +20,11 @@ set(cuda_row_sources
 set_source_files_properties(${cuda_row_sources} PROPERTIES COMPILE_OPTIONS -fmad=false)
 list(APPEND cuda_sources ${cuda_row_sources})
 
+# Attention (headrace_attention.h).
+list(APPEND cuda_sources
+  attention/attention_cuda.cu
+  attention/attention_backward_cuda.cu)
+
 add_library(headrace_cuda SHARED ${cuda_sources})
 target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})
 target_compile_options(headrace_cuda PRIVATE

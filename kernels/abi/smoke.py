@@ -6,12 +6,13 @@ the same numbers where a device can be used; where none can, each entry says so 
 Exit status 0 when all held; what did not is printed."""
 
 import ctypes
+import math
 import os
 import random
 import struct
 import sys
 
-OK, BAD_ARGUMENT, BAD_STRUCT, NO_DEVICE = 0, 1, 2, 4
+OK, BAD_ARGUMENT, BAD_STRUCT, UNSUPPORTED, NO_DEVICE = 0, 1, 2, 3, 4
 u32, u64, i32, f32, pointer = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_float, ctypes.c_void_p
 
 
@@ -25,6 +26,15 @@ STRUCTS = {
     "quantize_rows": args_struct("q", *shape, ("values", pointer), ("codes", pointer), ("scales", pointer)),
     "dequantize_rows": args_struct("d", *shape, ("codes", pointer), ("scales", pointer), ("values", pointer)),
 }
+
+STRUCTS["attention"] = args_struct(
+    "a", ("dtype", i32), ("sequences", u32), ("tokens", u64), ("heads", u32), ("kv_heads", u32), ("head_dim", u32), ("scale", f32),
+    ("window", u64), ("globals", u64), ("q", pointer), ("q_stride", u64), ("k", pointer), ("k_stride", u64), ("v", pointer),
+    ("v_stride", u64), ("offsets", pointer), ("alibi_slopes", pointer), ("bias_table", pointer), ("max_distance", u64),
+    ("active", pointer), ("o", pointer), ("o_stride", u64), ("lse", pointer))
+STRUCTS["attention_backward"] = args_struct(
+    "b", ("forward", pointer), ("d_o", pointer), ("d_o_stride", u64), ("dq", pointer), ("dq_stride", u64), ("dk", pointer),
+    ("dk_stride", u64), ("dv", pointer), ("dv_stride", u64), ("bias_table_gradient", pointer))
 
 
 class Library:
@@ -119,7 +129,56 @@ def check_codec(library, draw):
         assert value == got_codes[i] * unpack("e", pack("H", [got_scales[i // dim]]))[0], (i, value)
 
 
-CHECKS = [check_codec]
+F32, BF16, CAUSAL = 0, 3, 1
+
+
+def bits_of(values, dtype):
+    """Numbers of few bits in either format."""
+    return pack("f", values) if dtype == F32 else b"".join(pack("f", [v])[2:] for v in values)
+
+
+def numbers_of(data, dtype):
+    if dtype == F32:
+        return unpack("f", data)
+    return [unpack("f", b"\0\0" + data[i : i + 2])[0] for i in range(0, len(data), 2)]
+
+
+def check_attention(library, draw):
+    """Two causal sequences of one head, against plain sums; the gradient of v's sum over a column is known, too."""
+    dtype, near, dim, offsets = (F32, 1e-4, 16, [0, 3, 8]) if library.backend == "cpu" else (BF16, 0.03, 16, [0, 3, 8])
+    tokens = offsets[-1]
+    q, k, v = ([[draw.randint(-8, 8) / 8 for _ in range(dim)] for _ in range(tokens)] for _ in "qkv")
+    flat = lambda rows: library.memory(bits_of([x for row in rows for x in row], dtype))
+    empty = lambda: library.memory(bits_of([0.0] * (tokens * dim), dtype))
+    at = {"q": flat(q), "k": flat(k), "v": flat(v), "o": empty()}
+    lse = library.memory(bytes(4 * tokens))
+    forward = dict(
+        flags=CAUSAL, dtype=dtype, sequences=2, tokens=tokens, heads=1, kv_heads=1, head_dim=dim, scale=0.5,
+        offsets=library.memory(pack("I", offsets)), lse=lse, **at, **{f"{name}_stride": dim for name in at})
+    library.need(library.call("attention", **forward))
+    got = numbers_of(library.read(at["o"], tokens * dim * (4 if dtype == F32 else 2)), dtype)
+    sums = unpack("f", library.read(lse, 4 * tokens))
+    weight_of = [0.0] * tokens
+    for first, last in zip(offsets, offsets[1:]):
+        for i in range(first, last):
+            weights = [math.exp(0.5 * sum(a * b for a, b in zip(q[i], k[j]))) for j in range(first, i + 1)]
+            assert abs(sums[i] - math.log(sum(weights))) < 1e-4, (i, sums[i])
+            for c in range(dim):
+                wanted = sum(w * v[first + j][c] for j, w in enumerate(weights)) / sum(weights)
+                assert abs(got[i * dim + c] - wanted) < near, (i, c, got[i * dim + c], wanted)
+            for j, w in enumerate(weights):
+                weight_of[first + j] += w / sum(weights)
+    given = STRUCTS["attention"](struct_size=ctypes.sizeof(STRUCTS["attention"]), **forward)
+    gradients = {name: empty() for name in ("dq", "dk", "dv")}
+    library.need(library.call(
+        "attention_backward", forward=ctypes.cast(ctypes.byref(given), pointer), d_o=flat([[1.0] * dim] * tokens), d_o_stride=dim,
+        **gradients, **{f"{name}_stride": dim for name in gradients}))
+    dv = numbers_of(library.read(gradients["dv"], tokens * dim * (4 if dtype == F32 else 2)), dtype)
+    for j, weight in enumerate(weight_of):
+        assert abs(dv[j * dim] - weight) < near * max(1, weight), (j, dv[j * dim], weight)
+
+
+CHECKS = [check_codec, check_attention]
 
 
 def check_refusals(library):
@@ -128,6 +187,15 @@ def check_refusals(library):
     assert library.error() == "quantize_rows: values is null", library.error()
     assert library.call("quantize_rows", rows=2, dim=0) == BAD_ARGUMENT
     assert "dim" in library.error(), library.error()
+    wrong = dict(dtype=F32 if library.backend == "cpu" else BF16, sequences=1, tokens=4, heads=3, kv_heads=2, head_dim=16)
+    assert library.call("attention", **wrong) == BAD_ARGUMENT
+    assert library.error() == "attention: kv_heads does not divide heads", library.error()
+    wrong.update(kv_heads=3, dtype=BF16, head_dim=48)
+    assert library.call("attention", **wrong) == UNSUPPORTED, library.error()
+    lacks = "dtype is not f32" if library.backend == "cpu" else "head_dim is 48, the CUDA library has 16, 32, 64 and 128"
+    assert library.error().startswith("attention: " + lacks), library.error()
+    assert library.call("attention_backward") == BAD_ARGUMENT
+    assert library.error() == "attention_backward: forward is null", library.error()
     longer = ctypes.create_string_buffer(256)
     struct.pack_into("<I", longer, 0, 256)
     longer[255] = b"\1"

@@ -1,4 +1,4 @@
-#include "kernels/attention/attention_launch.hpp"
+#include "kernels/attention/attention_backward_launch.hpp"
 #include "kernels/attention/device_case.hpp"
 #include "kernels/attention/gradient_norms.hpp"
 #include "kernels/runtime/emulated_cases.hpp"
