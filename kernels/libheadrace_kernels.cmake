@@ -10,6 +10,7 @@ set(abi_sources
   abi/device_cpu.cpp
   abi/devices_cpu.cpp
   abi/attention_cpu.cpp
+  abi/decode_attention_cpu.cpp
   abi/rows_cpu.cpp)
 
 add_library(headrace_kernels_abi SHARED ${abi_sources})

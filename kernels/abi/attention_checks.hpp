@@ -88,4 +88,41 @@ inline std::size_t table_size(const headrace_attention_args& args) {
   return args.heads * (2 * args.max_distance + 1);
 }
 
+/// What can be said of a decode without looking through a pointer.
+inline void check_sizes(const headrace_decode_attention_args& args) {
+  need(args.flags == 0, "flags has bits set that it lacks");
+  need_dtype(args.dtype, "dtype");
+  need(args.sequences <= attention_heads_max, "sequences is above 65535");
+  need(args.heads >= 1 && args.heads <= attention_heads_max, "heads is not in 1 to 65535");
+  need(args.kv_heads >= 1 && args.heads % args.kv_heads == 0, "kv_heads does not divide heads");
+  need(args.head_dim >= 1, "head_dim is 0");
+  need(args.window >= 1, "window is 0");
+  need(args.window <= attention_tokens_max && args.pinned <= attention_tokens_max - args.window,
+       "pinned + window is above 2^31 - 1");
+  need(std::isfinite(args.scale), "scale is not finite");
+}
+
+/// Numbers of the cache, of keys or of values.
+inline std::size_t cache_size(const headrace_decode_attention_args& args) {
+  const std::size_t heads = std::size_t{args.sequences} * args.kv_heads;
+  return product(
+      product(heads, args.pinned + args.window, "the cache"), args.head_dim, "the cache");
+}
+
+inline void check(const headrace_decode_attention_args& args, std::size_t alignment) {
+  check_sizes(args);
+  const std::size_t size = cache_size(args);
+  need_bytes(args.q, args.sequences, alignment, "q");
+  need_bytes(args.keys, size, alignment, "keys");
+  need_bytes(args.values, size, alignment, "values");
+  need_array(args.lengths, args.sequences, "lengths");
+  need_bytes(args.o, args.sequences, alignment, "o");
+  need_array(args.lse, args.sequences, "lse");
+}
+
+inline std::uint64_t slots_end_of(const headrace_decode_attention_args& args) {
+  const std::uint64_t slots = args.pinned + args.window;
+  return args.slots_end == 0 || args.slots_end > slots ? slots : args.slots_end;
+}
+
 }  // namespace headrace::kernels::abi

@@ -35,6 +35,10 @@ STRUCTS["attention"] = args_struct(
 STRUCTS["attention_backward"] = args_struct(
     "b", ("forward", pointer), ("d_o", pointer), ("d_o_stride", u64), ("dq", pointer), ("dq_stride", u64), ("dk", pointer),
     ("dk_stride", u64), ("dv", pointer), ("dv_stride", u64), ("bias_table_gradient", pointer))
+STRUCTS["decode_attention"] = args_struct(
+    "e", ("dtype", i32), ("sequences", u32), ("heads", u32), ("kv_heads", u32), ("head_dim", u32), ("scale", f32), ("pinned", u64),
+    ("window", u64), ("slots_begin", u64), ("slots_end", u64), ("q", pointer), ("keys", pointer), ("values", pointer),
+    ("lengths", pointer), ("o", pointer), ("lse", pointer))
 
 
 class Library:
@@ -178,7 +182,26 @@ def check_attention(library, draw):
         assert abs(dv[j * dim] - weight) < near * max(1, weight), (j, dv[j * dim], weight)
 
 
-CHECKS = [check_codec, check_attention]
+def check_decode(library, draw):
+    """One head over a ring of 5 slots in use, against plain sums."""
+    dtype, near = (F32, 1e-4) if library.backend == "cpu" else (BF16, 0.03)
+    dim, window, length = 16, 7, 5
+    q, *cache = ([draw.randint(-8, 8) / 8 for _ in range(n * dim)] for n in (1, window, window))
+    o, lse = library.memory(bits_of([0.0] * dim, dtype)), library.memory(bytes(4))
+    at = [library.memory(bits_of(values, dtype)) for values in (q, *cache)]
+    library.need(library.call(
+        "decode_attention", dtype=dtype, sequences=1, heads=1, kv_heads=1, head_dim=dim, scale=0.5, window=window, q=at[0], keys=at[1],
+        values=at[2], lengths=library.memory(pack("I", [length])), o=o, lse=lse))
+    keys, values = ([row[j * dim : (j + 1) * dim] for j in range(length)] for row in cache)
+    weights = [math.exp(0.5 * sum(a * b for a, b in zip(q, key))) for key in keys]
+    assert abs(unpack("f", library.read(lse, 4))[0] - math.log(sum(weights))) < 1e-4
+    got = numbers_of(library.read(o, dim * (4 if dtype == F32 else 2)), dtype)
+    for c in range(dim):
+        wanted = sum(w * value[c] for w, value in zip(weights, values)) / sum(weights)
+        assert abs(got[c] - wanted) < near, (c, got[c], wanted)
+
+
+CHECKS = [check_codec, check_attention, check_decode]
 
 
 def check_refusals(library):

@@ -90,6 +90,42 @@ headrace_attention_backward(const headrace_attention_backward_args* args,
 HEADRACE_EXPORT size_t
 headrace_attention_backward_workspace(const headrace_attention_backward_args* args);
 
+/* Attention of one query per sequence and head over a cache of keys and values: the last row of
+ * causal attention with a window and `pinned` first tokens seen by all, no position bias.
+ *
+ * q and o [sequences, heads, head_dim]; keys and values [sequences, kv_heads, pinned + window,
+ * head_dim], of which the first min(length, pinned + window) slots are in use. Only the slots
+ * [slots_begin, slots_end) of these are read. lse = ln sum e^score. Where no slot is read, o = 0
+ * and lse = -infinity. */
+typedef struct headrace_decode_attention_args {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  headrace_dtype dtype;
+  uint32_t sequences; /* at most 65535 */
+  uint32_t heads;     /* 1 to 65535 */
+  uint32_t kv_heads;
+  uint32_t head_dim;
+  float scale;
+  uint64_t pinned;
+  uint64_t window; /* at least 1; pinned + window below 2^31 */
+  uint64_t slots_begin;
+  uint64_t slots_end; /* 0: all */
+  const void* q;
+  const void* keys;
+  const void* values;
+  const uint32_t* lengths; /* [sequences], tokens seen so far */
+  void* o;                 /* out */
+  float* lse;              /* [sequences, heads] out */
+} headrace_decode_attention_args;
+
+HEADRACE_EXPORT headrace_status
+headrace_decode_attention(const headrace_decode_attention_args* args,
+                          void* stream,
+                          void* workspace,
+                          size_t workspace_bytes);
+HEADRACE_EXPORT size_t
+headrace_decode_attention_workspace(const headrace_decode_attention_args* args);
+
 #ifdef __cplusplus
 }
 #endif
