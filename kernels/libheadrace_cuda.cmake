@@ -34,6 +34,12 @@ else()
   message(STATUS "no nccl.h: libheadrace_cuda.so has no groups of GPUs")
 endif()
 
+# Attention (headrace_attention.h).
+list(APPEND cuda_sources
+  attention/attention_cuda.cu
+  attention/attention_backward_cuda.cu
+  decode_attention/decode_attention_cuda.cu)
+
 add_library(headrace_cuda SHARED ${cuda_sources})
 target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})
 target_compile_options(headrace_cuda PRIVATE

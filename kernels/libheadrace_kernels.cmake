@@ -9,6 +9,8 @@ set(abi_sources
   abi/check_failed.cpp
   abi/device_cpu.cpp
   abi/devices_cpu.cpp
+  abi/attention_cpu.cpp
+  abi/decode_attention_cpu.cpp
   abi/pool_cpu.cpp
   abi/rows_cpu.cpp
   abi/selection_cpu.cpp
