@@ -17,6 +17,11 @@ set(abi_sources
   abi/stored_row_bytes.cpp
   abi/update_cpu.cpp)
 
+# Dense layers, losses, optimizers (headrace_dense.h) and experts (headrace_moe.h).
+list(APPEND abi_sources
+  abi/dense_cpu.cpp
+  abi/losses_cpu.cpp)
+
 add_library(headrace_kernels_abi SHARED ${abi_sources})
 headrace_target(headrace_kernels_abi)
 set_target_properties(headrace_kernels_abi PROPERTIES
