@@ -6,258 +6,32 @@ the same numbers where a device can be used; where none can, each entry says so 
 Exit status 0 when all held; what did not is printed."""
 
 import ctypes
-import math
 import os
 import random
 import struct
 import sys
 
-OK, BAD_ARGUMENT, BAD_STRUCT, UNSUPPORTED, NO_DEVICE = 0, 1, 2, 3, 4
-u32, u64, i32, f32, pointer = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_float, ctypes.c_void_p
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab"))
+
+from library import BAD_ARGUMENT, BAD_STRUCT, NO_DEVICE, OK, UNSUPPORTED, Library  # noqa: E402
+import smoke_attention  # noqa: E402
+import smoke_dense  # noqa: E402
+import smoke_rows  # noqa: E402
+from smoke_words import pack, unpack  # noqa: E402
+
+u32, u64, i32, pointer = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p
+FAMILIES = (smoke_rows, smoke_dense, smoke_attention)
 
 
-def args_struct(name, *fields):
-    """A ctypes struct that begins as every args struct does."""
-    return type(name, (ctypes.Structure,), {"_fields_": [("struct_size", u32), ("flags", u32), *fields]})
-
-
-shape = (("rows", u64), ("dim", u64))
-STRUCTS = {
-    "quantize_rows": args_struct("q", *shape, ("values", pointer), ("codes", pointer), ("scales", pointer)),
-    "dequantize_rows": args_struct("d", *shape, ("codes", pointer), ("scales", pointer), ("values", pointer)),
-    "sparse_update": args_struct(
-        "s", *shape, ("table", pointer), ("table_rows", u64), ("row_stride", u64), ("states", pointer), ("state_stride", u64),
-        ("index", pointer), ("gradients", pointer), ("scales", pointer), ("gradient_dtype", i32), ("rule", i32),
-        ("first_columns", u64), ("rate", f32), ("first_rate", f32), ("l2", f32), ("clip", f32), ("momentum", f32), ("beta1", f32),
-        ("beta2", f32), ("weight_decay", f32), ("ftrl_l1", f32), ("ftrl_l2", f32), ("ftrl_beta", f32), ("reserved", f32)),
-    "gather_pool": args_struct(
-        "p", *shape, ("values", pointer), ("scales", pointer), ("occurrences", u64), ("inverse", pointer), ("weights", pointer),
-        ("bags", u64), ("offsets", pointer), ("out", pointer), ("dtype", i32), ("reserved", i32)),
-    "gather_pool_backward": args_struct(
-        "b", *shape, ("occurrences", u64), ("inverse", pointer), ("weights", pointer), ("bags", u64), ("offsets", pointer),
-        ("out_gradients", pointer), ("row_gradients", pointer)),
-    "gather_rows": args_struct(
-        "g", *shape, ("table", pointer), ("table_rows", u64), ("more", pointer), ("more_rows", u64), ("row_bytes", u64),
-        ("index", pointer), ("values", pointer), ("scales", pointer), ("stored", i32), ("dtype", i32)),
-    "top_k": args_struct("t", ("count", u64), ("k", u64), ("values", pointer), ("indices", pointer), ("selected", pointer)),
-    "dedup": args_struct(
-        "u", ("count", u64), ("keys", pointer), ("unique", pointer), ("inverse", pointer), ("counts", pointer),
-        ("unique_count", pointer)),
-}
-
-
-class Library:
-    """One library; arrays go to its memory and come back."""
-
-    def __init__(self, path):
-        self.c = ctypes.CDLL(os.path.abspath(path), mode=os.RTLD_LOCAL | os.RTLD_NOW)
-        for text in ("headrace_last_error", "headrace_devices", "headrace_backend"):
-            getattr(self.c, text).restype = ctypes.c_char_p
-        self.backend = self.c.headrace_backend().decode()
-        self.devices = self.c.headrace_devices().decode()
-
-    def error(self):
-        return self.c.headrace_last_error().decode()
-
-    def memory(self, data):
-        """A device copy of bytes."""
-        at = pointer()
-        self.need(self.c.headrace_memory_new(ctypes.c_size_t(len(data)), ctypes.byref(at)))
-        if data:
-            self.need(self.c.headrace_copy(at, data, ctypes.c_size_t(len(data)), None))
-        return at
-
-    def read(self, at, size):
-        data = ctypes.create_string_buffer(max(size, 1))
-        if size:
-            self.need(self.c.headrace_copy(data, at, ctypes.c_size_t(size), None))
-            self.need(self.c.headrace_stream_wait(None))
-        return data.raw[:size]
-
-    def need(self, status):
-        if status != OK:
-            raise RuntimeError(f"status {status}: {self.error()}")
-
-    def call(self, op, **fields):
-        """The status of one entry, with a workspace as its query asks."""
-        args = STRUCTS[op](struct_size=ctypes.sizeof(STRUCTS[op]), **fields)
-        query = getattr(self.c, f"headrace_{op}_workspace")
-        query.restype = ctypes.c_size_t
-        size = query(ctypes.byref(args))
-        workspace = pointer()
-        if size not in (0, ctypes.c_size_t(-1).value):
-            status = self.c.headrace_memory_new(ctypes.c_size_t(size), ctypes.byref(workspace))
-            if status != OK:
-                return status
-        status = getattr(self.c, f"headrace_{op}")(ctypes.byref(args), None, workspace, ctypes.c_size_t(size))
-        if status == OK:
-            status = self.c.headrace_stream_wait(None)
-        if workspace:
-            self.c.headrace_memory_free(workspace)
-        return status
-
-
-def pack(kind, values):
-    return struct.pack(f"<{len(values)}{kind}", *values)
-
-
-def unpack(kind, data):
-    return list(struct.unpack(f"<{len(data) // struct.calcsize(kind)}{kind}", data))
-
-
-def single(x):
-    """x rounded to f32."""
-    return unpack("f", pack("f", [x]))[0]
-
-
-def half_at_least(x):
-    """Bits of the smallest half >= x, for 0 < x <= 65504."""
-    bits = unpack("H", pack("e", [x]))[0]
-    return bits if unpack("e", pack("H", [bits]))[0] >= x else bits + 1
-
-
-def check_codec(library, draw):
-    rows, dim = 5, 12
-    values = [single(draw.uniform(-3, 3)) for _ in range(rows * dim)]
-    values[:dim] = [0.0] * dim
-    at, codes, scales = library.memory(pack("f", values)), library.memory(bytes(rows * dim)), library.memory(bytes(2 * rows))
-    library.need(library.call("quantize_rows", rows=rows, dim=dim, values=at, codes=codes, scales=scales))
-    got_codes = unpack("b", library.read(codes, rows * dim))
-    got_scales = unpack("H", library.read(scales, 2 * rows))
-    for r in range(rows):
-        row = values[r * dim : (r + 1) * dim]
-        largest = max(abs(v) for v in row)
-        bits = half_at_least(single(largest / 127)) if largest else 0
-        assert got_scales[r] == bits, (r, got_scales[r], bits)
-        factor = single(1 / unpack("e", pack("H", [bits]))[0]) if bits else 0.0
-        wanted = [round(single(v * factor)) for v in row]
-        assert got_codes[r * dim : (r + 1) * dim] == wanted, (r, wanted)
-    library.need(library.call("dequantize_rows", rows=rows, dim=dim, codes=codes, scales=scales, values=at))
-    decoded = unpack("f", library.read(at, 4 * rows * dim))
-    for i, value in enumerate(decoded):
-        assert value == got_codes[i] * unpack("e", pack("H", [got_scales[i // dim]]))[0], (i, value)
-
-
-def check_update(library, draw):
-    """Adagrad on three of five rows, state behind the weights, each operation rounded to f32."""
-    table_rows, dim, stride, index, rate = 5, 6, 14, [4, 0, 2], single(0.05)
-    table = [single(draw.uniform(0, 1)) for _ in range(table_rows * stride)]
-    gradients = [single(draw.uniform(-1, 1)) for _ in range(len(index) * dim)]
-    wanted = list(table)
-    for i, row in enumerate(index):
-        for c in range(dim):
-            w, a, g = row * stride + c, row * stride + dim + c, gradients[i * dim + c]
-            wanted[a] = single(wanted[a] + single(g * g))
-            spread = single(single(math.sqrt(wanted[a])) + single(1e-8))
-            wanted[w] = single(wanted[w] - single(single(rate * g) / spread))
-    at = library.memory(pack("f", table))
-    fields = dict(rows=len(index), dim=dim, table=at, table_rows=table_rows, row_stride=stride, rule=2, rate=rate,
-                  index=library.memory(pack("I", index)), gradients=library.memory(pack("f", gradients)))
-    library.need(library.call("sparse_update", **fields))
-    assert unpack("f", library.read(at, 4 * len(table))) == wanted
-    assert library.call("sparse_update", **{**fields, "rule": 8}) == BAD_ARGUMENT and "rule" in library.error()
-    assert library.call("sparse_update", **{**fields, "row_stride": 11}) == BAD_ARGUMENT and "row_stride" in library.error()
-    if library.backend == "cpu":
-        fields["index"] = library.memory(pack("I", [4, 5, 2]))
-        assert library.call("sparse_update", **fields) == BAD_ARGUMENT
-        assert library.error() == "sparse_update: index has 5 at 1, there are 5 rows", library.error()
-
-
-def check_pool(library, draw):
-    """Weighted bags over f32 and bf16 rows, and their gradient, in the order of occurrences."""
-    rows, dim, offsets = 4, 5, [0, 3, 3, 4, 9]
-    bags, n = len(offsets) - 1, offsets[-1]
-    inverse = [draw.randrange(rows) for _ in range(n)]
-    weights = [single(draw.uniform(-1, 1)) for _ in range(n)]
-    values = [single(draw.uniform(-1, 1)) for _ in range(rows * dim)]
-    words = [unpack("I", pack("f", [v]))[0] >> 16 for v in values]  # cut, so that they are bf16
-    bag_of = [b for b in range(bags) for _ in range(offsets[b], offsets[b + 1])]
-    common = dict(rows=rows, dim=dim, occurrences=n, inverse=library.memory(pack("I", inverse)), bags=bags,
-                  weights=library.memory(pack("f", weights)), offsets=library.memory(pack("I", offsets)))
-    for dtype, data, of in ((0, pack("f", values), values), (3, pack("H", words), [unpack("f", pack("I", [w << 16]))[0] for w in words])):
-        wanted = [0.0] * (bags * dim)
-        for i in range(n):
-            for c in range(dim):
-                at = bag_of[i] * dim + c
-                wanted[at] = single(wanted[at] + single(weights[i] * of[inverse[i] * dim + c]))
-        out = library.memory(pack("f", [math.nan] * (bags * dim)))
-        library.need(library.call("gather_pool", **common, values=library.memory(data), out=out, dtype=dtype))
-        assert unpack("f", library.read(out, 4 * bags * dim)) == wanted, dtype
-    gradients = [single(draw.uniform(-1, 1)) for _ in range(bags * dim)]
-    wanted = list(values)
-    for i in range(n):
-        for c in range(dim):
-            at = inverse[i] * dim + c
-            wanted[at] = single(wanted[at] + single(weights[i] * gradients[bag_of[i] * dim + c]))
-    at = library.memory(pack("f", values))
-    library.need(library.call("gather_pool_backward", **common, out_gradients=library.memory(pack("f", gradients)), row_gradients=at))
-    assert unpack("f", library.read(at, 4 * rows * dim)) == wanted
-    if library.backend == "cpu":
-        common["offsets"] = library.memory(pack("I", [0, 3, 2, 4, 9]))
-        status = library.call("gather_pool", **common, values=at, out=at)
-        assert status == BAD_ARGUMENT and library.error() == "gather_pool: offsets is not ascending", library.error()
-
-
-def check_gather(library, draw):
-    """Rows of a table and of what is not in it, f32 to f32 and bf16."""
-    dim, row_bytes, index, table_rows, more_rows = 3, 16, [6, 0, 4, 2, 6], 5, 2
-    assert library.c.headrace_stored_row_bytes(0, u64(dim)) == 12 and library.c.headrace_stored_row_bytes(1, u64(dim)) == 8
-    rows = [[single(draw.uniform(-1, 1)) for _ in range(4)] for _ in range(table_rows + more_rows)]
-    table, more = (library.memory(b"".join(pack("f", row) for row in part)) for part in (rows[:table_rows], rows[table_rows:]))
-    wanted = [value for row in index for value in rows[row][:dim]]
-    fields = dict(rows=len(index), dim=dim, table=table, table_rows=table_rows, more=more, more_rows=more_rows,
-                  row_bytes=row_bytes, index=library.memory(pack("I", index)))
-    values = library.memory(bytes(4 * len(wanted)))
-    library.need(library.call("gather_rows", **fields, values=values))
-    assert unpack("f", library.read(values, 4 * len(wanted))) == wanted
-    library.need(library.call("gather_rows", **fields, values=values, dtype=3))
-    bits = [unpack("I", pack("f", [v]))[0] for v in wanted]
-    assert unpack("H", library.read(values, 2 * len(wanted))) == [(b + 0x7FFF + (b >> 16 & 1)) >> 16 for b in bits]
-    assert library.call("gather_rows", **{**fields, "row_bytes": 8}, values=values) == BAD_ARGUMENT
-
-
-def check_top_k(library, draw):
-    """Ties by lower index, across the tiles of a GPU block."""
-    n, k = 5000, 700
-    values = [single(draw.randrange(-40, 40) / 8) for _ in range(n)]
-    order = sorted(range(n), key=lambda i: (-abs(values[i]), i))
-    wanted = sorted(order[:k])
-    indices, selected = library.memory(bytes(4 * k)), library.memory(bytes(4 * k))
-    library.need(library.call("top_k", count=n, k=k, values=library.memory(pack("f", values)), indices=indices, selected=selected))
-    assert unpack("I", library.read(indices, 4 * k)) == wanted
-    assert unpack("f", library.read(selected, 4 * k)) == [values[i] for i in wanted]
-    assert library.call("top_k", count=2, k=3) == BAD_ARGUMENT and library.error() == "top_k: k is above count"
-
-
-def check_dedup(library, draw):
-    keys = [draw.choice([draw.getrandbits(64), draw.randrange(50)]) for _ in range(600)]
-    n = len(keys)
-    unique, inverse, counts, size = (library.memory(bytes(count)) for count in (8 * n, 4 * n, 4 * n, 4))
-    library.need(library.call("dedup", count=n, keys=library.memory(pack("Q", keys)), unique=unique, inverse=inverse,
-                              counts=counts, unique_count=size))
-    wanted = sorted(set(keys))
-    assert unpack("I", library.read(size, 4)) == [len(wanted)]
-    assert unpack("Q", library.read(unique, 8 * len(wanted))) == wanted
-    assert unpack("I", library.read(inverse, 4 * n)) == [wanted.index(key) for key in keys]
-    assert unpack("I", library.read(counts, 4 * len(wanted))) == [keys.count(key) for key in wanted]
-
-
-CHECKS = [check_codec, check_update, check_pool, check_gather, check_top_k, check_dedup]
-
-
-def check_refusals(library):
-    """What is wrong is said in words, whatever the backend."""
-    assert library.call("quantize_rows", rows=2, dim=4) == BAD_ARGUMENT
-    assert library.error() == "quantize_rows: values is null", library.error()
-    assert library.call("quantize_rows", rows=2, dim=0) == BAD_ARGUMENT
-    assert "dim" in library.error(), library.error()
+def check_structs(library):
+    """Structs of another size, and none, at every entry."""
     longer = ctypes.create_string_buffer(256)
     struct.pack_into("<I", longer, 0, 256)
     longer[255] = b"\1"
-    for op in STRUCTS:
+    for op in library.headers.operators:
         assert getattr(library.c, f"headrace_{op}")(longer, None, None, 0) == BAD_STRUCT, op
         assert "field at byte 255" in library.error(), library.error()
-        empty = STRUCTS[op](struct_size=4)
+        empty = library.headers.args(op)(struct_size=4)
         assert getattr(library.c, f"headrace_{op}")(ctypes.byref(empty), None, None, 0) == BAD_STRUCT, op
         assert getattr(library.c, f"headrace_{op}")(None, None, None, 0) == BAD_ARGUMENT, op
 
@@ -308,17 +82,20 @@ def main():
     for path in sys.argv[1:]:
         library = Library(path)
         print(f"smoke: {os.path.basename(path)}: {library.devices}")
-        check_refusals(library)
+        check_structs(library)
+        for family in FAMILIES:
+            getattr(family, "check_refusals", bool)(library)
         usable = library.backend == "cpu" or library.c.headrace_choose_device(0) == OK
         if hasattr(library.c, "headrace_group_new"):
             check_groups(library, usable)
         if not usable:
             check_no_device(library)
-            print(f"smoke: {library.backend}: no device, and {len(STRUCTS)} entries refuse as they should")
+            print(f"smoke: {library.backend}: no device, and {len(library.headers.operators)} entries refuse as they should")
             continue
-        for check in CHECKS:
-            check(library, random.Random(seed))
-        print(f"smoke: {library.backend}: {len(STRUCTS)} entries right (HEADRACE_SEED={seed})")
+        for family in FAMILIES:
+            for check in family.CHECKS:
+                check(library, random.Random(seed))
+        print(f"smoke: {library.backend}: {len(library.headers.operators)} entries right (HEADRACE_SEED={seed})")
 
 
 if __name__ == "__main__":

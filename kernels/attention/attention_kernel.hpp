@@ -24,6 +24,8 @@ struct attention_tiles {
   static constexpr int keys = key_count;
   static constexpr int rows = 16 * strips * warps;
   static constexpr int threads = 32 * warps;
+  /// Blocks that a multiprocessor must have room for, in registers: one warp alone hides little.
+  static constexpr int blocks = warps == 1 && dim <= 64 ? 16 : 1;
   /// Queries stay in registers where they leave room for the accumulators.
   static constexpr bool holds_queries = strips * dim <= 128;
   static constexpr int pitch = device::tile_pitch<dim>;
@@ -253,7 +255,7 @@ HEADRACE_DEVICE void attend(const attention_view& args, const sequence_tile& til
 
 /// Grid: tile_numbers(tokens, sequences, rows) by heads, of Tiles::threads threads.
 template <class Element, class Tiles>
-HEADRACE_KERNEL_OF(Tiles::threads, 1)
+HEADRACE_KERNEL_OF(Tiles::threads, Tiles::blocks)
 void attention_kernel(attention_view args) {
   const sequence_tile tile =
       device::find_tile(args.offsets, args.sequences, device::block_index().x, Tiles::rows);

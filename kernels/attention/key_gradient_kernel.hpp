@@ -225,7 +225,7 @@ HEADRACE_DEVICE void add_key_gradients(const attention_backward_view& args,
 /// Grid: tile_numbers(tokens, sequences, rows) by key heads, of Tiles::threads threads. Needs
 /// `dots`.
 template <class Element, class Tiles>
-HEADRACE_KERNEL_OF(Tiles::threads, 1)
+HEADRACE_KERNEL_OF(Tiles::threads, Tiles::blocks)
 void key_gradient_kernel(attention_backward_view args) {
   const sequence_tile tile = device::find_tile(
       args.forward.offsets, args.forward.sequences, device::block_index().x, Tiles::rows);

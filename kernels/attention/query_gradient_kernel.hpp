@@ -69,13 +69,14 @@ HEADRACE_DEVICE void score_gradients(accumulators<strips, eights>& scores,
 }
 
 /// Walks over the keys that a tile of queries sees and calls take(dS, where, step) in every warp
-/// that has something there. The kept tiles are in place by then.
-template <class Element, class Tiles, class Take>
+/// that has something there, then after(where) in all. The kept tiles are in place by then.
+template <class Element, class Tiles, class Take, class After>
 HEADRACE_DEVICE void walk_score_gradients(const attention_backward_view& args,
                                           const sequence_tile& tile,
                                           unsigned head,
                                           const gradient_memory<Tiles>& memory,
-                                          const Take& take) {
+                                          const Take& take,
+                                          const After& after) {
   const attention_view& in = args.forward;
   const std::size_t kv_at = head / (in.heads / in.kv_heads) * Tiles::dim;
   const head_rows keys(in.k, in.k_stride, tile.offset, kv_at);
@@ -126,6 +127,7 @@ HEADRACE_DEVICE void walk_score_gradients(const attention_backward_view& args,
       score_gradients(scores, products, saved);
       take(scores, at, k);
     }
+    after(at);
     sync_block();  // the next round loads over these tiles
   }
   wait_copies<0>();
@@ -135,7 +137,7 @@ HEADRACE_DEVICE void walk_score_gradients(const attention_backward_view& args,
 
 /// Grid: tile_numbers(tokens, sequences, rows) by heads, of Tiles::threads threads. Needs `dots`.
 template <class Element, class Tiles>
-HEADRACE_KERNEL_OF(Tiles::threads, 1)
+HEADRACE_KERNEL_OF(Tiles::threads, Tiles::blocks)
 void query_gradient_kernel(attention_backward_view args) {
   using namespace device;
   const attention_view& in = args.forward;
@@ -159,7 +161,8 @@ void query_gradient_kernel(attention_backward_view args) {
               left_of<Element>(score_gradient[s], kk, to);
             },
             memory.first(k));
-      });
+      },
+      [](const tile_meeting&) {});
   sync_block();  // the last copies into kept rows, of a tile that saw nothing, are others' too
   const warp_rows rows = rows_of_warp<Tiles>(tile);
   const std::size_t token = tile.offset + static_cast<std::size_t>(rows.first);
