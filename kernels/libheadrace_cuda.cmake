@@ -24,7 +24,9 @@ list(APPEND cuda_sources ${cuda_row_sources})
 list(APPEND cuda_sources
   attention/attention_cuda.cu
   attention/attention_backward_cuda.cu
-  decode_attention/decode_attention_cuda.cu)
+  decode_attention/decode_attention_cuda.cu
+  hstu/hstu_cuda.cu
+  hstu/hstu_backward_cuda.cu)
 
 add_library(headrace_cuda SHARED ${cuda_sources})
 target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})

@@ -11,6 +11,7 @@ set(abi_sources
   abi/devices_cpu.cpp
   abi/attention_cpu.cpp
   abi/decode_attention_cpu.cpp
+  abi/hstu_cpu.cpp
   abi/rows_cpu.cpp)
 
 add_library(headrace_kernels_abi SHARED ${abi_sources})
