@@ -38,7 +38,9 @@ endif()
 list(APPEND cuda_sources
   attention/attention_cuda.cu
   attention/attention_backward_cuda.cu
-  decode_attention/decode_attention_cuda.cu)
+  decode_attention/decode_attention_cuda.cu
+  hstu/hstu_cuda.cu
+  hstu/hstu_backward_cuda.cu)
 
 # Dense layers, losses and optimizers (headrace_dense.h) and experts (headrace_moe.h). Optimizers give the CPU's bits.
 list(APPEND cuda_sources

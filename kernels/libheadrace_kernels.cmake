@@ -11,6 +11,7 @@ set(abi_sources
   abi/devices_cpu.cpp
   abi/attention_cpu.cpp
   abi/decode_attention_cpu.cpp
+  abi/hstu_cpu.cpp
   abi/pool_cpu.cpp
   abi/rows_cpu.cpp
   abi/selection_cpu.cpp
