@@ -73,3 +73,16 @@ target_link_libraries(headrace_cuda PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS}
 target_link_options(headrace_cuda PRIVATE
   -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/abi/exports.map -Wl,-z,defs)
 set_target_properties(headrace_cuda PROPERTIES LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/abi/exports.map)
+
+# Kernels written for sm_90a alone (runtime/hopper.hpp, OP_cuda_90a.cu): not for any other chip, not even a newer one; chosen at
+# run time. Tensor maps come from the driver.
+add_library(headrace_cuda_90a OBJECT grouped_gemm/grouped_gemm_cuda_90a.cu)
+get_target_property(options headrace_cuda COMPILE_OPTIONS)
+target_compile_options(headrace_cuda_90a PRIVATE ${options})
+target_include_directories(headrace_cuda_90a PRIVATE ${HEADRACE_ROOT} ${CUDAToolkit_INCLUDE_DIRS})
+set_target_properties(headrace_cuda_90a PROPERTIES
+  CUDA_ARCHITECTURES 90a-real
+  POSITION_INDEPENDENT_CODE ON
+  CUDA_COMPILER_LAUNCHER "${HEADRACE_ROOT}/cmake/keep_ptxas"
+  CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+target_sources(headrace_cuda PRIVATE runtime/tensor_map_cuda.cpp $<TARGET_OBJECTS:headrace_cuda_90a>)
