@@ -12,6 +12,7 @@ import struct
 import sys
 
 import smoke_dense
+import smoke_moe
 
 OK, BAD_ARGUMENT, BAD_STRUCT, NO_DEVICE = 0, 1, 2, 4
 u32, u64, i32, f32, pointer = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_float, ctypes.c_void_p
@@ -124,7 +125,7 @@ def check_codec(library, draw):
 CHECKS = [check_codec]
 
 
-for family in (smoke_dense,):
+for family in (smoke_dense, smoke_moe):
     STRUCTS.update(family.structs(args_struct))
     CHECKS += family.CHECKS
 

@@ -6,7 +6,7 @@ import os
 import re
 import struct
 
-TYPES = {"uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64, "float": ctypes.c_float}
+TYPES = {"uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64, "float": ctypes.c_float, "double": ctypes.c_double}
 TOLERANCE = 1e-4
 
 
@@ -16,7 +16,7 @@ def structs_of(header, args_struct):
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     made = {}
     for op, body in re.findall(r"typedef struct headrace_(\w+)_args \{(.*?)\} headrace_\w+_args;", text, flags=re.S):
-        fields = re.findall(r"\s*(?:const )?(\w+)(\*?) (\w+);", body)[2:]
+        fields = re.findall(r"\s*(?:const )?(\w+)(\*?)\s+(\w+);", body)[2:]
         made[op] = args_struct(op, *((name, ctypes.c_void_p if star else TYPES[kind]) for kind, star, name in fields))
     return made
 
