@@ -52,7 +52,9 @@ list(APPEND cuda_sources
   fm/fm_cuda.cu
   gate_mix/gate_mix_cuda.cu
   layer_norm/layer_norm_cuda.cu
-  loss_scaler/gradient_scan_cuda.cu)
+  loss_scaler/gradient_scan_cuda.cu
+  moe_permute/moe_permute_cuda.cu
+  moe_router/moe_router_cuda.cu)
 set_source_files_properties(dense_update/dense_update_cuda.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
 
 add_library(headrace_cuda SHARED ${cuda_sources})
