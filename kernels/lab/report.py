@@ -68,6 +68,7 @@ class Report:
         absent = [op for op, test in tests.items() if test["state"] == "no entry"]
         lines = [f"tests: {len(right)} entries right in {sum(tests[op]['cases'] for op in right)} cases"]
         lines += [f"no entry: {', '.join(absent)}"[:300]] if absent else []
+        lines += [f"no test: {', '.join(self.found['no_test'])}"[:300]] if self.found.get("no_test") else []
         bad = [f"{op}: {test['state'].upper()}: {test.get('text', '')}"[:200] for op, test in tests.items()
                if test["state"] not in ("right", "no entry")]
         return lines + (bad if len(bad) <= 8 else bad[:7] + [f"{len(bad) - 7} more wrong"])

@@ -23,6 +23,7 @@ sys.path.insert(0, HERE)
 os.environ["PATH"] += os.pathsep + "/usr/local/cuda/bin"
 
 import operators  # noqa: E402
+from headers import Headers  # noqa: E402
 from report import Report  # noqa: E402
 
 SANITIZERS = {"memcheck": "ERROR SUMMARY: ", "racecheck": "RACECHECK SUMMARY: "}
@@ -139,6 +140,7 @@ class Lab:
         """Every operator once; behind one that ended the process, the others in a new one."""
         tests = self.report.found["tests"]
         names = [operator.name for operator in operators.all_operators()]
+        self.report.found["no_test"] = [name for name in Headers().operators if name not in names]
         wanted = [name for name in self.given.only.split(",") if name] or names
         left = [name for name in names if name in wanted and name not in tests]
         while left and self.left(1) > 0:
