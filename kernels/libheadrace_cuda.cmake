@@ -11,14 +11,20 @@ set(cuda_sources
   abi/device_cuda.cpp
   abi/entry.cpp
   abi/error_text.cpp
+  abi/stored_row_bytes.cpp
   runtime/cuda_call.cpp
   runtime/cuda_devices.cpp)
 
 # Rows (headrace_rows.h): the bits of the CPU operators, so products and sums are not fused.
 set(cuda_row_sources
-  quantize_rows/quantize_rows_cuda.cu)
+  dedup/dedup_cuda.cu
+  gather_pool/gather_pool_cuda.cu
+  gather_rows/gather_rows_cuda.cu
+  quantize_rows/quantize_rows_cuda.cu
+  sparse_update/sparse_update_cuda.cu
+  top_k/top_k_cuda.cu)
 set_source_files_properties(${cuda_row_sources} PROPERTIES COMPILE_OPTIONS -fmad=false)
-list(APPEND cuda_sources ${cuda_row_sources})
+list(APPEND cuda_sources ${cuda_row_sources} runtime/radix_sort_cuda.cu)
 
 # Sums over GPUs (headrace_collectives.h), where NCCL's header is there; the library itself is opened when first asked for.
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
@@ -27,6 +33,27 @@ if(NCCL_INCLUDE_DIR)
 else()
   message(STATUS "no nccl.h: libheadrace_cuda.so has no groups of GPUs")
 endif()
+
+# Attention (headrace_attention.h).
+list(APPEND cuda_sources
+  attention/attention_cuda.cu
+  attention/attention_backward_cuda.cu
+  decode_attention/decode_attention_cuda.cu
+  hstu/hstu_cuda.cu
+  hstu/hstu_backward_cuda.cu)
+
+# Dense layers, losses and optimizers (headrace_dense.h) and experts (headrace_moe.h). Optimizers give the CPU's bits.
+list(APPEND cuda_sources
+  bce/bce_cuda.cu
+  cross/cross_cuda.cu
+  dense_update/dense_update_cuda.cu
+  dot_interaction/dot_interaction_cuda.cu
+  esmm_loss/esmm_loss_cuda.cu
+  fm/fm_cuda.cu
+  gate_mix/gate_mix_cuda.cu
+  layer_norm/layer_norm_cuda.cu
+  loss_scaler/gradient_scan_cuda.cu)
+set_source_files_properties(dense_update/dense_update_cuda.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
 
 add_library(headrace_cuda SHARED ${cuda_sources})
 target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})

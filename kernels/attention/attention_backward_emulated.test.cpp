@@ -1,9 +1,7 @@
-#include "kernels/attention/attention_kernel.hpp"
+#include "kernels/attention/attention_backward_launch.hpp"
 #include "kernels/attention/device_case.hpp"
 #include "kernels/attention/gradient_norms.hpp"
-#include "kernels/attention/key_gradient_kernel.hpp"
-#include "kernels/attention/query_gradient_kernel.hpp"
-#include "kernels/runtime/emulated_grid.hpp"
+#include "kernels/runtime/emulated_cases.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,33 +12,20 @@
 namespace headrace::kernels {
 namespace {
 
-/// Forward, so that o and lse are the device's, and the three kernels of backward.
+/// Forward, so that o and lse are the device's, and the kernels of backward, in tiles of a size.
 template <class Element, class Tiles>
 void backward(device_case<Element>& one, std::uint64_t seed) {
-  using forward_tiles = attention_tiles<Tiles::dim, 1, 1, 32>;
-  const attention_backward_view view = one.backward_view();
+  const emulated_launch launch{seed};
+  attention_backward_view view = one.backward_view();
   const auto tokens = static_cast<std::uint32_t>(one.exact.tokens);
-  const std::uint32_t sequences = view.forward.sequences;
-  const std::uint32_t heads = view.forward.heads;
-  emulate({.grid = {tile_numbers(tokens, sequences, forward_tiles::rows), heads, 1},
-           .threads = forward_tiles::threads,
-           .shared_bytes = forward_tiles::shared_bytes,
-           .seed = seed},
-          attention_kernel<Element, forward_tiles>,
-          view.forward);
-  emulate({.grid = {tokens * heads * Tiles::dim / 8 / 128 + 1, 1, 1}, .threads = 128, .seed = seed},
-          gradient_dots_kernel<Element, Tiles::dim>,
-          view,
-          tokens);
-  const std::uint32_t tiles = tile_numbers(tokens, sequences, Tiles::rows);
-  const emulation by_query = {.grid = {tiles, heads, 1},
-                              .threads = Tiles::threads,
-                              .shared_bytes = Tiles::shared_bytes,
-                              .seed = seed};
-  emulate(by_query, query_gradient_kernel<Element, Tiles>, view);
-  emulation by_key = by_query;
-  by_key.grid.y = view.forward.kv_heads;
-  emulate(by_key, key_gradient_kernel<Element, Tiles>, view);
+  launch_attention<Element>(view.forward, Tiles::dim, tokens, launch);
+  launch_dots<Element, Tiles::dim>(view, tokens, launch);
+  launch_gradients_in<Element, Tiles>(view, tokens, launch);
+  if (!one.table.empty()) {
+    std::vector<float> tables(table_gradient_blocks * one.table.size(), poison<float>);
+    launch_table_gradient<Element, Tiles::dim>(
+        view, {tables.data(), one.table_gradient.data()}, tokens, launch);
+  }
 }
 
 template <class Element>
@@ -53,6 +38,8 @@ void expect_close(const device_case<Element>& got) {
   EXPECT_LE(error_norm(got.gradient(0, q), exact.dq()), share * norm(norms.q));
   EXPECT_LE(error_norm(got.gradient(q, kv), exact.dk()), share * norm(norms.k));
   EXPECT_LE(error_norm(got.gradient(q + kv, kv), exact.dv()), share * norm(norms.v));
+  const std::vector<double> table(got.table_gradient.begin(), got.table_gradient.end());
+  EXPECT_LE(error_norm(table, exact.d_table()), share * norm(norms.table));
   // Where rounding stays small beside the gradient, the two also agree at once.
   EXPECT_LE(error_norm(got.gradient(q + kv, kv), exact.dv()), 2 * share * norm(exact.dv()));
 }
@@ -85,6 +72,8 @@ TEST(AttentionBackwardEmulated, OfShortSequencesStaysWithinItsBound) {
       {.lengths = {20}, .mask = {.window = 0}},
       {.lengths = {40, 7}, .alibi = true},
       {.lengths = {1, 37}, .mask = {.window = 30, .globals = 4}, .alibi = true, .table = 200},
+      {.lengths = {70, 3}, .mask = {.causal = true}, .table = 20},
+      {.lengths = {40}, .mask = {.window = 12, .globals = 2}, .table = 1},
       {.lengths = {20, 18, 1, 3}, .heads = 6, .kv_heads = 2, .gated = true}};
   for (attention_shape shape : shapes) {
     shape.head_dim = 32;
@@ -103,6 +92,8 @@ TEST(AttentionBackwardEmulated, OfLongTilesStaysWithinItsBound) {
                                          .alibi = true});
   check_shape<device::brain, wide_tiles>(
       {.lengths = {1, 70}, .heads = 1, .head_dim = 128, .mask = {.causal = true}, .table = 30});
+  check_shape<device::brain, gradient_tiles<32, 1, 2, 16>>(
+      {.lengths = {40}, .head_dim = 32, .mask = {.window = 0}});  // many warps, nothing to do
 }
 
 TEST(AttentionBackwardEmulated, GivesTheSameBitsInAnyOrderOfThreadsAndBlocks) {
@@ -111,7 +102,8 @@ TEST(AttentionBackwardEmulated, GivesTheSameBitsInAnyOrderOfThreadsAndBlocks) {
                                  .heads = 4,
                                  .kv_heads = 2,
                                  .head_dim = 16,
-                                 .mask = {.causal = true, .window = 33},
+                                 .mask = {.window = 33, .globals = 2},
+                                 .table = 4,
                                  .gated = true};
   device_case<device::brain> one(shape);
   backward<device::brain, tiles>(one, 1);
@@ -119,6 +111,32 @@ TEST(AttentionBackwardEmulated, GivesTheSameBitsInAnyOrderOfThreadsAndBlocks) {
     device_case<device::brain> two(shape);
     backward<device::brain, tiles>(two, seed);
     ASSERT_TRUE(same_bits(two.gradients.span(), one.gradients.span())) << "seed " << seed;
+    ASSERT_EQ(two.table_gradient, one.table_gradient) << "seed " << seed;
+  }
+}
+
+TEST(AttentionBackwardEmulated, SharesTilesOutWhereThereAreMoreThanBlocks) {
+  check_shape<device::brain, small_tiles>(
+      {.lengths = std::vector<std::size_t>(80, 2), .heads = 1, .head_dim = 16, .table = 2});
+}
+
+TEST(AttentionBackwardEmulated, ChoosesTilesByTheMeanLength) {
+  EXPECT_TRUE(are_short(127, 1));
+  EXPECT_FALSE(are_short(128, 1));
+  EXPECT_TRUE(are_short(128, 2));
+  EXPECT_FALSE(are_short(0, 0));
+  EXPECT_FALSE(with_head_dim(48, [](auto) {}));
+}
+
+TEST(AttentionBackwardEmulated, ClipsDiagonalsAsDistances) {
+  for (std::int32_t least = -9; least < 9; ++least) {
+    for (std::int32_t limit = 0; limit < 8; ++limit) {
+      const diagonal_range inner = unclipped(least, 6, limit);
+      for (std::int32_t d = 0; d < 6; ++d) {
+        EXPECT_EQ(d < inner.first, least + d < -limit) << least << ", " << limit << ", " << d;
+        EXPECT_EQ(d >= inner.last, least + d > limit) << least << ", " << limit << ", " << d;
+      }
+    }
   }
 }
 

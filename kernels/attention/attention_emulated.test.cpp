@@ -1,6 +1,6 @@
-#include "kernels/attention/attention_kernel.hpp"
+#include "kernels/attention/attention_launch.hpp"
 #include "kernels/attention/device_case.hpp"
-#include "kernels/runtime/emulated_grid.hpp"
+#include "kernels/runtime/emulated_cases.hpp"
 
 #include <gtest/gtest.h>
 
@@ -15,14 +15,8 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 template <class Element, class Tiles>
 void forward(device_case<Element>& one, std::uint64_t seed) {
-  const attention_view view = one.forward_view();
-  const auto tokens = static_cast<std::uint32_t>(one.exact.tokens);
-  emulate({.grid = {tile_numbers(tokens, view.sequences, Tiles::rows), view.heads, 1},
-           .threads = Tiles::threads,
-           .shared_bytes = Tiles::shared_bytes,
-           .seed = seed},
-          attention_kernel<Element, Tiles>,
-          view);
+  launch_attention_in<Element, Tiles>(
+      one.forward_view(), static_cast<std::uint32_t>(one.exact.tokens), emulated_launch{seed});
 }
 
 /// The kernel's bound: weights and outputs are rounded to the format, scores below 64 are f32.

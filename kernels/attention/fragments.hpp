@@ -25,17 +25,19 @@ static_assert(eight_rows_miss_each_other(tile_pitch<32>));
 static_assert(eight_rows_miss_each_other(tile_pitch<64>));
 static_assert(eight_rows_miss_each_other(tile_pitch<128>));
 
-/// Begins to copy rows of global memory, `stride` elements apart, by `threads` threads of a block;
-/// zeros for rows from `valid` on, which are not read. Addresses are multiples of 16 bytes.
+/// Begins to copy rows of global memory, `stride` elements apart, by `threads` threads, of which
+/// this is number `thread`; zeros for rows from `valid` on, which are not read. Addresses are
+/// multiples of 16 bytes.
 template <int rows, int dim, int threads>
 HEADRACE_DEVICE void begin_rows(std::uint16_t* to,
                                 const std::uint16_t* from,
                                 std::size_t stride,
-                                int valid) {
+                                int valid,
+                                unsigned thread = thread_index()) {
   constexpr int pieces = dim / 8;  // of 16 bytes, a row
   HEADRACE_UNROLL
   for (int first = 0; first < rows * pieces; first += threads) {
-    const int at = first + static_cast<int>(thread_index());
+    const int at = first + static_cast<int>(thread);
     if (rows * pieces % threads != 0 && at >= rows * pieces) break;
     const int row = at / pieces;
     const int column = at % pieces * 8;

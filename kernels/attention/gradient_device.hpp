@@ -21,6 +21,8 @@ struct gradient_tiles {
   static constexpr int columns = column_count;
   static constexpr int rows = 16 * strips * warps;
   static constexpr int threads = 32 * warps;
+  /// As attention_tiles has it.
+  static constexpr int blocks = warps == 1 && dim <= 32 ? 16 : 1;
   static constexpr int pitch = device::tile_pitch<dim>;
   static constexpr std::size_t tile_bytes =
       sizeof(std::uint16_t) * pitch * (2 * rows + 4 * columns);
@@ -67,9 +69,23 @@ struct head_rows {
   HEADRACE_DEVICE const std::uint16_t* at(std::uint32_t i) const { return data + i * stride; }
 };
 
-/// A saved log sum in base 2. A row that saw nothing has scores of -infinity alone, and any finite
-/// number gives it weights of 0.
-HEADRACE_DEVICE float base_2(float log_sum) { return log_sum == nothing ? 0.0F : log_sum * log2_e; }
+/// A saved log sum in base 2. It is finite: of a sequence's queries either all see something or
+/// none does, and then there is nothing to walk over.
+HEADRACE_DEVICE float base_2(float log_sum) { return log_sum * log2_e; }
+
+/// How softmax goes from a score and what forward saved of its query to a weight, and with the
+/// product d_o · v to the score's gradient. prepare() comes once; the others take what it gave.
+struct softmax_rule {
+  static constexpr float unit = log2_e;
+  static constexpr float hidden = nothing;
+  static constexpr bool reads_saved = true;
+
+  HEADRACE_DEVICE static float prepare(float score, float log_sum) { return exp2(score - log_sum); }
+  HEADRACE_DEVICE static float weight(float prepared) { return prepared; }
+  HEADRACE_DEVICE static float gradient(float prepared, float product, float dot) {
+    return prepared * (product - dot);
+  }
+};
 
 /// The positions that a warp's kept rows have, [first, last) of the sequence.
 struct warp_rows {

@@ -87,7 +87,8 @@ TEST(AttentionTileSchedule, StartsWithTheLastTileOfASequence) {
 template <class Check>
 void for_each_mask(const Check& check) {
   for (const bool causal : {false, true}) {
-    for (const std::size_t window : {0UL, 1UL, 2UL, 5UL, 12UL, 40UL, attention_mask::no_window}) {
+    for (const std::size_t window :
+         {0UL, 1UL, 2UL, 5UL, 7UL, 12UL, 40UL, attention_mask::no_window}) {
       for (const std::size_t globals : {0UL, 1UL, 3UL, 8UL, 9UL, 40UL}) {
         SCOPED_TRACE("causal " + std::to_string(causal) + ", window " + std::to_string(window) +
                      ", globals " + std::to_string(globals));

@@ -1,0 +1,41 @@
+#include "kernels/attention/attention_device_args.hpp"
+#include "kernels/attention/attention_launch.hpp"
+#include "kernels/runtime/launch_cuda.hpp"
+
+using namespace headrace::kernels;
+
+namespace {
+
+std::size_t workspace_bytes_of(const headrace_attention_args& args) {
+  abi::check_sizes(args);
+  abi::need_matrix_units(args.dtype, args.head_dim);
+  return 0;
+}
+
+}  // namespace
+
+extern "C" {
+
+headrace_status headrace_attention(const headrace_attention_args* given,
+                                   void* stream,
+                                   void*,
+                                   size_t) {
+  return abi::entry("attention", given, [&](const headrace_attention_args& args) {
+    workspace_bytes_of(args);
+    abi::check(args, abi::attention_alignment);
+    abi::with_element(args.dtype, [&](auto element) {
+      launch_attention<decltype(element)>(abi::view_of(args),
+                                          args.head_dim,
+                                          static_cast<std::uint32_t>(args.tokens),
+                                          cuda_launch{stream});
+    });
+  });
+}
+
+size_t headrace_attention_workspace(const headrace_attention_args* given) {
+  return abi::workspace_query("attention", given, [](const headrace_attention_args& args) {
+    return workspace_bytes_of(args);
+  });
+}
+
+}  // extern "C"
