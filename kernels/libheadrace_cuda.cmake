@@ -38,7 +38,9 @@ endif()
 list(APPEND cuda_sources
   attention/attention_cuda.cu
   attention/attention_backward_cuda.cu
-  decode_attention/decode_attention_cuda.cu)
+  decode_attention/decode_attention_cuda.cu
+  hstu/hstu_cuda.cu
+  hstu/hstu_backward_cuda.cu)
 
 # Dense layers, losses and optimizers (headrace_dense.h) and experts (headrace_moe.h). Optimizers give the CPU's bits.
 list(APPEND cuda_sources
@@ -50,7 +52,9 @@ list(APPEND cuda_sources
   fm/fm_cuda.cu
   gate_mix/gate_mix_cuda.cu
   layer_norm/layer_norm_cuda.cu
-  loss_scaler/gradient_scan_cuda.cu)
+  loss_scaler/gradient_scan_cuda.cu
+  moe_permute/moe_permute_cuda.cu
+  moe_router/moe_router_cuda.cu)
 set_source_files_properties(dense_update/dense_update_cuda.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
 
 add_library(headrace_cuda SHARED ${cuda_sources})
@@ -71,3 +75,16 @@ target_link_libraries(headrace_cuda PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS}
 target_link_options(headrace_cuda PRIVATE
   -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/abi/exports.map -Wl,-z,defs)
 set_target_properties(headrace_cuda PROPERTIES LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/abi/exports.map)
+
+# Kernels written for sm_90a alone (runtime/hopper.hpp, OP_cuda_90a.cu): not for any other chip, not even a newer one; chosen at
+# run time. Tensor maps come from the driver.
+add_library(headrace_cuda_90a OBJECT grouped_gemm/grouped_gemm_cuda_90a.cu)
+get_target_property(options headrace_cuda COMPILE_OPTIONS)
+target_compile_options(headrace_cuda_90a PRIVATE ${options})
+target_include_directories(headrace_cuda_90a PRIVATE ${HEADRACE_ROOT} ${CUDAToolkit_INCLUDE_DIRS})
+set_target_properties(headrace_cuda_90a PROPERTIES
+  CUDA_ARCHITECTURES 90a-real
+  POSITION_INDEPENDENT_CODE ON
+  CUDA_COMPILER_LAUNCHER "${HEADRACE_ROOT}/cmake/keep_ptxas"
+  CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+target_sources(headrace_cuda PRIVATE runtime/tensor_map_cuda.cpp $<TARGET_OBJECTS:headrace_cuda_90a>)

@@ -11,6 +11,7 @@ set(abi_sources
   abi/devices_cpu.cpp
   abi/attention_cpu.cpp
   abi/decode_attention_cpu.cpp
+  abi/hstu_cpu.cpp
   abi/pool_cpu.cpp
   abi/rows_cpu.cpp
   abi/selection_cpu.cpp
@@ -20,7 +21,8 @@ set(abi_sources
 # Dense layers, losses, optimizers (headrace_dense.h) and experts (headrace_moe.h).
 list(APPEND abi_sources
   abi/dense_cpu.cpp
-  abi/losses_cpu.cpp)
+  abi/losses_cpu.cpp
+  abi/moe_cpu.cpp)
 
 add_library(headrace_kernels_abi SHARED ${abi_sources})
 headrace_target(headrace_kernels_abi)

@@ -125,4 +125,20 @@ inline std::uint64_t slots_end_of(const headrace_decode_attention_args& args) {
   return args.slots_end == 0 || args.slots_end > slots ? slots : args.slots_end;
 }
 
+inline void check_sizes(const headrace_merge_attention_args& args) {
+  need(args.flags == 0, "flags has bits set that it lacks");
+  need_dtype(args.dtype, "dtype");
+  need(args.dim >= 1, "dim is 0");
+  need(args.rows <= attention_tokens_max, "rows is above 2^31 - 1");
+}
+
+inline void check(const headrace_merge_attention_args& args) {
+  check_sizes(args);
+  const std::size_t alignment = dtype_bytes(args.dtype);
+  need_bytes(args.o, args.rows, alignment, "o");
+  need_array(args.lse, args.rows, "lse");
+  need_bytes(args.other_o, args.rows, alignment, "other_o");
+  need_array(args.other_lse, args.rows, "other_lse");
+}
+
 }  // namespace headrace::kernels::abi

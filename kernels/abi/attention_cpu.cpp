@@ -1,4 +1,4 @@
-#include "kernels/abi/attention_checks.hpp"
+#include "kernels/abi/attention_cpu_checks.hpp"
 #include "kernels/attention/attention.hpp"
 
 #include <span>
@@ -8,28 +8,16 @@ using namespace headrace::kernels;
 
 namespace {
 
-void need_f32(const headrace_attention_args& args) {
-  if (args.dtype != HEADRACE_F32)
-    abi::refuse(HEADRACE_UNSUPPORTED, "dtype is not f32, which alone the CPU library has");
-}
-
-void check_offsets(const headrace_attention_args& args) {
-  abi::need(args.offsets[0] == 0, "offsets[0] is not 0");
-  for (std::uint32_t s = 0; s < args.sequences; ++s)
-    abi::need(args.offsets[s] <= args.offsets[s + 1], "offsets do not ascend");
-  abi::need(args.offsets[args.sequences] == args.tokens, "offsets do not end with tokens");
-}
-
 std::size_t workspace_bytes_of(const headrace_attention_args& args) {
   abi::check_sizes(args);
-  need_f32(args);
+  abi::need_f32(args.dtype);
   return attention_workspace(args.head_dim) * sizeof(float);
 }
 
 std::size_t workspace_bytes_of(const headrace_attention_backward_args& args) {
   const headrace_attention_args forward = abi::forward_of(args);
   abi::check_sizes(forward);
-  need_f32(forward);
+  abi::need_f32(forward.dtype);
   return attention_backward_workspace(forward.head_dim, forward.tokens) * sizeof(float);
 }
 
@@ -58,10 +46,6 @@ attention_args forward_args(const headrace_attention_args& args) {
           .lse = {args.lse, args.tokens * args.heads}};
 }
 
-std::span<float> floats(void* workspace, std::size_t bytes) {
-  return {static_cast<float*>(workspace), bytes / sizeof(float)};
-}
-
 }  // namespace
 
 extern "C" {
@@ -75,9 +59,9 @@ headrace_status headrace_attention(const headrace_attention_args* given,
     const std::size_t needed = workspace_bytes_of(args);
     abi::check(args, sizeof(float));
     abi::need_workspace(workspace, workspace_bytes, needed);
-    check_offsets(args);
+    abi::check_offsets(args.offsets, args.sequences, args.tokens);
     attention_args call = forward_args(args);
-    call.workspace = floats(workspace, needed);
+    call.workspace = abi::floats(workspace, needed);
     attention(call);
   });
 }
@@ -98,7 +82,7 @@ headrace_status headrace_attention_backward(const headrace_attention_backward_ar
     abi::check(args, forward, sizeof(float));
     const std::size_t needed = workspace_bytes_of(args);
     abi::need_workspace(workspace, workspace_bytes, needed);
-    check_offsets(forward);
+    abi::check_offsets(forward.offsets, forward.sequences, forward.tokens);
     const std::size_t table = args.bias_table_gradient == nullptr ? 0 : abi::table_size(forward);
     attention_backward({.forward = forward_args(forward),
                         .d_o = static_cast<const float*>(args.d_o),
@@ -110,7 +94,7 @@ headrace_status headrace_attention_backward(const headrace_attention_backward_ar
                         .dv = static_cast<float*>(args.dv),
                         .dv_stride = args.dv_stride,
                         .bias_table_gradient = {args.bias_table_gradient, table},
-                        .workspace = floats(workspace, needed)});
+                        .workspace = abi::floats(workspace, needed)});
   });
 }
 

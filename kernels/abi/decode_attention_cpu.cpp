@@ -1,4 +1,4 @@
-#include "kernels/abi/attention_checks.hpp"
+#include "kernels/abi/attention_cpu_checks.hpp"
 #include "kernels/decode_attention/decode_attention.hpp"
 
 // Entries of headrace_attention.h on the CPU: decode.
@@ -8,8 +8,13 @@ namespace {
 
 std::size_t workspace_bytes_of(const headrace_decode_attention_args& args) {
   abi::check_sizes(args);
-  if (args.dtype != HEADRACE_F32)
-    abi::refuse(HEADRACE_UNSUPPORTED, "dtype is not f32, which alone the CPU library has");
+  abi::need_f32(args.dtype);
+  return 0;
+}
+
+std::size_t merge_workspace(const headrace_merge_attention_args& args) {
+  abi::check_sizes(args);
+  abi::need_f32(args.dtype);
   return 0;
 }
 
@@ -50,6 +55,27 @@ size_t headrace_decode_attention_workspace(const headrace_decode_attention_args*
       "decode_attention", given, [](const headrace_decode_attention_args& args) {
         return workspace_bytes_of(args);
       });
+}
+
+headrace_status headrace_merge_attention(const headrace_merge_attention_args* given,
+                                         void* stream,
+                                         void*,
+                                         size_t) {
+  return abi::entry("merge_attention", given, [&](const headrace_merge_attention_args& args) {
+    abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
+    merge_workspace(args);
+    abi::check(args);
+    const std::size_t size = args.rows * args.dim;
+    merge_attention({.o = {static_cast<float*>(args.o), size},
+                     .lse = {args.lse, args.rows},
+                     .other_o = {static_cast<const float*>(args.other_o), size},
+                     .other_lse = {args.other_lse, args.rows},
+                     .dim = args.dim});
+  });
+}
+
+size_t headrace_merge_attention_workspace(const headrace_merge_attention_args* given) {
+  return abi::workspace_query("merge_attention", given, merge_workspace);
 }
 
 }  // extern "C"

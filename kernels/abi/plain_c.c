@@ -3,6 +3,7 @@
 #include "kernels/include/headrace_device.h"
 #include "kernels/include/headrace_dense.h"
 #include "kernels/include/headrace_kernels.h"
+#include "kernels/include/headrace_moe.h"
 #include "kernels/include/headrace_rows.h"
 
 uint32_t headrace_version_seen_from_c(void);

@@ -16,11 +16,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from library import BAD_ARGUMENT, BAD_STRUCT, NO_DEVICE, OK, UNSUPPORTED, Library  # noqa: E402
 import smoke_attention  # noqa: E402
 import smoke_dense  # noqa: E402
+import smoke_moe  # noqa: E402
 import smoke_rows  # noqa: E402
 from smoke_words import pack, unpack  # noqa: E402
 
 u32, u64, i32, pointer = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_void_p
-FAMILIES = (smoke_rows, smoke_dense, smoke_attention)
+FAMILIES = (smoke_rows, smoke_dense, smoke_moe, smoke_attention)
 
 
 def check_structs(library):
@@ -84,7 +85,8 @@ def main():
         print(f"smoke: {os.path.basename(path)}: {library.devices}")
         check_structs(library)
         for family in FAMILIES:
-            getattr(family, "check_refusals", bool)(library)
+            if hasattr(family, "check_refusals"):
+                family.check_refusals(library)
         usable = library.backend == "cpu" or library.c.headrace_choose_device(0) == OK
         if hasattr(library.c, "headrace_group_new"):
             check_groups(library, usable)

@@ -92,8 +92,8 @@ TEST(AttentionBackwardEmulated, OfLongTilesStaysWithinItsBound) {
                                          .alibi = true});
   check_shape<device::brain, wide_tiles>(
       {.lengths = {1, 70}, .heads = 1, .head_dim = 128, .mask = {.causal = true}, .table = 30});
-  check_shape<device::brain, gradient_tiles<16, 1, 2, 16>>(
-      {.lengths = {40}, .head_dim = 16, .mask = {.window = 0}});  // many warps, nothing to do
+  check_shape<device::brain, gradient_tiles<32, 1, 2, 16>>(
+      {.lengths = {40}, .head_dim = 32, .mask = {.window = 0}});  // many warps, nothing to do
 }
 
 TEST(AttentionBackwardEmulated, GivesTheSameBitsInAnyOrderOfThreadsAndBlocks) {
@@ -102,8 +102,8 @@ TEST(AttentionBackwardEmulated, GivesTheSameBitsInAnyOrderOfThreadsAndBlocks) {
                                  .heads = 4,
                                  .kv_heads = 2,
                                  .head_dim = 16,
-                                 .mask = {.causal = true, .window = 33},
-                                 .table = 9,
+                                 .mask = {.window = 33, .globals = 2},
+                                 .table = 4,
                                  .gated = true};
   device_case<device::brain> one(shape);
   backward<device::brain, tiles>(one, 1);

@@ -57,24 +57,35 @@ void launch_gradients_in(const attention_backward_view& view,
          view);
 }
 
-template <class Element, int dim, class Launch>
-void launch_table_gradient(const attention_backward_view& view,
-                           table_gradient_view table,
-                           std::uint32_t tokens,
-                           const Launch& launch) {
-  using tiles = table_gradient_tiles<dim>;
-  const attention_view& in = view.forward;
-  table.tiles = tile_numbers(tokens, in.sequences, tiles::rows);
+/// Fills the blocks' tables with `kernel`, of `tiles`, and adds them up.
+template <class Tiles, class Kernel, class View, class Launch>
+void launch_table_kernels(const Kernel& kernel,
+                          const View& view,
+                          const attention_view& in,
+                          table_gradient_view table,
+                          std::uint32_t tokens,
+                          const Launch& launch) {
+  table.tiles = tile_numbers(tokens, in.sequences, Tiles::rows);
   const std::uint32_t blocks =
       table.tiles < table_gradient_blocks ? table.tiles : table_gradient_blocks;
   const std::uint32_t size = in.heads * (2 * in.scores.max_distance + 1);
   launch(
       launch_shape{
-          {blocks, in.heads, 1}, tiles::threads, device::diagonal_memory<tiles>::shared_bytes},
-      table_gradient_kernel<Element, tiles>,
+          {blocks, in.heads, 1}, Tiles::threads, device::diagonal_memory<Tiles>::shared_bytes},
+      kernel,
       view,
       table);
   launch(launch_shape{{(size + 127) / 128, 1, 1}, 128, 0}, sum_tables_kernel, table, blocks, size);
+}
+
+template <class Element, int dim, class Launch>
+void launch_table_gradient(const attention_backward_view& view,
+                           const table_gradient_view& table,
+                           std::uint32_t tokens,
+                           const Launch& launch) {
+  using tiles = table_gradient_tiles<dim>;
+  launch_table_kernels<tiles>(
+      table_gradient_kernel<Element, tiles>, view, view.forward, table, tokens, launch);
 }
 
 /// Backward. `workspace` as backward_workspace_of says; `table_gradient` null: none is wanted.

@@ -13,9 +13,12 @@ namespace headrace::kernels::abi {
 constexpr std::size_t attention_alignment = 16;
 
 /// What the CUDA library lacks of the contract.
-inline void need_matrix_units(headrace_dtype dtype, std::uint32_t head_dim) {
+inline void need_halves(headrace_dtype dtype) {
   if (dtype != HEADRACE_BF16 && dtype != HEADRACE_F16)
     refuse(HEADRACE_UNSUPPORTED, "dtype is neither bf16 nor f16, which the CUDA library has");
+}
+inline void need_matrix_units(headrace_dtype dtype, std::uint32_t head_dim) {
+  need_halves(dtype);
   if (head_dim != 16 && head_dim != 32 && head_dim != 64 && head_dim != 128) {
     refuse(HEADRACE_UNSUPPORTED,
            "head_dim is " + std::to_string(head_dim) + ", the CUDA library has 16, 32, 64 and 128");

@@ -69,10 +69,13 @@ HEADRACE_DEVICE void begin_keys(const attention_view& args,
       memory.values(k), args.v + token * args.v_stride + head_at, args.v_stride, valid);
 }
 
-/// The online softmax of a warp's rows: of each the largest score so far and, in four lanes' parts,
-/// the sum of its weights.
+/// The weights of softmax, online, of a warp's rows: of each the largest score so far and, in four
+/// lanes' parts, the sum of its weights.
 template <int strips>
 struct running_softmax {
+  static constexpr float unit = log2_e;
+  static constexpr float hidden = nothing;
+
   float largest[strips][2];
   float sum[strips][2];
 
@@ -138,15 +141,24 @@ struct running_softmax {
     for (unsigned step = 1; step < 4; step *= 2) total += shuffle_xor(total, step);
     return total;
   }
+
+  /// What a row's sum of values is to be multiplied with; writes its log sum, unless `log_sum` is
+  /// null.
+  HEADRACE_DEVICE float finish(int s, int h, float* log_sum) const {
+    const float total = row_sum(s, h);
+    if (lane() % 4 == 0 && log_sum != nullptr)
+      *log_sum = total == 0.0F ? nothing : (largest[s][h] + log2(total)) * ln_2;
+    return total == 0.0F ? 0.0F : 1.0F / total;
+  }
 };
 
-/// Divides a warp's rows by their sums and stores them, and their log sums.
-template <class Element, class Tiles>
+/// Stores a warp's rows, times what finish() of their weights says.
+template <class Element, class Tiles, class Weights>
 HEADRACE_DEVICE void store_attention(const attention_view& args,
                                      const sequence_tile& tile,
                                      std::uint16_t* through,
                                      accumulators<Tiles::strips, Tiles::dim / 8>& out,
-                                     const running_softmax<Tiles::strips>& softmax,
+                                     const Weights& weights,
                                      std::uint32_t first_row) {
   const unsigned head = block_index().y;
   HEADRACE_UNROLL
@@ -154,17 +166,13 @@ HEADRACE_DEVICE void store_attention(const attention_view& args,
     const std::uint32_t first = first_row + 16 * s;
     HEADRACE_UNROLL
     for (int h = 0; h < 2; ++h) {
-      const float sum = softmax.row_sum(s, h);
-      const float inverse = sum == 0.0F ? 0.0F : 1.0F / sum;
+      const std::uint32_t row = first + row_of(2 * h);
+      const std::size_t saved = (tile.offset + static_cast<std::size_t>(row)) * args.heads + head;
+      const float factor = weights.finish(s, h, row < tile.last ? args.lse + saved : nullptr);
       HEADRACE_UNROLL
       for (int n = 0; n < Tiles::dim / 8; ++n) {
         HEADRACE_UNROLL
-        for (int e = 2 * h; e < 2 * h + 2; ++e) out[s][n][e] *= inverse;
-      }
-      const std::uint32_t row = first + row_of(2 * h);
-      if (lane() % 4 == 0 && row < tile.last) {
-        args.lse[static_cast<std::size_t>(tile.offset + row) * args.heads + head] =
-            sum == 0.0F ? nothing : (softmax.largest[s][h] + log2(sum)) * ln_2;
+        for (int e = 2 * h; e < 2 * h + 2; ++e) out[s][n][e] *= factor;
       }
     }
     std::uint16_t* to = args.o + (static_cast<std::size_t>(tile.offset) + first) * args.o_stride;
@@ -176,9 +184,12 @@ HEADRACE_DEVICE void store_attention(const attention_view& args,
   }
 }
 
-/// All of a block's work.
-template <class Element, class Tiles>
-HEADRACE_DEVICE void attend(const attention_view& args, const sequence_tile& tile) {
+/// All of a block's work. `weights` turns scores into weights, as running_softmax does: unit and
+/// hidden are those of the scores, take() and finish() as there.
+template <class Element, class Tiles, class Weights>
+HEADRACE_DEVICE void attend(const attention_view& args,
+                            const sequence_tile& tile,
+                            Weights& weights) {
   constexpr int strips = Tiles::strips;
   const unsigned head = block_index().y;
   const attention_memory<Tiles> memory(shared_memory());
@@ -216,8 +227,7 @@ HEADRACE_DEVICE void attend(const attention_view& args, const sequence_tile& til
     }
   };
 
-  const score_rule rule(args.scores, head);
-  running_softmax<strips> softmax;
+  const score_rule rule(args.scores, head, Weights::unit);
   accumulators<strips, Tiles::dim / 8> out;
   clear(out);
   tile_meeting at;
@@ -238,8 +248,8 @@ HEADRACE_DEVICE void attend(const attention_view& args, const sequence_tile& til
       accumulators<strips, Tiles::keys / 8> scores;
       clear(scores);
       multiply_by_rows<Element, Tiles::dim>(scores, queries, memory.keys(k));
-      finish_scores<false>(scores, rule, args.mask, at);
-      softmax.take(scores, out);
+      finish_scores<false>(scores, rule, args.mask, at, Weights::hidden);
+      weights.take(scores, out);
       multiply_by_columns<Element, Tiles::keys>(
           out,
           [&](int s, int kk, std::uint32_t(&to)[4]) { left_of<Element>(scores[s], kk, to); },
@@ -248,7 +258,7 @@ HEADRACE_DEVICE void attend(const attention_view& args, const sequence_tile& til
     sync_block();  // the next round loads over these tiles
   }
   store_attention<Element, Tiles>(
-      args, tile, my_queries, out, softmax, static_cast<std::uint32_t>(at.i));
+      args, tile, my_queries, out, weights, static_cast<std::uint32_t>(at.i));
 }
 
 }  // namespace device
@@ -259,7 +269,9 @@ HEADRACE_KERNEL_OF(Tiles::threads, Tiles::blocks)
 void attention_kernel(attention_view args) {
   const sequence_tile tile =
       device::find_tile(args.offsets, args.sequences, device::block_index().x, Tiles::rows);
-  if (!tile.empty()) device::attend<Element, Tiles>(args, tile);
+  if (tile.empty()) return;
+  device::running_softmax<Tiles::strips> weights;
+  device::attend<Element, Tiles>(args, tile, weights);
 }
 
 }  // namespace headrace::kernels

@@ -73,6 +73,20 @@ struct head_rows {
 /// none does, and then there is nothing to walk over.
 HEADRACE_DEVICE float base_2(float log_sum) { return log_sum * log2_e; }
 
+/// How softmax goes from a score and what forward saved of its query to a weight, and with the
+/// product d_o · v to the score's gradient. prepare() comes once; the others take what it gave.
+struct softmax_rule {
+  static constexpr float unit = log2_e;
+  static constexpr float hidden = nothing;
+  static constexpr bool reads_saved = true;
+
+  HEADRACE_DEVICE static float prepare(float score, float log_sum) { return exp2(score - log_sum); }
+  HEADRACE_DEVICE static float weight(float prepared) { return prepared; }
+  HEADRACE_DEVICE static float gradient(float prepared, float product, float dot) {
+    return prepared * (product - dot);
+  }
+};
+
 /// The positions that a warp's kept rows have, [first, last) of the sequence.
 struct warp_rows {
   std::int32_t first = 0;

@@ -65,6 +65,7 @@ HEADRACE_DEVICE void begin_passing_queries(const attention_backward_view& args,
 
 /// What a step's queries saved: the first threads carry one each, from before the products of the
 /// step before until after them. Beyond the sequence anything finite will do.
+template <class Rule>
 struct saved_query {
   float log_sum = 0;
   float dot = 0;
@@ -75,7 +76,7 @@ struct saved_query {
                             const query_steps& at) {
     static_assert(Tiles::columns <= Tiles::threads);
     const std::uint32_t i = at.walk.at(at.k) * Tiles::columns + thread_index();
-    if (thread_index() >= Tiles::columns || i >= tile.length) return;
+    if (!Rule::reads_saved || thread_index() >= Tiles::columns || i >= tile.length) return;
     const std::size_t row =
         static_cast<std::size_t>(tile.offset + i) * args.forward.heads + at.head;
     log_sum = base_2(args.forward.lse[row]);
@@ -83,14 +84,14 @@ struct saved_query {
   }
   template <class Tiles>
   HEADRACE_DEVICE void store(const gradient_memory<Tiles>& memory, std::uint32_t step) const {
-    if (thread_index() >= Tiles::columns) return;
+    if (!Rule::reads_saved || thread_index() >= Tiles::columns) return;
     memory.log_sums(step)[thread_index()] = log_sum;
     memory.dots(step)[thread_index()] = dot;
   }
 };
 
 /// One step of a warp: adds a tile of queries to dk and dv.
-template <class Element, class Tiles>
+template <class Element, class Rule, class Tiles>
 HEADRACE_DEVICE void add_queries(const gradient_memory<Tiles>& memory,
                                  std::uint32_t step,
                                  const score_rule& rule,
@@ -101,15 +102,15 @@ HEADRACE_DEVICE void add_queries(const gradient_memory<Tiles>& memory,
   constexpr int strips = Tiles::strips;
   constexpr int eights = Tiles::columns / 8;
   const int warp_row = static_cast<int>(warp()) * 16 * strips;
-  accumulators<strips, eights> weights;
-  clear(weights);
+  accumulators<strips, eights> prepared;
+  clear(prepared);
   multiply_by_rows<Element, Tiles::dim>(
-      weights,
+      prepared,
       [&](int s, int kk, std::uint32_t(&to)[4]) {
         load_left<Tiles::dim>(to, memory.kept, warp_row + 16 * s, 16 * kk);
       },
       memory.first(step));
-  finish_scores<true>(weights, rule, mask, at);
+  finish_scores<true>(prepared, rule, mask, at, Rule::hidden);
   const float* log_sums = memory.log_sums(step);
   HEADRACE_UNROLL
   for (int s = 0; s < strips; ++s) {
@@ -117,12 +118,21 @@ HEADRACE_DEVICE void add_queries(const gradient_memory<Tiles>& memory,
     for (int n = 0; n < eights; ++n) {
       HEADRACE_UNROLL
       for (int e = 0; e < 4; ++e)
-        weights[s][n][e] = exp2(weights[s][n][e] - log_sums[8 * n + column_of(e)]);
+        prepared[s][n][e] = Rule::prepare(
+            prepared[s][n][e], Rule::reads_saved ? log_sums[8 * n + column_of(e)] : 0.0F);
     }
   }
   multiply_by_columns<Element, Tiles::columns>(
       d_values,
-      [&](int s, int kk, std::uint32_t(&to)[4]) { left_of<Element>(weights[s], kk, to); },
+      [&](int s, int kk, std::uint32_t(&to)[4]) {
+        float weights[2][4];
+        HEADRACE_UNROLL
+        for (int n = 0; n < 2; ++n) {
+          HEADRACE_UNROLL
+          for (int e = 0; e < 4; ++e) weights[n][e] = Rule::weight(prepared[s][2 * kk + n][e]);
+        }
+        left_of<Element>(weights, 0, to);
+      },
       memory.second(step));
 
   accumulators<strips, eights> products;
@@ -140,19 +150,22 @@ HEADRACE_DEVICE void add_queries(const gradient_memory<Tiles>& memory,
     for (int n = 0; n < eights; ++n) {
       HEADRACE_UNROLL
       for (int e = 0; e < 4; ++e)
-        weights[s][n][e] *= products[s][n][e] - dots[8 * n + column_of(e)];
+        prepared[s][n][e] = Rule::gradient(prepared[s][n][e],
+                                           products[s][n][e],
+                                           Rule::reads_saved ? dots[8 * n + column_of(e)] : 0.0F);
     }
   }
   multiply_by_columns<Element, Tiles::columns>(
       d_keys,
-      [&](int s, int kk, std::uint32_t(&to)[4]) { left_of<Element>(weights[s], kk, to); },
+      [&](int s, int kk, std::uint32_t(&to)[4]) { left_of<Element>(prepared[s], kk, to); },
       memory.first(step));
 }
 
-/// All of a block's work.
-template <class Element, class Tiles>
+/// All of a block's work: dv is `share` Aᵀ d_o with the weights A, dk is `share` scale dSᵀ Q.
+template <class Element, class Rule, class Tiles>
 HEADRACE_DEVICE void add_key_gradients(const attention_backward_view& args,
-                                       const sequence_tile& tile) {
+                                       const sequence_tile& tile,
+                                       float share) {
   constexpr int eights = Tiles::dim / 8;
   const attention_view& in = args.forward;
   const unsigned kv_head = block_index().y;
@@ -166,10 +179,10 @@ HEADRACE_DEVICE void add_key_gradients(const attention_backward_view& args,
   begin_rows<Tiles::rows, Tiles::dim, Tiles::threads>(
       memory.kept_second(), values.at(tile.first), values.stride, valid);
   query_steps now(in, tile, kv_head, Tiles::columns);
-  saved_query saved;
+  saved_query<Rule> saved;
   if (!now.ended()) {
     begin_passing_queries(args, memory, tile, now, 0);
-    saved.load<Tiles>(args, tile, now);
+    saved.template load<Tiles>(args, tile, now);
     saved.store(memory, 0);
   }
   commit_copies();
@@ -184,7 +197,7 @@ HEADRACE_DEVICE void add_key_gradients(const attention_backward_view& args,
     next.advance();
     if (!next.ended()) {
       begin_passing_queries(args, memory, tile, next, step + 1);
-      saved.load<Tiles>(args, tile, next);
+      saved.template load<Tiles>(args, tile, next);
     }
     commit_copies();
     wait_copies<1>();
@@ -194,8 +207,8 @@ HEADRACE_DEVICE void add_key_gradients(const attention_backward_view& args,
     const tile_meeting at = {
         i, length < i + Tiles::columns ? length : i + Tiles::columns, rows.first, rows.last};
     if (at.j < at.j_end && !none_seen(in.mask, at.i, at.i_end, at.j, at.j_end)) {
-      const score_rule rule(in.scores, now.head);
-      add_queries<Element>(memory, step, rule, in.mask, at, d_keys, d_values);
+      const score_rule rule(in.scores, now.head, Rule::unit);
+      add_queries<Element, Rule>(memory, step, rule, in.mask, at, d_keys, d_values);
     }
     saved.store(memory, step + 1);
     sync_block();  // the next round loads over these tiles
@@ -207,13 +220,13 @@ HEADRACE_DEVICE void add_key_gradients(const attention_backward_view& args,
   const int mine = rows.last - rows.first;
   const std::size_t through = static_cast<std::size_t>(rows.first - tile.first) * Tiles::pitch;
   store_gradient<Element, Tiles>(d_keys,
-                                 in.scores.scale,
+                                 in.scores.scale * share,
                                  memory.kept + through,
                                  args.dk + token * args.dk_stride + kv_at,
                                  args.dk_stride,
                                  mine);
   store_gradient<Element, Tiles>(d_values,
-                                 1.0F,
+                                 share,
                                  memory.kept_second() + through,
                                  args.dv + token * args.dv_stride + kv_at,
                                  args.dv_stride,
@@ -229,7 +242,8 @@ HEADRACE_KERNEL_OF(Tiles::threads, Tiles::blocks)
 void key_gradient_kernel(attention_backward_view args) {
   const sequence_tile tile = device::find_tile(
       args.forward.offsets, args.forward.sequences, device::block_index().x, Tiles::rows);
-  if (!tile.empty()) device::add_key_gradients<Element, Tiles>(args, tile);
+  if (tile.empty()) return;
+  device::add_key_gradients<Element, device::softmax_rule, Tiles>(args, tile, 1.0F);
 }
 
 }  // namespace headrace::kernels

@@ -27,7 +27,7 @@ HEADRACE_DEVICE void begin_passing_keys(const gradient_memory<Tiles>& memory,
 }
 
 /// What each row of a warp needs of forward: its log sum (base 2) and its dot.
-template <int strips>
+template <class Rule, int strips>
 struct saved_rows {
   float log_sums[strips][2];
   float dots[strips][2];
@@ -43,26 +43,27 @@ struct saved_rows {
         const std::int32_t row = rows.first + 16 * s + row_of(2 * h);
         const std::size_t at =
             (tile.offset + static_cast<std::size_t>(row)) * args.forward.heads + head;
-        log_sums[s][h] = row < rows.last ? base_2(args.forward.lse[at]) : 0.0F;
-        dots[s][h] = row < rows.last ? args.dots[at] : 0.0F;
+        const bool saved = Rule::reads_saved && row < rows.last;
+        log_sums[s][h] = saved ? base_2(args.forward.lse[at]) : 0.0F;
+        dots[s][h] = saved ? args.dots[at] : 0.0F;
       }
     }
   }
 };
 
-/// scores become dS: P ⊙ (products - D).
-template <int strips, int eights>
+/// scores become dS.
+template <class Rule, int strips, int eights>
 HEADRACE_DEVICE void score_gradients(accumulators<strips, eights>& scores,
                                      const accumulators<strips, eights>& products,
-                                     const saved_rows<strips>& saved) {
+                                     const saved_rows<Rule, strips>& saved) {
   HEADRACE_UNROLL
   for (int s = 0; s < strips; ++s) {
     HEADRACE_UNROLL
     for (int n = 0; n < eights; ++n) {
       HEADRACE_UNROLL
       for (int e = 0; e < 4; ++e) {
-        const float weight = exp2(scores[s][n][e] - saved.log_sums[s][e / 2]);
-        scores[s][n][e] = weight * (products[s][n][e] - saved.dots[s][e / 2]);
+        const float prepared = Rule::prepare(scores[s][n][e], saved.log_sums[s][e / 2]);
+        scores[s][n][e] = Rule::gradient(prepared, products[s][n][e], saved.dots[s][e / 2]);
       }
     }
   }
@@ -70,7 +71,7 @@ HEADRACE_DEVICE void score_gradients(accumulators<strips, eights>& scores,
 
 /// Walks over the keys that a tile of queries sees and calls take(dS, where, step) in every warp
 /// that has something there, then after(where) in all. The kept tiles are in place by then.
-template <class Element, class Tiles, class Take, class After>
+template <class Element, class Rule, class Tiles, class Take, class After>
 HEADRACE_DEVICE void walk_score_gradients(const attention_backward_view& args,
                                           const sequence_tile& tile,
                                           unsigned head,
@@ -94,8 +95,8 @@ HEADRACE_DEVICE void walk_score_gradients(const attention_backward_view& args,
   commit_copies();
 
   const warp_rows rows = rows_of_warp<Tiles>(tile);
-  const saved_rows<Tiles::strips> saved(args, tile, rows, head);
-  const score_rule rule(in.scores, head);
+  const saved_rows<Rule, Tiles::strips> saved(args, tile, rows, head);
+  const score_rule rule(in.scores, head, Rule::unit);
   const int warp_row = static_cast<int>(warp()) * 16 * Tiles::strips;
   for (std::uint32_t k = 0; k < walk.count; ++k) {
     if (k + 1 < walk.count) begin_passing_keys(memory, keys, values, tile.length, walk, k + 1);
@@ -123,7 +124,7 @@ HEADRACE_DEVICE void walk_score_gradients(const attention_backward_view& args,
             load_left<Tiles::dim>(to, memory.kept_second(), warp_row + 16 * s, 16 * kk);
           },
           memory.second(k));
-      finish_scores<false>(scores, rule, in.mask, at);
+      finish_scores<false>(scores, rule, in.mask, at, Rule::hidden);
       score_gradients(scores, products, saved);
       take(scores, at, k);
     }
@@ -133,21 +134,16 @@ HEADRACE_DEVICE void walk_score_gradients(const attention_backward_view& args,
   wait_copies<0>();
 }
 
-}  // namespace device
-
-/// Grid: tile_numbers(tokens, sequences, rows) by heads, of Tiles::threads threads. Needs `dots`.
-template <class Element, class Tiles>
-HEADRACE_KERNEL_OF(Tiles::threads, Tiles::blocks)
-void query_gradient_kernel(attention_backward_view args) {
-  using namespace device;
-  const attention_view& in = args.forward;
+/// All of a block's work: dq is `factor` dS K.
+template <class Element, class Rule, class Tiles>
+HEADRACE_DEVICE void add_query_gradients(const attention_backward_view& args,
+                                         const sequence_tile& tile,
+                                         float factor) {
   const unsigned head = block_index().y;
-  const sequence_tile tile = find_tile(in.offsets, in.sequences, block_index().x, Tiles::rows);
-  if (tile.empty()) return;
   const gradient_memory<Tiles> memory(shared_memory());
   accumulators<Tiles::strips, Tiles::dim / 8> gradient;
   clear(gradient);
-  walk_score_gradients<Element>(
+  walk_score_gradients<Element, Rule>(
       args,
       tile,
       head,
@@ -163,15 +159,29 @@ void query_gradient_kernel(attention_backward_view args) {
             memory.first(k));
       },
       [](const tile_meeting&) {});
-  sync_block();  // the last copies into kept rows, of a tile that saw nothing, are others' too
+  sync_block();  // the last copies into kept rows, of a tile that saw nothing,
+                 // are others' too
   const warp_rows rows = rows_of_warp<Tiles>(tile);
   const std::size_t token = tile.offset + static_cast<std::size_t>(rows.first);
   store_gradient<Element, Tiles>(gradient,
-                                 in.scores.scale,
+                                 factor,
                                  memory.kept + (rows.first - tile.first) * Tiles::pitch,
                                  args.dq + token * args.dq_stride + head * Tiles::dim,
                                  args.dq_stride,
                                  rows.last - rows.first);
+}
+
+}  // namespace device
+
+/// Grid: tile_numbers(tokens, sequences, rows) by heads, of Tiles::threads threads. Needs `dots`.
+template <class Element, class Tiles>
+HEADRACE_KERNEL_OF(Tiles::threads, Tiles::blocks)
+void query_gradient_kernel(attention_backward_view args) {
+  using namespace device;
+  const attention_view& in = args.forward;
+  const sequence_tile tile = find_tile(in.offsets, in.sequences, block_index().x, Tiles::rows);
+  if (tile.empty()) return;
+  add_query_gradients<Element, softmax_rule, Tiles>(args, tile, in.scores.scale);
 }
 
 }  // namespace headrace::kernels

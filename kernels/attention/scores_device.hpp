@@ -7,7 +7,7 @@
 #include <limits>
 
 /// What the CUDA kernels of attention share: which tile a block has, and scores from products.
-/// Scores are in base 2 here: times log2(e), so that exp2 takes them.
+/// Softmax has its scores in base 2: times log2(e), so that exp2 takes them.
 namespace headrace::kernels::device {
 
 inline constexpr float log2_e = 1.44269504088896340736F;
@@ -38,17 +38,18 @@ HEADRACE_DEVICE bool is_active(const attention_view& args, std::uint32_t sequenc
          args.active[static_cast<std::size_t>(sequence) * args.heads + head] != 0;
 }
 
-/// One head's way from products to scores, with its positions.
+/// One head's way from products to scores, with its positions, times a unit.
 struct score_rule {
+  float unit = 1;
   float scale = 1;
   float slope = 0;
   const float* table = nullptr;  // at distance 0, or null
   std::int32_t max_distance = 0;
   bool biased = false;
 
-  HEADRACE_DEVICE score_rule(const score_view& of, unsigned head)
-      : scale(of.scale * log2_e), max_distance(of.max_distance) {
-    if (of.alibi_slopes != nullptr) slope = of.alibi_slopes[head] * log2_e;
+  HEADRACE_DEVICE score_rule(const score_view& of, unsigned head, float times)
+      : unit(times), scale(of.scale * times), max_distance(of.max_distance) {
+    if (of.alibi_slopes != nullptr) slope = of.alibi_slopes[head] * times;
     if (of.bias_table != nullptr) {
       const std::int32_t width = 2 * max_distance + 1;
       table = of.bias_table + static_cast<std::size_t>(head) * width + max_distance;
@@ -61,7 +62,7 @@ struct score_rule {
     float sum = -slope * static_cast<float>(offset < 0 ? -offset : offset);
     if (table != nullptr) {
       const std::int32_t low = offset < -max_distance ? -max_distance : offset;
-      sum += table[low > max_distance ? max_distance : low] * log2_e;
+      sum += table[low > max_distance ? max_distance : low] * unit;
     }
     return sum;
   }
@@ -98,13 +99,14 @@ HEADRACE_DEVICE void for_each_pair(accumulators<strips, eights>& c,
   }
 }
 
-/// Scores from the products of the queries from `at.i` on with the keys from `at.j` on; -infinity
+/// Scores from the products of the queries from `at.i` on with the keys from `at.j` on; `hidden`
 /// where nothing is seen. The two branches are the same for all of a warp, and seldom taken.
 template <bool transposed, int strips, int eights>
 HEADRACE_DEVICE void finish_scores(accumulators<strips, eights>& c,
                                    const score_rule& rule,
                                    const narrow_mask& mask,
-                                   const tile_meeting& at) {
+                                   const tile_meeting& at,
+                                   float hidden) {
   constexpr std::int32_t rows = 16 * strips;
   constexpr std::int32_t columns = 8 * eights;
   const bool full = at.i + (transposed ? columns : rows) <= at.i_end &&
@@ -123,7 +125,7 @@ HEADRACE_DEVICE void finish_scores(accumulators<strips, eights>& c,
   }
   if (!full || !all_seen(mask, at.i, at.i_end, at.j, at.j_end)) {
     for_each_pair<transposed>(c, at, [&](float& score, std::int32_t i, std::int32_t j) {
-      if (i >= at.i_end || j >= at.j_end || !sees(mask, i, j)) score = nothing;
+      if (i >= at.i_end || j >= at.j_end || !sees(mask, i, j)) score = hidden;
     });
   }
 }

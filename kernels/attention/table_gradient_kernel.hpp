@@ -55,11 +55,12 @@ struct diagonal_memory {
       : tile(reinterpret_cast<float*>(at + begin)), sums(tile + Tiles::rows * pitch) {}
 };
 
-/// Puts a warp's dS where all of the block can read it.
+/// Puts a warp's dS, times a share, where all of the block can read it.
 template <class Tiles>
 HEADRACE_DEVICE void put_score_gradients(
     const diagonal_memory<Tiles>& memory,
-    const accumulators<Tiles::strips, Tiles::columns / 8>& score_gradient) {
+    const accumulators<Tiles::strips, Tiles::columns / 8>& score_gradient,
+    float share) {
   const int warp_row = static_cast<int>(warp()) * 16 * Tiles::strips;
   HEADRACE_UNROLL
   for (int s = 0; s < Tiles::strips; ++s) {
@@ -68,7 +69,7 @@ HEADRACE_DEVICE void put_score_gradients(
       HEADRACE_UNROLL
       for (int e = 0; e < 4; ++e) {
         const int row = warp_row + 16 * s + row_of(e);
-        memory.tile[row * memory.pitch + 8 * n + column_of(e)] = score_gradient[s][n][e];
+        memory.tile[row * memory.pitch + 8 * n + column_of(e)] = score_gradient[s][n][e] * share;
       }
     }
   }
@@ -117,14 +118,11 @@ HEADRACE_DEVICE void add_diagonals(const diagonal_memory<Tiles>& memory,
   }
 }
 
-}  // namespace device
-
-/// Grid: at most table_gradient_blocks by heads, of Tiles::threads threads, with
-/// diagonal_memory<Tiles>::shared_bytes. Needs `dots`. Fills the tables of its blocks.
-template <class Element, class Tiles>
-HEADRACE_KERNEL_OF(Tiles::threads, 1)
-void table_gradient_kernel(attention_backward_view args, table_gradient_view to) {
-  using namespace device;
+/// All of a block's work: fills its table. share_of(tile) is a factor of a sequence's dS.
+template <class Element, class Rule, class Tiles, class ShareOf>
+HEADRACE_DEVICE void fill_table(const attention_backward_view& args,
+                                const table_gradient_view& to,
+                                const ShareOf& share_of) {
   const attention_view& in = args.forward;
   const unsigned head = block_index().y;
   const std::int32_t max_distance = in.scores.max_distance;
@@ -142,20 +140,32 @@ void table_gradient_kernel(attention_backward_view args, table_gradient_view to)
   for (std::uint32_t number = block_index().x; number < to.tiles; number += grid_blocks().x) {
     const sequence_tile tile = find_tile(in.offsets, in.sequences, number, Tiles::rows);
     if (tile.empty()) continue;
-    walk_score_gradients<Element>(
+    const float share = share_of(tile);
+    walk_score_gradients<Element, Rule>(
         args,
         tile,
         head,
         memory,
         [&](const accumulators<Tiles::strips, Tiles::columns / 8>& score_gradient,
             const tile_meeting&,
-            std::uint32_t) { put_score_gradients(diagonals, score_gradient); },
+            std::uint32_t) { put_score_gradients(diagonals, score_gradient, share); },
         [&](const tile_meeting& at) {
           add_diagonals(
               diagonals, table, max_distance, static_cast<std::int32_t>(tile.first), at.j);
         });
     sync_block();  // the next tile is kept in the same place
   }
+}
+
+}  // namespace device
+
+/// Grid: at most table_gradient_blocks by heads, of Tiles::threads threads, with
+/// diagonal_memory<Tiles>::shared_bytes. Needs `dots`. Fills the tables of its blocks.
+template <class Element, class Tiles>
+HEADRACE_KERNEL_OF(Tiles::threads, 1)
+void table_gradient_kernel(attention_backward_view args, table_gradient_view to) {
+  device::fill_table<Element, device::softmax_rule, Tiles>(
+      args, to, [](const sequence_tile&) { return 1.0F; });
 }
 
 /// Adds the tables of all blocks to the gradient. Grid: enough blocks of 128 threads for the table.

@@ -1,5 +1,6 @@
 #include "kernels/attention/attention_device_args.hpp"
 #include "kernels/decode_attention/decode_attention_launch.hpp"
+#include "kernels/decode_attention/merge_attention_kernel.hpp"
 #include "kernels/runtime/launch_cuda.hpp"
 
 using namespace headrace::kernels;
@@ -39,6 +40,12 @@ decode_view view_of(const headrace_decode_attention_args& args) {
       .lse = args.lse};
 }
 
+std::size_t merge_workspace(const headrace_merge_attention_args& args) {
+  abi::check_sizes(args);
+  abi::need_halves(args.dtype);
+  return 0;
+}
+
 }  // namespace
 
 extern "C" {
@@ -63,6 +70,29 @@ size_t headrace_decode_attention_workspace(const headrace_decode_attention_args*
       "decode_attention", given, [](const headrace_decode_attention_args& args) {
         return workspace_bytes_of(args);
       });
+}
+
+headrace_status headrace_merge_attention(const headrace_merge_attention_args* given,
+                                         void* stream,
+                                         void*,
+                                         size_t) {
+  return abi::entry("merge_attention", given, [&](const headrace_merge_attention_args& args) {
+    merge_workspace(args);
+    abi::check(args);
+    const merge_view view = {static_cast<std::uint16_t*>(args.o),
+                             args.lse,
+                             static_cast<const std::uint16_t*>(args.other_o),
+                             args.other_lse,
+                             args.rows,
+                             args.dim};
+    abi::with_element(args.dtype, [&](auto element) {
+      launch_merge_attention<decltype(element)>(view, cuda_launch{stream});
+    });
+  });
+}
+
+size_t headrace_merge_attention_workspace(const headrace_merge_attention_args* given) {
+  return abi::workspace_query("merge_attention", given, merge_workspace);
 }
 
 }  // extern "C"

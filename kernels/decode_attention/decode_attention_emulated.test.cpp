@@ -1,6 +1,7 @@
 #include "kernels/attention/device_case.hpp"
 #include "kernels/decode_attention/decode_attention.hpp"
 #include "kernels/decode_attention/decode_attention_launch.hpp"
+#include "kernels/decode_attention/merge_attention_kernel.hpp"
 #include "kernels/runtime/emulated_cases.hpp"
 
 #include <gtest/gtest.h>
@@ -159,6 +160,53 @@ TEST(DecodeAttentionEmulated, GivesTheSameBitsInAnyOrderOfThreadsAndBlocks) {
     ASSERT_TRUE(same_bits(two.o.span(), one.o.span())) << "seed " << seed;
     ASSERT_EQ(two.lse, one.lse) << "seed " << seed;
   }
+}
+
+/// Rows with keys on both sides, on one, on none; a dim of no whole warp.
+template <class Element>
+void check_merge() {
+  constexpr std::size_t rows = 9;
+  constexpr std::size_t dim = 37;
+  random_stream random(test_seed());
+  std::vector<std::vector<double>> exact(2, std::vector<double>(rows * dim));
+  std::vector<device_rows> bits(2, device_rows(rows * dim));
+  std::vector<std::vector<double>> exact_lse(2, std::vector<double>(rows));
+  std::vector<std::vector<float>> lse(2, std::vector<float>(rows));
+  for (std::size_t side = 0; side < 2; ++side) {
+    for (std::size_t i = 0; i < rows * dim; ++i) {
+      bits[side].data()[i] = element_bits<Element>(static_cast<double>(next_signed(random)));
+      exact[side][i] = element_value<Element>(bits[side].data()[i]);
+    }
+    for (std::size_t row = 0; row < rows; ++row) {
+      const bool none = row % 4 == 3 || row % 4 == side + 1;
+      lse[side][row] = none ? -std::numeric_limits<float>::infinity() : next_signed(random, 4.0F);
+      exact_lse[side][row] = static_cast<double>(lse[side][row]);
+    }
+  }
+  launch_merge_attention<Element>(
+      {bits[0].data(), lse[0].data(), bits[1].data(), lse[1].data(), rows, dim},
+      emulated_launch{test_seed()});
+  merge_attention_ref(basic_merge_attention_args<double>{.o = exact[0],
+                                                         .lse = exact_lse[0],
+                                                         .other_o = exact[1],
+                                                         .other_lse = exact_lse[1],
+                                                         .dim = dim});
+  const std::vector<double> given = device_case<Element>::values(bits[0].span());
+  for (std::size_t i = 0; i < rows * dim; ++i)
+    ASSERT_NEAR(given[i], exact[0][i], element_of_words<Element>::rounding) << "at " << i;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const auto log_sum = static_cast<double>(lse[0][row]);
+    if (std::isinf(exact_lse[0][row])) {
+      ASSERT_EQ(log_sum, exact_lse[0][row]) << "row " << row;
+    } else {
+      ASSERT_NEAR(log_sum, exact_lse[0][row], 1e-5) << "row " << row;
+    }
+  }
+}
+
+TEST(DecodeAttentionEmulated, MergesTwoSetsOfKeys) {
+  check_merge<device::brain>();
+  check_merge<device::half>();
 }
 
 TEST(DecodeAttentionEmulated, SplitsEverySlotOnceAndEvenly) {

@@ -126,6 +126,92 @@ headrace_decode_attention(const headrace_decode_attention_args* args,
 HEADRACE_EXPORT size_t
 headrace_decode_attention_workspace(const headrace_decode_attention_args* args);
 
+/* Joins attention over two disjoint sets of keys, by their log sums: lse = ln(e^lse + e^other_lse),
+ * o the mean of both weighted by e^lse. A side of lse -infinity counts for nothing. Any dim; no
+ * workspace. */
+typedef struct headrace_merge_attention_args {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  headrace_dtype dtype;
+  uint32_t dim;
+  uint64_t rows; /* below 2^31 */
+  void* o;       /* [rows, dim] in and out */
+  float* lse;    /* [rows] in and out */
+  const void* other_o;
+  const float* other_lse;
+} headrace_merge_attention_args;
+
+HEADRACE_EXPORT headrace_status headrace_merge_attention(const headrace_merge_attention_args* args,
+                                                         void* stream,
+                                                         void* workspace,
+                                                         size_t workspace_bytes);
+HEADRACE_EXPORT size_t
+headrace_merge_attention_workspace(const headrace_merge_attention_args* args);
+
+/* HSTU's pointwise attention: o = A v with A = SiLU(scale q kT + bias) under the mask, divided by
+ * n.
+ *
+ * q and k [tokens, heads, head_dim], v and o [tokens, heads, value_dim] of `dtype`; n = normaliser,
+ * or the length of each sequence where it is 0. Sequences, strides and masks as in
+ * headrace_attention; the CUDA library has value_dim = head_dim only. Bounds of the CUDA library:
+ * relative L2 errors of o and of gradients 1.5 u where sums do not cancel. Contract in full:
+ * kernels/hstu/hstu.hpp. */
+typedef struct headrace_hstu_args {
+  uint32_t struct_size;
+  uint32_t flags; /* HEADRACE_ATTENTION_* */
+  headrace_dtype dtype;
+  uint32_t sequences;
+  uint64_t tokens;
+  uint32_t heads;
+  uint32_t head_dim;
+  uint32_t value_dim;
+  float scale;
+  float normaliser;  /* at least 0 */
+  uint32_t reserved; /* 0 */
+  uint64_t window;
+  uint64_t globals;
+  const void* q;
+  uint64_t q_stride;
+  const void* k;
+  uint64_t k_stride;
+  const void* v;
+  uint64_t v_stride;
+  const uint32_t* offsets;
+  const float* bias_table; /* [heads, 2 max_distance + 1], or null */
+  uint64_t max_distance;
+  void* o; /* out */
+  uint64_t o_stride;
+} headrace_hstu_args;
+
+HEADRACE_EXPORT headrace_status headrace_hstu(const headrace_hstu_args* args,
+                                              void* stream,
+                                              void* workspace,
+                                              size_t workspace_bytes);
+HEADRACE_EXPORT size_t headrace_hstu_workspace(const headrace_hstu_args* args);
+
+/* Gradients from d_o: dq, dk and dv as q, k and v; bias_table_gradient is added to. `forward` as in
+ * headrace_attention_backward; its o is not read. */
+typedef struct headrace_hstu_backward_args {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  const headrace_hstu_args* forward;
+  const void* d_o;
+  uint64_t d_o_stride;
+  void* dq; /* out */
+  uint64_t dq_stride;
+  void* dk; /* out */
+  uint64_t dk_stride;
+  void* dv; /* out */
+  uint64_t dv_stride;
+  float* bias_table_gradient; /* in and out; or null */
+} headrace_hstu_backward_args;
+
+HEADRACE_EXPORT headrace_status headrace_hstu_backward(const headrace_hstu_backward_args* args,
+                                                       void* stream,
+                                                       void* workspace,
+                                                       size_t workspace_bytes);
+HEADRACE_EXPORT size_t headrace_hstu_backward_workspace(const headrace_hstu_backward_args* args);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,27 +18,27 @@ POISON = b"\xff"  # NaN in every float format
 
 
 class Placed:
-    """An Array in the library's memory, between guards."""
+    """An Array in the library's memory, between guards; alone in an allocation of its size where `guard` is empty."""
 
-    def __init__(self, library, array):
-        self.library, self.array = library, array
-        self.begin = len(GUARD) + array.shift * values.WIDTH[array.form]
+    def __init__(self, library, array, guard):
+        self.library, self.array, self.guard = library, array, guard
+        self.begin = len(guard) + array.shift * values.WIDTH[array.form]
         self.size = array.size() * values.WIDTH[array.form]
-        self.start = library.new_memory(self.begin + self.size + len(GUARD))
+        self.start = library.new_memory(self.begin + self.size + len(guard))
         self.reset()
 
     def address(self):
-        return self.start + self.begin
+        return (self.start or 0) + self.begin
 
     def reset(self):
         data = POISON * self.size if self.array.role == "out" else self.array.encoded()
-        self.written = GUARD[:1] * self.begin + data + GUARD
+        self.written = GUARD[:1] * self.begin + data + self.guard
         self.library.write(self.start, self.written)
 
     def look(self):
         """Bytes of the array now, and what is wrong: guards or an input that changed."""
         now = self.library.read(self.start, len(self.written))
-        if now[: self.begin] != self.written[: self.begin] or now[self.begin + self.size :] != GUARD:
+        if now[: self.begin] != self.written[: self.begin] or now[self.begin + self.size :] != self.guard:
             return b"", "wrote beside it"
         if self.array.role == "in" and now != self.written:
             return b"", "is an input and changed"
@@ -48,14 +48,14 @@ class Placed:
 class CaseRun:
     """One case on one library: called twice from the same start, so that what differs from run to run shows."""
 
-    def __init__(self, library, op, case):
-        self.library, self.op, self.case = library, op, case
+    def __init__(self, library, op, case, guard=GUARD):
+        self.library, self.op, self.case, self.guard = library, op, case, guard
         if case.prepare:
             case.prepare(library, case.fields)
         self.inner = [name for name, field in case.fields.items() if isinstance(field, dict)]
         flat = [(name, field) for name, field in case.fields.items() if name not in self.inner]
         flat += [(f"{outer}.{name}", field) for outer in self.inner for name, field in case.fields[outer].items()]
-        self.placed = {name: Placed(library, field) for name, field in flat if hasattr(field, "role")}
+        self.placed = {name: Placed(library, field, guard) for name, field in flat if hasattr(field, "role")}
         self.numbers = {name: field for name, field in flat if not hasattr(field, "role")}
 
     def run(self, once=False):
@@ -108,16 +108,16 @@ class CaseRun:
         """Exactly as long as asked for, poisoned, guarded behind."""
         if size in (0, 2**64 - 1):
             return None
-        at = self.library.new_memory(size + len(GUARD))
-        self.library.write(at, POISON * size + GUARD)
+        at = self.library.new_memory(size + len(self.guard))
+        self.library.write(at, POISON * size + self.guard)
         return at
 
     def _workspace_fault(self, at, size):
         if at is None:
             return []
-        behind = self.library.read(at + size, len(GUARD))
+        behind = self.library.read(at + size, len(self.guard))
         self.library.free_memory(at)
-        return [] if behind == GUARD else ["workspace: wrote behind it"]
+        return [] if behind == self.guard else ["workspace: wrote behind it"]
 
 
 def check(library, operator, seed, once=False):
@@ -128,7 +128,7 @@ def check(library, operator, seed, once=False):
         return {**answer, "state": "no entry", "cases": 0}
     try:
         for case in operator.cases(random.Random(f"{seed} {operator.name}"), library.backend):
-            run = CaseRun(library, operator.name, case)
+            run = CaseRun(library, operator.name, case, b"" if once else GUARD)
             faults, share = run.run(once)
             run.free()
             count, largest = count + 1, max(largest, share)
@@ -145,7 +145,7 @@ def main():
     parser.add_argument("library")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--only", default="")
-    parser.add_argument("--once", action="store_true", help="each case once: for sanitizers, which are slow")
+    parser.add_argument("--once", action="store_true", help="for sanitizers: each case once, every array alone in its allocation, so that reads beside it are seen")
     given = parser.parse_args()
     library = Library(given.library)
     only = [name for name in given.only.split(",") if name]

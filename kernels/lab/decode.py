@@ -4,7 +4,7 @@ import math
 from operator import mul
 
 from attention import DTYPES, OUTPUT_ERROR, norm
-from table import Array, Case, Expect, Operator, out
+from table import Array, Case, Expect, Operator, both, out
 from values import normals, single
 
 SHAPES = (  # lengths, heads, kv_heads, dim, pinned, window, slots_begin, slots_end
@@ -53,4 +53,28 @@ def decode_case(draw, form, lengths, heads, kv_heads, dim, pinned, window, begin
         "lse": Expect(lse, bounds=[1e-5 * (1 + abs(x)) if math.isfinite(x) else 0.0 for x in lse])})
 
 
-OPERATORS = [Operator("decode_attention", decode_cases)]
+def merge_cases(draw, backend):
+    for form in ("f32",) if backend == "cpu" else ("bf16", "f16"):
+        for rows, dim in ((1, 1), (9, 37), (5, 128)):
+            yield merge_case(draw, form, rows, dim)
+
+
+def merge_case(draw, form, rows, dim):
+    """Rows with keys on both sides, on one, on none."""
+    o, other = (normals(draw, rows * dim, 1.0, form) for _ in range(2))
+    sums = [[-math.inf if row % 4 in (3, side + 1) else x for row, x in enumerate(normals(draw, rows, 2.0))] for side in range(2)]
+    merged, lse = [], []
+    for row, pair in enumerate(zip(*sums)):
+        e = [math.exp(x) for x in pair]
+        total = math.fsum(e)
+        lse.append(math.log(total) if total else -math.inf)
+        cells = zip(o[row * dim : (row + 1) * dim], other[row * dim : (row + 1) * dim])
+        merged += [(e[0] * a + e[1] * b) / total if total else 0.0 for a, b in cells]
+    fields = dict(dtype=DTYPES[form], dim=dim, rows=rows, o=both(form, o), lse=both("f32", sums[0]), other_o=Array(form, other),
+                  other_lse=Array("f32", sums[1]))
+    return Case(f"{form}, {rows} rows of {dim}", fields, {
+        "o": Expect(merged, bounds=[OUTPUT_ERROR[form] * norm(merged)], row=max(2, len(merged))),
+        "lse": Expect(lse, bounds=[1e-5 * (1 + abs(x)) if math.isfinite(x) else 0.0 for x in lse])})
+
+
+OPERATORS = [Operator("decode_attention", decode_cases), Operator("merge_attention", merge_cases)]

@@ -23,6 +23,21 @@ from library import Library
 from report import LINES_MAX, Report
 
 LIBRARY = None
+BROKEN = """
+#include <stdlib.h>
+#include <string.h>
+const char* headrace_backend(void) { return "cpu"; }
+const char* headrace_devices(void) { return "{}"; }
+const char* headrace_last_error(void) { return "no more today"; }
+int headrace_memory_new(size_t bytes, void** memory) { *memory = malloc(bytes + 1); return 0; }
+int headrace_memory_free(void* memory) { free(memory); return 0; }
+int headrace_copy(void* to, const void* from, size_t bytes, void* stream) { memcpy(to, from, bytes); return 0; }
+int headrace_stream_wait(void* stream) { return 0; }
+int headrace_quantize_rows(void) { abort(); }
+size_t headrace_quantize_rows_workspace(void) { return 0; }
+int headrace_dequantize_rows(void) { return 3; }
+size_t headrace_dequantize_rows_workspace(void) { return 0; }
+"""  # a library whose first entry ends the process and whose second refuses
 
 
 class Meddling(Library):
@@ -133,6 +148,24 @@ class LabTest(unittest.TestCase):
             nearest = values.rounded("bf16", [x])[0]
             self.assertLessEqual(abs(nearest - values.single(x)), min(abs(low - values.single(x)), abs(high - values.single(x))))
         self.assertTrue(math.isnan(values.decode("bf16", check.POISON * 2)[0]))
+
+    def test_an_entry_that_ends_the_process_is_reported_and_the_others_are_tested(self):
+        compiler = shutil.which("cc")
+        if not compiler:
+            self.skipTest("no C compiler")
+        with tempfile.TemporaryDirectory() as folder:
+            source, library = os.path.join(folder, "broken.c"), os.path.join(folder, "broken.so")
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(BROKEN)
+            subprocess.run([compiler, "-shared", "-fPIC", source, "-o", library], check=True)
+            run = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run.py")
+            done = subprocess.run([sys.executable, run, "--backend", "cpu", "--out", folder, "--library", library, "--only",
+                                   "quantize_rows,dequantize_rows,sparse_update"], capture_output=True, text=True, check=False)
+            tests = json.loads(content(os.path.join(folder, "cpu.json")))["tests"]
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("SIGABRT", tests["quantize_rows"]["text"])
+        self.assertEqual(tests["dequantize_rows"]["text"], "status 3: no more today")
+        self.assertEqual(tests["sparse_update"]["state"], "no entry")
 
     def test_a_report_stays_short_and_resumes_for_the_same_source_only(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -53,7 +53,12 @@ class Report:
         if found["ceilings"]:
             lines.append("ceilings: copy {copy_bytes_per_s:.4g} B/s, bf16 product {gemm_bf16_operations_per_s:.4g}/s".format(
                 **found["ceilings"]))
-        rows = [self._row(row) for rows in found["benches"].values() for row in rows]
+        rows = []
+        for row in (row for bench in found["benches"].values() for row in bench):
+            if row["name"].startswith(" ") and rows:  # the same measurement beside another limit
+                rows[-1] += f"; {self._row(row).split(': ', 1)[1]}"
+            else:
+                rows.append(self._row(row))
         room = LINES_MAX - len(lines)
         return lines + (rows if len(rows) <= room else rows[: room - 1] + [f"{len(rows) - room + 1} more lines in {self.path}"])
 
@@ -63,6 +68,7 @@ class Report:
         absent = [op for op, test in tests.items() if test["state"] == "no entry"]
         lines = [f"tests: {len(right)} entries right in {sum(tests[op]['cases'] for op in right)} cases"]
         lines += [f"no entry: {', '.join(absent)}"[:300]] if absent else []
+        lines += [f"no test: {', '.join(self.found['no_test'])}"[:300]] if self.found.get("no_test") else []
         bad = [f"{op}: {test['state'].upper()}: {test.get('text', '')}"[:200] for op, test in tests.items()
                if test["state"] not in ("right", "no entry")]
         return lines + (bad if len(bad) <= 8 else bad[:7] + [f"{len(bad) - 7} more wrong"])
@@ -71,6 +77,8 @@ class Report:
     def _row(row):
         if row["ratio"] is None:
             times = [f"{name} {t * 1e6:.0f} us" for name, t in row.get("peers", {}).items() if isinstance(t, float)]
-            return f"{row['name']}: {row['state']}{'; ' if times else ''}{', '.join(times)}"[:200]
-        holds = "" if row["holds"] else "  MISSED"
-        return f"{row['name']}: {row['ours'] * 1e6:.1f} us, {row['ratio']:.2f} {row['unit']} (target {row['target']:.2f}){holds}"
+            state = row["state"] if row["state"] != "measured" else f"{row['ours'] * 1e6:.1f} us, and no peer to compare with"
+            return f"{row['name']}: {state}{'; ' if times else ''}{', '.join(times)}"[:200]
+        holds = "" if row["holds"] else ", MISSED"
+        time = "" if row["name"].startswith(" ") else f"{row['ours'] * 1e6:.1f} us, "
+        return f"{row['name']}: {time}{row['ratio']:.2f} {row['unit']} (target {row['target']:.2f}{holds})"

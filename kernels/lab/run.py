@@ -23,6 +23,7 @@ sys.path.insert(0, HERE)
 os.environ["PATH"] += os.pathsep + "/usr/local/cuda/bin"
 
 import operators  # noqa: E402
+from headers import Headers  # noqa: E402
 from report import Report  # noqa: E402
 
 SANITIZERS = {"memcheck": "ERROR SUMMARY: ", "racecheck": "RACECHECK SUMMARY: "}
@@ -30,7 +31,7 @@ SANITIZERS = {"memcheck": "ERROR SUMMARY: ", "racecheck": "RACECHECK SUMMARY: "}
 
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, metavar="DIR", help="where <gpu>.json, logs and the build go")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where <gpu>.json and logs go")
     parser.add_argument("--only", default="", metavar="OP,…", help="operators, and the benches that need them")
     parser.add_argument("--sanitize", action="store_true", help="memcheck and racecheck over the tests")
     parser.add_argument("--resume", action="store_true", help="skip what the JSON has for this source")
@@ -95,7 +96,7 @@ class Lab:
         """Path of the library. CUDA: for the GPU that is there, so that it takes a third of the time of all."""
         if self.given.library:
             return self.given.library
-        began, folder = time.monotonic(), os.path.join(self.given.out, f"build-{self.given.backend}")
+        began, folder = time.monotonic(), os.path.join(ROOT, "build", f"lab-{self.given.backend}")
         cuda = self.given.backend == "cuda"
         capability = self.gpu("compute_cap").replace(".", "")
         targets = {"90": "90a-real"}.get(capability, f"{capability}-real") if capability else "80-real;90a-real"
@@ -120,7 +121,8 @@ class Lab:
     def answers(self, script, library, *options, most):
         """Their lines, and how it ended: "" or a text. A process of its own, since a GPU that failed answers nothing more in it."""
         command = [sys.executable, os.path.join(HERE, script), library, "--seed", str(self.seed), *options]
-        with open(os.path.join(self.given.out, script + ".log"), "a", encoding="utf-8") as log:
+        path = os.path.join(self.given.out, script.replace(".py", ".log"))
+        with open(path, "w", encoding="utf-8") as log:
             running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
             try:
                 said, _ = running.communicate(timeout=self.left(most))
@@ -129,12 +131,16 @@ class Lab:
                 running.kill()
                 said, _ = running.communicate()
                 ended = "out of time"
+        if ended or not said:
+            with open(path, encoding="utf-8", errors="replace") as log:
+                ended = ": ".join(filter(None, (ended, " ".join((log.read().splitlines() or [""])[-1].split())[:200])))
         return [json.loads(line) for line in said.splitlines() if line.startswith("{")], ended
 
     def test(self, library):
         """Every operator once; behind one that ended the process, the others in a new one."""
         tests = self.report.found["tests"]
         names = [operator.name for operator in operators.all_operators()]
+        self.report.found["no_test"] = [name for name in Headers().operators if name not in names]
         wanted = [name for name in self.given.only.split(",") if name] or names
         left = [name for name in names if name in wanted and name not in tests]
         while left and self.left(1) > 0:
@@ -184,7 +190,7 @@ class Lab:
                 benches.update({line["bench"]: line["rows"]} if "bench" in line else {})
             before, left = left, [name for name in left if name not in benches]
             if left and (ended or left == before):
-                benches[left[0]] = [not_measured(left[0], ended or "no answer: see bench.py.log")]
+                benches[left[0]] = [not_measured(left[0], ended or "no answer")]
                 left = left[1:] if lines else []
             self.report.save()
         benches.update({name: [not_measured(name, "out of time")] for name in left})

@@ -178,6 +178,8 @@ TEST(Rules, HeadersWithoutGuardOrWithAnOpenNamespaceAreCaught) {
   EXPECT_EQ(header_faults("a/b.hpp", "int x;\n").size(), 1U);
   EXPECT_EQ(header_faults("a/b.hpp", "#pragma once\nusing namespace std;\n").size(), 1U);
   EXPECT_THAT(header_faults("a/b.cpp", "using namespace std;\n"), IsEmpty());
+  EXPECT_THAT(header_faults("a/b.hpp", "#pragma once\nvoid f() {\n  using namespace std;\n}\n"),
+              IsEmpty());
   EXPECT_THAT(header_faults("a/b-inl.hpp", "#ifdef HWY_TARGET_TOGGLE\n"), IsEmpty());
 }
 
