@@ -9,7 +9,8 @@ set(abi_sources
   abi/check_failed.cpp
   abi/device_cpu.cpp
   abi/devices_cpu.cpp
-  abi/rows_cpu.cpp)
+  abi/rows_cpu.cpp
+  abi/graph_cpu.cpp)
 
 add_library(headrace_kernels_abi SHARED ${abi_sources})
 headrace_target(headrace_kernels_abi)
@@ -21,7 +22,7 @@ target_link_options(headrace_kernels_abi PRIVATE
   -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/abi/exports.map -Wl,-z,defs)
 
 headrace_test(kernels_abi_test
-  SOURCES abi/abi.test.cpp abi/plain_c.c
+  SOURCES abi/abi.test.cpp abi/graph.test.cpp abi/plain_c.c
   DEPENDS headrace_kernels_abi)
 if(TARGET kernels_abi_test)
   set_target_properties(kernels_abi_test PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
