@@ -28,6 +28,19 @@ else()
   message(STATUS "no nccl.h: libheadrace_cuda.so has no groups of GPUs")
 endif()
 
+# Dense layers, losses and optimizers (headrace_dense.h) and experts (headrace_moe.h). Optimizers give the CPU's bits.
+list(APPEND cuda_sources
+  bce/bce_cuda.cu
+  cross/cross_cuda.cu
+  dense_update/dense_update_cuda.cu
+  dot_interaction/dot_interaction_cuda.cu
+  esmm_loss/esmm_loss_cuda.cu
+  fm/fm_cuda.cu
+  gate_mix/gate_mix_cuda.cu
+  layer_norm/layer_norm_cuda.cu
+  loss_scaler/gradient_scan_cuda.cu)
+set_source_files_properties(dense_update/dense_update_cuda.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
+
 add_library(headrace_cuda SHARED ${cuda_sources})
 target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})
 target_compile_options(headrace_cuda PRIVATE

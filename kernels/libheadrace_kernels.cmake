@@ -12,6 +12,11 @@ set(abi_sources
   abi/rows_cpu.cpp
   abi/graph_cpu.cpp)
 
+# Dense layers, losses, optimizers (headrace_dense.h) and experts (headrace_moe.h).
+list(APPEND abi_sources
+  abi/dense_cpu.cpp
+  abi/losses_cpu.cpp)
+
 add_library(headrace_kernels_abi SHARED ${abi_sources})
 headrace_target(headrace_kernels_abi)
 set_target_properties(headrace_kernels_abi PROPERTIES

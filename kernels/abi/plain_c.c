@@ -1,5 +1,6 @@
 /* The headers as a C compiler reads them; abi.test.cpp calls it. */
 #include "kernels/include/headrace_device.h"
+#include "kernels/include/headrace_dense.h"
 #include "kernels/include/headrace_kernels.h"
 #include "kernels/include/headrace_rows.h"
 

@@ -11,6 +11,8 @@ import random
 import struct
 import sys
 
+import smoke_dense
+
 OK, BAD_ARGUMENT, BAD_STRUCT, UNSUPPORTED, NO_DEVICE = 0, 1, 2, 3, 4
 u32, u64, i32, f32, pointer = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_float, ctypes.c_void_p
 
@@ -120,6 +122,11 @@ def check_codec(library, draw):
 
 
 CHECKS = [check_codec]
+
+
+for family in (smoke_dense,):
+    STRUCTS.update(family.structs(args_struct))
+    CHECKS += family.CHECKS
 
 
 def check_refusals(library):
