@@ -6,7 +6,8 @@ import os
 import re
 import struct
 
-TYPES = {"uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64, "float": ctypes.c_float, "double": ctypes.c_double}
+TYPES = {"uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64, "float": ctypes.c_float, "double": ctypes.c_double,
+         "headrace_dtype": ctypes.c_int32}
 TOLERANCE = 1e-4
 
 
