@@ -78,7 +78,9 @@ set_target_properties(headrace_cuda PROPERTIES LINK_DEPENDS ${CMAKE_CURRENT_SOUR
 
 # Kernels written for sm_90a alone (runtime/hopper.hpp, OP_cuda_90a.cu): not for any other chip, not even a newer one; chosen at
 # run time. Tensor maps come from the driver.
-add_library(headrace_cuda_90a OBJECT grouped_gemm/grouped_gemm_cuda_90a.cu)
+add_library(headrace_cuda_90a OBJECT
+  attention/attention_cuda_90a.cu
+  grouped_gemm/grouped_gemm_cuda_90a.cu)
 get_target_property(options headrace_cuda COMPILE_OPTIONS)
 target_compile_options(headrace_cuda_90a PRIVATE ${options})
 target_include_directories(headrace_cuda_90a PRIVATE ${HEADRACE_ROOT} ${CUDAToolkit_INCLUDE_DIRS})
@@ -87,4 +89,4 @@ set_target_properties(headrace_cuda_90a PROPERTIES
   POSITION_INDEPENDENT_CODE ON
   CUDA_COMPILER_LAUNCHER "${HEADRACE_ROOT}/cmake/keep_ptxas"
   CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
-target_sources(headrace_cuda PRIVATE runtime/tensor_map_cuda.cpp $<TARGET_OBJECTS:headrace_cuda_90a>)
+target_sources(headrace_cuda PRIVATE runtime/cuda_90a.cpp runtime/tensor_map_cuda.cpp $<TARGET_OBJECTS:headrace_cuda_90a>)

@@ -16,7 +16,8 @@ set(abi_sources
   abi/rows_cpu.cpp
   abi/selection_cpu.cpp
   abi/stored_row_bytes.cpp
-  abi/update_cpu.cpp)
+  abi/update_cpu.cpp
+  abi/graph_cpu.cpp)
 
 # Dense layers, losses, optimizers (headrace_dense.h) and experts (headrace_moe.h).
 list(APPEND abi_sources
@@ -34,7 +35,7 @@ target_link_options(headrace_kernels_abi PRIVATE
   -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/abi/exports.map -Wl,-z,defs)
 
 headrace_test(kernels_abi_test
-  SOURCES abi/abi.test.cpp abi/plain_c.c
+  SOURCES abi/abi.test.cpp abi/graph.test.cpp abi/plain_c.c
   DEPENDS headrace_kernels_abi)
 if(TARGET kernels_abi_test)
   set_target_properties(kernels_abi_test PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)

@@ -104,6 +104,20 @@ struct running_softmax {
   template <int eights, int out_eights>
   HEADRACE_DEVICE static void take_row(
       float (&scores)[eights][4], float (&out)[out_eights][4], float& top, float& total, int h) {
+    const float fade = weigh_row(scores, top, total, h);
+    HEADRACE_UNROLL
+    for (int n = 0; n < out_eights; ++n) {
+      HEADRACE_UNROLL
+      for (int e = 2 * h; e < 2 * h + 2; ++e) out[n][e] *= fade;
+    }
+  }
+
+  /// Turns a row's scores into weights; returns what must be multiplied to what was summed so far.
+  template <int eights>
+  HEADRACE_DEVICE static float weigh_row(float (&scores)[eights][4],
+                                         float& top,
+                                         float& total,
+                                         int h) {
     float most = top;
     HEADRACE_UNROLL
     for (int n = 0; n < eights; ++n) {
@@ -127,11 +141,7 @@ struct running_softmax {
         total += scores[n][e];
       }
     }
-    HEADRACE_UNROLL
-    for (int n = 0; n < out_eights; ++n) {
-      HEADRACE_UNROLL
-      for (int e = 2 * h; e < 2 * h + 2; ++e) out[n][e] *= fade;
-    }
+    return fade;
   }
 
   /// The sum over a row's four lanes.

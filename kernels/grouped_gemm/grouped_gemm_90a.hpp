@@ -5,7 +5,7 @@
 
 /// Products of groups of rows on the matrix units of sm_90a (kernels.md, M3): what a layer of
 /// experts needs forward and backward. Sizes of groups stay on the device: nothing waits for the
-/// host.
+/// host. For devices that has_90a() (runtime/cuda_90a.hpp).
 ///
 /// All pointers are device memory, aligned to 16 bytes; 16-bit values are bfloat16; offsets
 /// [groups + 1], ascending from 0 to `rows`: group g has rows offsets[g] up to offsets[g + 1],
@@ -45,9 +45,6 @@ struct grouped_sums_args {
   std::uint32_t depth = 0;
   std::uint32_t columns = 0;
 };
-
-/// Whether the current device runs these: compute capability 9.0, and a driver with tensor maps.
-bool has_90a();
 
 /// Queued on `stream` (a cudaStream_t). Ends the entry (abi/entry.hpp) when CUDA refuses.
 void grouped_product_90a(const grouped_product_args& args, void* stream);

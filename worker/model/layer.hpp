@@ -1,5 +1,6 @@
 #pragma once
 
+#include "worker/model/device_form.hpp"
 #include "worker/model/precision.hpp"
 #include "worker/model/value_shape.hpp"
 
@@ -140,6 +141,8 @@ class layer {
   /// Its output has the probabilities of its heads' labels, and its inputs' gradients are those of
   /// the loss.
   virtual bool is_loss() const { return false; }
+  /// How a device computes it, if one can (worker/device/).
+  virtual device_form on_device() const { return no_device_form{}; }
   virtual layer_cost cost(std::size_t) const { return {}; }
   virtual layer_cost chunk_cost(const chunk_size& size) const { return cost(size.rows(output)); }
 
