@@ -7,16 +7,18 @@ EXPERTS, DIM, HIDDEN = 16, 2048, 4096  # 805 MB of bf16 weights: beyond any L2 c
 SWIGLU, F32, BF16 = 1, 0, 3
 
 
-def products(run, tokens):
-    """One dense product of the operations of a SwiGLU net, [tokens, DIM] x [DIM, 3 HIDDEN]; PyTorch's grouped product of the
-    first layer of even experts, three times (two of its layers have that shape, the third its operations)."""
+def products(run, each):
+    """Dense products of the operations of all nets: of one expert's tokens with as many weights as all have, so that the bytes are
+    the same, too; and of all tokens with a net's weights, which are read once. At 64 tokens an expert the bytes alone take longer
+    than the second. And PyTorch's grouped product of the first layer, three times: two layers have its shape, all its operations."""
     form = "bf16" if run.cuda else "f32"
     dim, hidden = run.pick(DIM, 32), run.pick(HIDDEN, 48)
-    x, w = run.normal(tokens, dim, form=form), run.normal(dim, 3 * hidden, form=form)
-    each = run.normal(EXPERTS, dim, hidden, form=form)
-    ends = run.torch.arange(1, EXPERTS + 1, device=run.device, dtype=run.torch.int32) * (tokens // EXPERTS)
-    grouped = lambda: [lambda: [run.torch._grouped_mm(x, each, offs=ends) for _ in range(3)]]
-    return (lambda: [lambda: x @ w]), grouped
+    x, w = run.normal(EXPERTS * each, dim, form=form), run.normal(dim, 3 * hidden, form=form)
+    wide = run.normal(dim, EXPERTS * 3 * hidden, form=form)
+    layer = run.normal(EXPERTS, dim, hidden, form=form)
+    ends = run.torch.arange(1, EXPERTS + 1, device=run.device, dtype=run.torch.int32) * each
+    return {"one product, all weights": lambda: [lambda: x[:each] @ wide], "one product, all tokens": lambda: [lambda: x @ w],
+            "torch._grouped_mm": lambda: [lambda: [run.torch._grouped_mm(x, layer, offs=ends) for _ in range(3)]]}
 
 
 class Batch:
@@ -59,15 +61,16 @@ def grouped_ffn(run):
     made = []
     for each, target in ((256, 0.85), (64, 0.60)):
         count = run.pick(each, 8)
-        row = Row(f"grouped SwiGLU, {EXPERTS} experts x {each} tokens", "of one product", target)
-        dense, grouped = products(run, EXPERTS * count)
-        run.peer(row, "one dense product", dense)
-        run.peer(row, "torch._grouped_mm", grouped)
+        row = Row(f"grouped SwiGLU, {EXPERTS} experts x {each} tokens", "of one product, all weights", target)
+        for name, peer in products(run, count).items():
+            run.peer(row, name, peer)
         even, other = Batch(run, [count] * EXPERTS), Batch(run, uneven(EXPERTS * count))
         run.ours(row, ["grouped_ffn"], lambda: [even.call()], even.error)
-        beside = Row("  uneven beside even", "x even", 1 / 1.10, peers={"even": row.ours})
+        same = Row("  the same", "of one product, all tokens", target, row.ours, row.peers, None, row.state)
+        beside = Row("  uneven experts", "x even", 1 / 1.10, peers={"even": row.ours})
         run.ours(beside, ["grouped_ffn"], lambda: [other.call()], other.error)
-        made += [run.over_peer(row, "one dense product"), run.over_peer(beside, "even")]
+        made += [run.over_peer(row, "one product, all weights"), run.over_peer(same, "one product, all tokens"),
+                 run.over_peer(beside, "even")]
     return made
 
 
