@@ -5,6 +5,7 @@ import attention_bench
 import decode
 import dense
 import dense_bench
+import experts
 import hstu
 import losses
 import moe
@@ -15,7 +16,7 @@ import selection
 
 
 def all_operators():
-    return [operator for family in (rows, selection, dense, losses, attention, decode, hstu, moe) for operator in family.OPERATORS]
+    return [operator for family in (rows, selection, dense, losses, attention, decode, hstu, moe, experts) for operator in family.OPERATORS]
 
 
 def all_benches():
