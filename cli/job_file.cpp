@@ -33,6 +33,8 @@ void read_train(config_reader& config, train_spec& train) {
   if (staleness) train.staleness_max = static_cast<std::uint64_t>(*staleness);
   train.dense_every =
       static_cast<std::uint32_t>(config.whole("train.dense_every", train.dense_every, {1, 1'000}));
+  train.device = config.choice<worker::device_choice>(
+      "train.device", name(train.device), worker::device_words);
   train.precision = config.choice<worker::precision_choice>(
       "train.precision", name(train.precision), worker::precision_words);
   train.activations = config.choice<worker::activations>(

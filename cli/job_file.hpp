@@ -6,6 +6,7 @@
 #include "ps/shard/limits.hpp"
 #include "schemas/push.hpp"
 #include "schemas/schema.hpp"
+#include "worker/device/placement.hpp"
 #include "worker/ingest/source_spec.hpp"
 #include "worker/model/graph_plan.hpp"
 #include "worker/model/model_graph.hpp"
@@ -30,6 +31,7 @@ struct train_spec {
   std::uint64_t staleness_max =
       UINT64_MAX;  // s: batches ahead of the slowest present source; absent = unbounded
   std::uint32_t dense_every = 1;  // batches whose gradients of the network are one push
+  worker::device_choice device = worker::device_choice::cpu;  // where the model's steps run
   worker::precision_choice precision = worker::precision_choice::f32;  // of the model's products
   worker::activations activations = worker::activations::keep;         // for the backward pass
   worker::push_spec push;

@@ -254,6 +254,15 @@ TEST(JobFile, PrecisionIsF32UnlessTheJobAsksForAnother) {
             worker::precision_choice::bf16);
 }
 
+TEST(JobFile, StepsRunOnTheCpuUnlessTheJobAsksForADevice) {
+  const std::string text = generated_job;
+  EXPECT_EQ(good(text).train.device, worker::device_choice::cpu);
+  EXPECT_EQ(good(text + "[train]\ndevice = \"auto\"\n").train.device,
+            worker::device_choice::automatic);
+  EXPECT_EQ(good(text + "[train]\ndevice = \"cuda\"\n").train.device,
+            worker::device_choice::cuda);
+}
+
 TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
   struct wrong {
     const char* set;
@@ -276,6 +285,7 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"tables.embedding.push=top5", "\"topk5\" | \"topk10\" | \"auto\""},
       {"train.freeze_at=1.5", "train.freeze_at = 1.5: accepted is a number, 0.0 … 1.0"},
       {"train.activations=some", "\"keep\" | \"recompute\""},
+      {"train.device=gpu", "\"auto\" | \"cpu\" | \"cuda\""},
       {"train.precision=half", "\"auto\" | \"f32\" | \"bf16\" | \"fp16\""},
       {"durability.log=sync", "\"none\" | \"os\" | \"fsync\""},
       {"server.listen=tcp://0.0.0.0:7411", "not loopback"},

@@ -6,6 +6,7 @@
 #include "base/log.hpp"
 #include "cli/job_server.hpp"
 #include "kernels/half_gemm/half_gemm.hpp"
+#include "kernels/runtime/cuda_library.hpp"
 #include "schemas/hash.hpp"
 #include "storage/file_io.hpp"
 #include "storage/segment_log.hpp"
@@ -112,6 +113,17 @@ worker::precision precision_of(const train_spec& train) {
              {{"precision", std::string(worker::name(as))},
               {"note", "emulated, so slower here than f32: set train.precision = \"auto\""}});
   return as;
+}
+
+// Where the model's steps run; one line where a GPU was to be taken if it can, and cannot.
+result<worker::placement> place_of(const job& job, worker::precision as) {
+  auto placed = worker::place(
+      job.train.device, {*job.model, as, job.train.activations}, kernels::cuda_library_path());
+  if (!placed) return placed;
+  if (placed->device) log_info("worker.device", {{"device", placed->device_name}});
+  if (!placed->why_not.empty())
+    log_info("worker.device", {{"device", "cpu"}, {"reason", placed->why_not}});
+  return placed;
 }
 
 actors::progress figures_of(const worker::score_book& book) {
@@ -232,14 +244,18 @@ result<std::unique_ptr<storage::ordered_log>> job_worker::open_sample_log() cons
 result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& samples,
                                                     batch_number first) const {
   if (auto made = storage::make_folder(folder_->worker()); !made) return made.error();
+  const auto as = precision_of(job_.train);
+  auto placed = place_of(job_, as);
+  if (!placed) return placed.error();
   actors::worker_parts parts;
   parts.name = job_.name;
   parts.trainer = std::make_unique<worker::trainer>(job_.model,
                                                     job_.schema,
                                                     job_.train.push,
                                                     job_.train.dense_every,
-                                                    precision_of(job_.train),
-                                                    job_.train.activations);
+                                                    as,
+                                                    job_.train.activations,
+                                                    std::move(placed->device));
   parts.book = std::make_unique<worker::score_book>(records_ / 2, scored_heads(*job_.model));
   auto loaded =
       load_if_there(book_file(*folder_), [&](auto bytes) { return parts.book->load(bytes); });

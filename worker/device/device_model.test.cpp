@@ -1,7 +1,7 @@
 #include "worker/device/device_model.hpp"
 
 #include "tests/support/allocation_count.hpp"
-#include "worker/device/device_cases.hpp"
+#include "worker/device/test_device_cases.hpp"
 
 #include <algorithm>
 #include <cmath>

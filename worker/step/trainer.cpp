@@ -38,11 +38,12 @@ trainer::trainer(std::shared_ptr<const model_graph> model,
                  push_spec push,
                  std::uint32_t dense_every,
                  precision as,
-                 activations how)
+                 activations how,
+                 std::optional<device_library> device)
     : schema_(std::move(schema)),
-      model_(std::move(model), as, how),
+      model_(std::move(model), as, how, std::move(device)),
       packer_(std::move(push), dense_tables(model_.graph())),
-      dense_(model_, schema_.shards),
+      dense_(model_.host(), schema_.shards),
       twin_(schema_),
       dense_every_(dense_every) {
   CHECK(dense_every_ > 0);

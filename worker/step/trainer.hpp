@@ -6,7 +6,7 @@
 #include "schemas/push.hpp"
 #include "schemas/sample.hpp"
 #include "schemas/schema.hpp"
-#include "worker/model/graph_model.hpp"
+#include "worker/device/placed_model.hpp"
 #include "worker/step/dense_copy.hpp"
 #include "worker/step/frozen_twin.hpp"
 #include "worker/step/gradient_packer.hpp"
@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -37,13 +38,14 @@ struct training_step {
 class trainer {
  public:
   /// Tables of `schema` are the model's, in its order and widths. The parameters of the network are
-  /// pulled with the first of every `dense_every` batches, at least 1.
+  /// pulled with the first of every `dense_every` batches, at least 1. `device`: as placed_model.
   trainer(std::shared_ptr<const model_graph> model,
           schemas::job_schema schema,
           push_spec push,
           std::uint32_t dense_every = 1,
           precision as = precision::f32,
-          activations how = activations::keep);
+          activations how = activations::keep,
+          std::optional<device_library> device = std::nullopt);
   /// The same for every table in one codec, fp32 or int8.
   trainer(std::shared_ptr<const model_graph> model,
           const schemas::job_schema& schema,
@@ -83,6 +85,8 @@ class trainer {
   std::uint64_t rows_not_finite() const { return packer_.rows_not_finite(); }
   /// Batches whose loss or gradients were not finite: pushed without rows, so no optimizer moves.
   std::uint64_t steps_not_finite() const { return precision_so_far().steps_not_finite; }
+  /// Steps that a device did; 0 where there is none.
+  std::uint64_t device_steps() const { return model_.device_steps(); }
   precision_figures precision_so_far() const { return model_.precision_so_far(); }
   const routing_figures& routed_so_far() const { return model_.routed_so_far(); }
 
@@ -93,7 +97,7 @@ class trainer {
                                   batch_number prev) const;
 
   schemas::job_schema schema_;
-  graph_model model_;
+  placed_model model_;
   gradient_packer packer_;
   dense_copy dense_;
   frozen_twin twin_;
