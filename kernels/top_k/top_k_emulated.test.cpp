@@ -59,6 +59,16 @@ TEST(TopKKernel, OfEqualMagnitudesTheFirstAreSelected) {
   }
 }
 
+/// A thread of pick_digit has a power of two to itself (8 digits of 3 bits below the exponent): k
+/// that end exactly where its digits do.
+TEST(TopKKernel, SelectionsMayEndWithAPowerOfTwo) {
+  std::vector<float> values;
+  for (int i = 0; i < 640; ++i) {
+    values.push_back(std::ldexp(1.12F + static_cast<float>(i / 10 % 8) / 8, i % 10));
+  }
+  for (const std::uint32_t k : {64U, 128U, 320U}) expect_selects_as_the_reference(values, k);
+}
+
 TEST(TopKKernel, RanksWhatIsNotFiniteAsTheReferenceDoes) {
   std::vector<float> values = drawn(600, 0);
   random_stream random(test_seed());
