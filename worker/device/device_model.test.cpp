@@ -146,7 +146,7 @@ TEST_P(DeviceStep, LeavesEverythingAsItWasWhereACallFails) {
 INSTANTIATE_TEST_SUITE_P(Graphs,
                          DeviceStep,
                          testing::Values("lr", "fm", "deepfm", "every_form"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& drawn) { return drawn.param; });
 
 TEST_F(DeviceModel, SaysThatAStepIsNotFinite) {
   const auto graph = load_case("deepfm");

@@ -88,7 +88,7 @@ class trainer {
   /// Steps that a device did; 0 where there is none.
   std::uint64_t device_steps() const { return model_.device_steps(); }
   precision_figures precision_so_far() const { return model_.precision_so_far(); }
-  const routing_figures& routed_so_far() const { return model_.routed_so_far(); }
+  const routing_figures& routed_so_far() const { return model_.host().routed_so_far(); }
 
  private:
   void predict_frozen(training_step& step);
