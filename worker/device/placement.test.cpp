@@ -1,7 +1,7 @@
 #include "worker/device/placement.hpp"
 
-#include "worker/device/test_device_cases.hpp"
 #include "worker/device/placed_model.hpp"
+#include "worker/device/test_device_cases.hpp"
 
 #include <gmock/gmock.h>
 
