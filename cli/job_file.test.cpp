@@ -259,8 +259,7 @@ TEST(JobFile, StepsRunOnTheCpuUnlessTheJobAsksForADevice) {
   EXPECT_EQ(good(text).train.device, worker::device_choice::cpu);
   EXPECT_EQ(good(text + "[train]\ndevice = \"auto\"\n").train.device,
             worker::device_choice::automatic);
-  EXPECT_EQ(good(text + "[train]\ndevice = \"cuda\"\n").train.device,
-            worker::device_choice::cuda);
+  EXPECT_EQ(good(text + "[train]\ndevice = \"cuda\"\n").train.device, worker::device_choice::cuda);
 }
 
 TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {

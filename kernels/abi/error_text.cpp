@@ -25,14 +25,14 @@ extern "C" uint32_t headrace_version(void) { return HEADRACE_KERNELS_VERSION; }
 
 extern "C" const char* headrace_status_name(headrace_status status) {
   constexpr std::array<const char*, 10> names = {"ok",
-                                                "bad_argument",
-                                                "bad_struct",
-                                                "unsupported",
-                                                "no_device",
-                                                "out_of_memory",
-                                                "small_workspace",
-                                                "device_failed",
-                                                "internal",
+                                                 "bad_argument",
+                                                 "bad_struct",
+                                                 "unsupported",
+                                                 "no_device",
+                                                 "out_of_memory",
+                                                 "small_workspace",
+                                                 "device_failed",
+                                                 "internal",
                                                  "peer_gone"};
   if (status < 0 || static_cast<std::size_t>(status) >= names.size()) return "unknown";
   return names[static_cast<std::size_t>(status)];
