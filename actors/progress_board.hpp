@@ -59,6 +59,10 @@ struct progress {
   std::uint64_t precision_checks = 0;  // slices of layers that were computed again in f32
   std::uint64_t precision_promotions = 0;  // of which were off: f32 for 1,000 steps
   double loss_scale = 1;                   // other than 1 in fp16
+  // Of layers that route vectors to experts, in this run; 0 where the model has none.
+  std::uint64_t routed = 0;          // assignments: k for each vector
+  std::uint64_t routed_dropped = 0;  // of which found no room
+  std::uint64_t routed_room = 0;     // of all experts
   std::uint64_t passes = 0;  // over the source, complete: the ingest waits to go on with the next
   std::uint64_t bad_rows = 0;
   std::string first_bad_row;

@@ -311,6 +311,10 @@ void worker_actor::publish() {
     p.precision_checks = precision.checks;
     p.precision_promotions = precision.promotions;
     p.loss_scale = static_cast<double>(precision.scale);
+    const auto& routed = parts_.trainer->routed_so_far();
+    p.routed = routed.assigned;
+    p.routed_dropped = routed.dropped;
+    p.routed_room = routed.room;
   });
 }
 

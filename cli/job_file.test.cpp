@@ -224,6 +224,18 @@ TEST(JobFile, EachTableSaysHowItIsPushedAndDenseSpeaksForTheNetwork) {
       {});
   ASSERT_FALSE(fast.ok());
   EXPECT_THAT(fast.error().detail, testing::HasSubstr("beta2 of 0.999 or more"));
+  // Idle experts aren't pushed, so nothing that was left out could be sent later.
+  const std::string routed =
+      deep +
+      "[layers.routed]\nop = \"routed_experts\"\ninputs = [\"deep2\"]\nhidden = 8\n"
+      "[layers.deep3]\ninputs = [\"routed\"]\n";
+  const job sparse = good(routed + "[tables.dense]\npush = \"topk5\"\n");
+  EXPECT_EQ(of(sparse, "routed_router"), push_choice::topk5);
+  EXPECT_EQ(of(sparse, "routed_first"), push_choice::int8);
+  EXPECT_EQ(of(good(routed + "[tables.dense]\npush = \"int4\"\n"), "routed_first"),
+            push_choice::int4);
+  EXPECT_THAT(failure(routed + "[tables.routed_second]\npush = \"topk5\"\n"),
+              HasSubstr("pushed only while their expert has something to learn"));
   EXPECT_FALSE(parse_job(start + "[model]\narch = \"fm\"\n[tables.dense]\npush = \"topk5\"\n",
                          "job.toml",
                          {})

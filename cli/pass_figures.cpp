@@ -26,17 +26,19 @@ std::string to_line(const pass_figures& of) {
       .add("cases", of.cases)
       .add("hr", of.hit_rate)
       .add("ndcg", of.ndcg)
-      .add("mrr", of.mrr);
+      .add("mrr", of.mrr)
+      .add("at_ms", of.at_ms);
   return line.text();
 }
 
 // Reads back what `to_line` wrote: numbers, in the same order.
 std::optional<pass_figures> pass_from_line(const std::string& line) {
-  std::array<double, 5> values{};
+  std::array<double, 6> values{};
   if (line.empty() || line.back() != '}') return std::nullopt;
   std::size_t at = 0;
   for (double& value : values) {
     at = line.find(':', at);
+    if (at == std::string::npos && &value == &values.back()) break;  // of a build without times
     if (at == std::string::npos) return std::nullopt;
     value = std::strtod(line.c_str() + ++at, nullptr);
   }
@@ -44,7 +46,8 @@ std::optional<pass_figures> pass_from_line(const std::string& line) {
                       static_cast<std::uint64_t>(values[1]),
                       values[2],
                       values[3],
-                      values[4]};
+                      values[4],
+                      static_cast<std::uint64_t>(values[5])};
 }
 
 }  // namespace headrace::cli

@@ -14,6 +14,9 @@ struct pass_figures {
   double hit_rate = 0.0;  // HR@10
   double ndcg = 0.0;      // NDCG@10
   double mrr = 0.0;
+  /// When it was validated, ms since 1970: all that was learned until then is of this pass or
+  /// before, all later of the next. 0 = not known.
+  std::uint64_t at_ms = 0;
 };
 
 /// The pass of the highest NDCG@10, the first among equals; nothing of none.

@@ -33,7 +33,7 @@ TEST(PassFigures, AreEnoughWhenSoManyInARowAreNotTheBest) {
 }
 
 TEST(PassFigures, AreReadBackFromTheirLineButNotFromAPartOfIt) {
-  const pass_figures written{7, 22'363, 0.0605, 1.0 / 3.0, 0.02};
+  const pass_figures written{7, 22'363, 0.0605, 1.0 / 3.0, 0.02, 1'764'263'000'123};
   const std::string line = to_line(written);
   const auto read = pass_from_line(line);
   ASSERT_TRUE(read.has_value());
@@ -42,8 +42,16 @@ TEST(PassFigures, AreReadBackFromTheirLineButNotFromAPartOfIt) {
   EXPECT_EQ(read->hit_rate, written.hit_rate);
   EXPECT_EQ(read->ndcg, written.ndcg);
   EXPECT_EQ(read->mrr, written.mrr);
+  EXPECT_EQ(read->at_ms, written.at_ms);
   for (std::size_t cut = 0; cut < line.size(); ++cut)
     EXPECT_FALSE(pass_from_line(line.substr(0, cut)).has_value()) << cut;
+}
+
+TEST(PassFigures, OfABuildWithoutTimesAreRead) {
+  const auto read = pass_from_line(R"({"pass":7,"cases":3,"hr":0.5,"ndcg":0.25,"mrr":0.125})");
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->mrr, 0.125);
+  EXPECT_EQ(read->at_ms, 0U);
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ result<pass_validation> pass_validation::open(const job& described, std::filesys
 }
 
 result<void> pass_validation::add(std::uint64_t pass,
+                                  std::uint64_t now_ms,
                                   const worker::batch_scorer::row_pull& pull,
                                   const std::function<bool()>& stopped) {
   if (pass == 0 || (pass % every_ != 0 && pass != last_)) return {};
@@ -44,7 +45,8 @@ result<void> pass_validation::add(std::uint64_t pass,
   worker::ranking_metrics figures(cutoff);
   if (auto ranked = cases_.rank(scorer, figures, stopped); !ranked) return ranked;
   const auto at = figures.figures().front();
-  passes_.push_back({pass, figures.cases(), at.hit_rate, at.ndcg, figures.mean_reciprocal_rank()});
+  passes_.push_back(
+      {pass, figures.cases(), at.hit_rate, at.ndcg, figures.mean_reciprocal_rank(), now_ms});
   keep(passes_.back());
   log_info("replay.validated",
            {{"pass", pass},

@@ -24,9 +24,10 @@ class pass_validation {
   /// last line (a kill) is dropped. Fails: as the source, io_error.
   static result<pass_validation> open(const job& described, std::filesystem::path file);
 
-  /// Validates after `pass`, unless it is not due or was validated before. Fails: as
+  /// Validates after `pass`, at `now_ms`, unless it is not due or was validated before. Fails: as
   /// next_item_ranking::rank. A full disk costs the line in the file, nothing else.
   result<void> add(std::uint64_t pass,
+                   std::uint64_t now_ms,
                    const worker::batch_scorer::row_pull& pull,
                    const std::function<bool()>& stopped);
   /// No more passes are wanted.

@@ -33,7 +33,14 @@ void check_choice(config_reader& config,
                   const worker::model_table& table,
                   const schemas::optimizer_spec& optimizer) {
   if (!worker::leaves_out(choice)) return;
-  if (table.rows == 0) {
+  if (table.block_rows > 0) {
+    config.refuse(key,
+                  "rows of " + table.name +
+                      " are pushed only while their expert has something to " + "learn, so what " +
+                      std::string(worker::name(choice)) +
+                      " leaves out cannot be sent later; accepted here is \"int8\" | \"fp32\" | "
+                      "\"int4\"");
+  } else if (table.rows == 0) {
     config.refuse(key,
                   "rows of " + table.name + " are looked up by key, so what " +
                       std::string(worker::name(choice)) +
@@ -67,7 +74,8 @@ worker::push_spec read_push(config_reader& config,
   for (std::size_t t = 0; t < schema.tables.size(); ++t) {
     const worker::model_table& table = model.tables()[t];
     const std::string key = "tables." + table.name + ".push";
-    push.tables.push_back(read_choice(config, key, table.network ? dense : rows));
+    const bool as_network = table.network && !(table.block_rows > 0 && worker::leaves_out(dense));
+    push.tables.push_back(read_choice(config, key, as_network ? dense : rows));
     check_choice(config, key, push.tables.back(), table, schema.tables[t].optimizer);
   }
   return push;

@@ -362,6 +362,11 @@ std::string the_run(const run_result& r) {
                 with_commas(f.precision_checks) + " checks against f32, " +
                     with_commas(f.precision_promotions) +
                     " of which put a layer into f32 for 1,000 steps");
+  if (f.routed > 0)
+    out += fact("Experts",
+                fixed(100 * r.expert_utilisation().value_or(0.0), 1) + " % full",
+                fixed(100 * r.expert_dropped_share().value_or(0.0), 2) +
+                    " % of what was sent to them found no room; of this run");
   out += bad_rows(r);
   if (!r.state.empty()) {
     out += fact("State",

@@ -1,6 +1,7 @@
 #include "cli/run_result.hpp"
 
 #include "base/json_line.hpp"
+#include "cli/moment.hpp"
 
 #include <cstdio>
 #include <fstream>
@@ -52,6 +53,17 @@ std::optional<double> run_result::push_bytes_per_sample() const {
               static_cast<double>(push_bytes_this_run) / static_cast<double>(samples_this_run));
 }
 
+std::optional<double> run_result::expert_utilisation() const {
+  return when(figures.routed_room > 0,
+              static_cast<double>(figures.routed - figures.routed_dropped) /
+                  static_cast<double>(figures.routed_room));
+}
+
+std::optional<double> run_result::expert_dropped_share() const {
+  return when(figures.routed > 0,
+              static_cast<double>(figures.routed_dropped) / static_cast<double>(figures.routed));
+}
+
 namespace {
 
 // Where several labels are predicted; what stands outside is the first one's.
@@ -85,6 +97,7 @@ void add_pass(json_line& line, const pass_figures& of) {
       .add("ndcg_at_10", of.ndcg)
       .add("mrr", of.mrr)
       .add("cases", of.cases);
+  if (of.at_ms > 0) line.add("at", moment_text(of.at_ms));
 }
 
 // Of a replayed job: the best of the validated passes, and all of them.
@@ -139,6 +152,8 @@ std::string to_json(const run_result& r) {
       .add("precision_checks", f.precision_checks)
       .add("precision_promotions", f.precision_promotions)
       .add("loss_scale", f.loss_scale)
+      .add("expert_utilisation", r.expert_utilisation())
+      .add("expert_dropped_share", r.expert_dropped_share())
       .add("seconds", r.seconds)
       .add("log", r.log_mode)
       .add("interrupted", r.interrupted)
@@ -211,6 +226,10 @@ std::string to_summary(const run_result& r) {
           best->mrr,
           static_cast<unsigned long long>(best->pass),
           static_cast<unsigned long long>(r.passes.back().pass));
+    if (best->pass < r.passes.back().pass && best->at_ms > 0) {
+      out += "                 the best pass: eval --at " + moment_text(best->at_ms) +
+             ", or rewind --to it\n";
+    }
   }
   print(out,
         "  %llu rows, %.1f MB in tables, %.1f MB resident",
@@ -220,6 +239,11 @@ std::string to_summary(const run_result& r) {
   if (const auto bytes = r.push_bytes_per_sample())
     print(out, ", %.0f bytes pushed a sample", *bytes);
   out += "\n";
+  if (f.routed > 0)
+    print(out,
+          "  experts %.1f %% full, %.2f %% of what was sent to them dropped\n",
+          100 * r.expert_utilisation().value_or(0.0),
+          100 * r.expert_dropped_share().value_or(0.0));
   if (f.bad_rows > 0) {
     print(out, "  %llu bad rows left out: ", static_cast<unsigned long long>(f.bad_rows));
     out += f.bad_row_reasons + "\n    first: " + f.first_bad_row + "\n";

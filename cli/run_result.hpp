@@ -35,6 +35,10 @@ struct run_result {
   /// Of this run; nothing when it learned nothing.
   std::optional<double> samples_per_second() const;
   std::optional<double> push_bytes_per_sample() const;
+  /// How full the experts of the model were, of their room, and how much of what was sent to them
+  /// found none; nothing where it has no experts.
+  std::optional<double> expert_utilisation() const;
+  std::optional<double> expert_dropped_share() const;
 };
 
 /// One line of JSON; an unmeasured value is null and its reason is in `notes`.

@@ -2,6 +2,7 @@
 #include "bench/deepfm/deepfm.hpp"
 #include "bench/gates/gate_options.hpp"
 #include "bench/moe/moe.hpp"
+#include "bench/ops/ops.hpp"
 #include "bench/rows64/rows64.hpp"
 #include "cli/verbs.hpp"
 
@@ -33,13 +34,16 @@ void add_choice(CLI::App& verb,
                 Value& into,
                 const std::map<std::string, Value>& words,
                 const std::string& help) {
-  verb.add_option(flag, into, help)
-      ->transform(CLI::CheckedTransformer(words))
-      ->option_text([&words] {
-        std::string text;
-        for (const auto& [word, value] : words) text += (text.empty() ? "" : "|") + word;
-        return text;
-      }());
+  std::vector<std::string> known;
+  std::string text;
+  for (const auto& [word, value] : words) {
+    known.push_back(word);
+    text += (text.empty() ? "" : "|") + word;
+  }
+  verb.add_option_function<std::string>(
+          flag, [&into, words](const std::string& word) { into = words.at(word); }, help)
+      ->check(CLI::IsMember(known))
+      ->option_text(text);
 }
 
 void add_options(CLI::App& verb, rows64_options& options) {
@@ -277,9 +281,8 @@ void add_deepfm(CLI::App& bench_verb, verb_context& context) {
   });
 }
 
-/// Flags of every layer beside PyTorch.
+/// Flags of everything beside PyTorch.
 void add_layer_run(CLI::App& verb, bench::layer_run& run) {
-  verb.add_option("--threads", run.threads, "threads of each side")->check(CLI::Range(1, 16));
   verb.add_option("--seconds", run.seconds, "timed part of a round, on each side")
       ->check(CLI::Range(0.05, 3'600.0));
   verb.add_option("--rounds", run.rounds, "rounds, medians of which are reported")
@@ -287,6 +290,10 @@ void add_layer_run(CLI::App& verb, bench::layer_run& run) {
   verb.add_flag("--json", run.json, "one line of JSON a point on standard output");
   verb.add_flag("--inside", run.inside)->group("");
   verb.add_option("--folder", run.folder)->group("");
+}
+
+void add_threads(CLI::App& verb, bench::layer_run& run) {
+  verb.add_option("--threads", run.threads, "threads of each side")->check(CLI::Range(1, 16));
 }
 
 void add_attention(CLI::App& bench_verb, verb_context& context) {
@@ -301,6 +308,7 @@ void add_attention(CLI::App& bench_verb, verb_context& context) {
       verb->add_option("--dim", options->shape.dim, "floats of a token, a multiple of the heads")
           ->check(CLI::Range(1, 4'096)),
       verb->add_option("--heads", options->shape.heads, "heads")->check(CLI::Range(1, 256))};
+  add_threads(*verb, options->run);
   add_layer_run(*verb, options->run);
   verb->callback([options, shape = std::move(shape), &context] {
     options->one_shape =
@@ -324,12 +332,33 @@ void add_moe(CLI::App& bench_verb, verb_context& context) {
       "moe", "A mixture of 8 experts, forward and backward, beside PyTorch");
   verb->add_option("--batch", options->shape.tokens, "tokens of a step")
       ->check(CLI::Range(1, 65'536));
+  add_threads(*verb, options->run);
   add_layer_run(*verb, options->run);
   verb->callback([options, &context] {
     context.status = bench::run_bench_moe(*options, [&context](std::chrono::milliseconds patience) {
       return context.signals.wait(patience);
     });
   });
+}
+
+/// A verb for each operator of the table (bench/ops/op_bench.hpp).
+void add_ops(CLI::App& bench_verb, verb_context& context) {
+  for (const bench::op_bench& which : bench::op_benches()) {
+    auto options = std::make_shared<bench::op_options>();
+    options->batch = which.batch;
+    CLI::App* verb = bench_verb.add_subcommand(
+        std::string(which.name), std::string(which.help) + ", beside PyTorch and a limit");
+    verb->add_option("--batch", options->batch, std::string(which.item) + "s of a step")
+        ->check(CLI::Range(std::size_t{1}, which.batch_most));
+    add_layer_run(*verb, options->run);
+    verb->add_option("--threads", options->run.threads)->group("")->check(CLI::Range(1, 1));
+    verb->callback([options, &which, &context] {
+      context.status =
+          bench::run_bench_op(which, *options, [&context](std::chrono::milliseconds patience) {
+            return context.signals.wait(patience);
+          });
+    });
+  }
 }
 
 }  // namespace
@@ -342,6 +371,7 @@ void add_bench(CLI::App& app, verb_context& context) {
   add_deepfm(*verb, context);
   add_attention(*verb, context);
   add_moe(*verb, context);
+  add_ops(*verb, context);
   auto options = std::make_shared<rows64_options>();
 
   CLI::App* rows64 =

@@ -99,8 +99,11 @@ class run_meter {
 class pass_watch {
  public:
   /// Fails: as pass_validation::open.
-  static result<pass_watch> open(job_worker& worker, const job& job, stop_signals& signals) {
-    pass_watch made(worker, signals);
+  static result<pass_watch> open(job_worker& worker,
+                                 const job& job,
+                                 stop_signals& signals,
+                                 const clock& time) {
+    pass_watch made(worker, signals, time);
     if (job.replay.validate_every == 0) return made;
     auto opened = pass_validation::open(job, worker.folder().worker() / "passes.jsonl");
     if (!opened) return opened.error();
@@ -128,7 +131,8 @@ class pass_watch {
   }
 
  private:
-  pass_watch(job_worker& worker, stop_signals& signals) : worker_(worker), signals_(signals) {}
+  pass_watch(job_worker& worker, stop_signals& signals, const clock& time)
+      : worker_(worker), signals_(signals), time_(time) {}
 
   // A pass that could not be validated costs its figures, nothing else.
   void validate(std::uint64_t pass) {
@@ -136,12 +140,13 @@ class pass_watch {
       return worker_.pull(shard, section, pull_patience);
     };
     const auto stopped = [this] { return signals_.wait(0ms); };
-    if (auto done = validation_->add(pass, pull, stopped); !done)
+    if (auto done = validation_->add(pass, time_.now_ms(), pull, stopped); !done)
       log_warn("replay.not_validated", {{"pass", pass}, {"error", describe(done.error())}});
   }
 
   job_worker& worker_;
   stop_signals& signals_;
+  const clock& time_;
   std::optional<pass_validation> validation_;
   std::uint64_t seen_ = 0;
   bool ended_ = false;  // no more passes are wanted
@@ -199,7 +204,7 @@ result<run_result> watch_run(job_worker& worker,
                              const clock& time) {
   auto series = run_series::open(worker.folder().worker() / "series.jsonl");
   if (!series) return series.error();
-  auto passes = pass_watch::open(worker, job, signals);
+  auto passes = pass_watch::open(worker, job, signals, time);
   if (!passes) return passes.error();
   run_meter meter(worker, *series, time);
   const std::uint64_t point_ns = job.pace_duration_ns > 0 ? second_ns : unpaced_point_ns;

@@ -37,7 +37,7 @@ layer_case case_of(const attention_shape& shape) {
   return {.bench = "attention",
           .point = "b" + text(batch) + "_s" + text(seq) + "_d" + text(dim) + "_h" + text(heads),
           .words = "batch " + text(batch) + ", " + text(seq) + " tokens, dim " + text(dim) + ", " +
-                   text(heads) + " heads",
+                   text(heads) + " heads; forward and backward",
           .item = "sequence",
           .items = static_cast<double>(batch),
           .flop = attention_flop(shape),

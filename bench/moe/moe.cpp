@@ -17,7 +17,8 @@ layer_case case_of(const moe_shape& shape) {
           .point = "t" + text(tokens) + "_d" + text(dim) + "_h" + text(hidden) + "_e" +
                    text(experts) + "_k" + text(per_token),
           .words = text(tokens) + " tokens, dim " + text(dim) + ", hidden " + text(hidden) + ", " +
-                   text(experts) + " experts, top " + text(per_token) + ", relu",
+                   text(experts) + " experts, top " + text(per_token) +
+                   ", relu; forward and backward",
           .item = "token",
           .items = static_cast<double>(tokens),
           .flop = moe_flop(shape),

@@ -114,6 +114,7 @@ result<layer_point> measure_beside_torch(layer& ours,
                                          const layer_case& what,
                                          const layer_run& run) {
   layer_point point{.what = what, .threads = run.threads, .ours = {}, .pytorch = {}, .peer = {}};
+  const auto bound = [&ours] { ours.limit(); };
   for (const layer_tensor& input : ours.inputs()) {
     if (auto written = write_tensor(run.folder / input.name, input.values); !written)
       return written.error();
@@ -122,9 +123,10 @@ result<layer_point> measure_beside_torch(layer& ours,
   step();
   auto peers = start_peers(ours, run, point);
   if (!peers) return peers.error();
-  point.gemm_flops = gemm_flops(run.threads);
+  if (what.flop > 0) point.gemm_flops = gemm_flops(run.threads);
   for (std::uint32_t round = 0; round < run.rounds; ++round) {
     point.ours.push_back(median_time(run.seconds, step));
+    if (!what.limit.empty()) point.limit.push_back(median_time(run.seconds, bound));
     for (std::size_t i = 0; i < peers->size(); ++i) {
       const auto seconds = (*peers)[i].ask("step");
       if (!seconds) return seconds.error();

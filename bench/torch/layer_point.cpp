@@ -38,7 +38,7 @@ std::string formatted(const char* how, Values... values) {
 std::string milliseconds(const std::vector<double>& seconds) {
   const summary found = summarize(seconds);
   return formatted(
-      "%9.2f ms  [%.2f .. %.2f]", found.median * 1e3, found.min * 1e3, found.max * 1e3);
+      "%9.3f ms  [%.3f .. %.3f]", found.median * 1e3, found.min * 1e3, found.max * 1e3);
 }
 
 }  // namespace
@@ -101,13 +101,22 @@ std::string to_json(const layer_point& point, const run_facts& run) {
   }
   add_spread(line, "seconds", point.ours);
   if (beside) line.add("pytorch_seconds", rounded(median(theirs)));
-  const double flops = what.flop / median(point.ours);
-  line.add("gflops", rounded(flops / 1e9))
-      .add("gemm_gflops", rounded(point.gemm_flops / 1e9))
-      .add("share_of_gemm", rounded(flops / point.gemm_flops));
-  if (beside) {
+  if (!point.limit.empty()) {
+    line.add("limit", what.limit);
+    add_spread(line, "limit_samples_per_second", rates(what.items, point.limit));
+    line.add("share_of_limit", rounded(ratio_of(point.limit, point.ours).median));
+  }
+  if (what.flop > 0) {
+    const double flops = what.flop / median(point.ours);
+    line.add("gflops", rounded(flops / 1e9))
+        .add("gemm_gflops", rounded(point.gemm_flops / 1e9))
+        .add("share_of_gemm", rounded(flops / point.gemm_flops));
+  }
+  if (beside && what.flop > 0) {
     line.add("pytorch_gflops", rounded(what.flop / median(theirs) / 1e9));
     line.add("pytorch_gemm_gflops", rounded(point.pytorch_gemm_flops / 1e9));
+  }
+  if (beside) {
     line.begin_object("relative_differences");
     for (const auto& [name, difference] : point.differences) line.add(name, rounded(difference));
     line.end();
@@ -118,27 +127,31 @@ std::string to_json(const layer_point& point, const run_facts& run) {
 }
 
 std::string to_table(const layer_point& point) {
+  const double flop = point.what.flop;
   const double step = median(point.ours);
-  const double flops = point.what.flop / step;
-  std::string text = point.what.bench + ": " + point.what.words + "; forward and backward, " +
-                     std::to_string(point.threads) + " threads\n  headrace  " +
-                     milliseconds(point.ours) +
-                     formatted(", %.1f %ss/s, %.0f GFLOP/s, %.2f of our product's %.0f\n",
-                               point.what.items / step,
-                               point.what.item.c_str(),
-                               flops / 1e9,
-                               flops / point.gemm_flops,
-                               point.gemm_flops / 1e9);
+  std::string text = point.what.bench + ": " + point.what.words + ", " +
+                     std::to_string(point.threads) + (point.threads == 1 ? " thread" : " threads") +
+                     "\n  headrace  " + milliseconds(point.ours) +
+                     formatted(", %.1f %ss/s", point.what.items / step, point.what.item.c_str());
+  if (flop > 0)
+    text += formatted(", %.0f GFLOP/s, %.2f of our product's %.0f",
+                      flop / step / 1e9,
+                      flop / step / point.gemm_flops,
+                      point.gemm_flops / 1e9);
+  text += "\n";
+  if (!point.limit.empty())
+    text += "  limit     " + milliseconds(point.limit) + ", " + point.what.limit +
+            formatted(": we reach %.2f of it\n", ratio_of(point.limit, point.ours).median);
   if (point.pytorch.empty()) return text + "  PyTorch   not there (" + point.peer + ")\n";
   for (const peer_times& peer : point.pytorch) {
-    text += "  PyTorch   " + milliseconds(peer.seconds) +
-            formatted(", threads: %u, %.0f GFLOP/s\n",
-                      peer.threads,
-                      point.what.flop / median(peer.seconds) / 1e9);
+    text += "  PyTorch   " + milliseconds(peer.seconds) + formatted(", threads: %u", peer.threads);
+    if (flop > 0) text += formatted(", %.0f GFLOP/s", flop / median(peer.seconds) / 1e9);
+    text += "\n";
   }
-  text += formatted("            its product with as many threads as ours: %.0f GFLOP/s (",
-                    point.pytorch_gemm_flops / 1e9) +
-          point.peer + ")\n";
+  if (flop > 0)
+    text += formatted("            its product with as many threads as ours: %.0f GFLOP/s\n",
+                      point.pytorch_gemm_flops / 1e9);
+  text += "            (" + point.peer + ")\n";
   const summary ratio = ratio_of(best_of(point.pytorch), point.ours);
   text += formatted(
       "  ratio     %.2f  [%.2f .. %.2f] to the better of each round; relative differences",

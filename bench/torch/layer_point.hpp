@@ -20,6 +20,7 @@ struct layer_point {
   layer_case what;
   unsigned threads = 1;             // of ours
   std::vector<double> ours;         // seconds of a step, the median of each round
+  std::vector<double> limit = {};   // the same of the limit; empty: the case names none
   std::vector<peer_times> pytorch;  // empty: it was not there
   std::string peer;                 // its version, or why it was not there
   double gemm_flops = 0;            // a second, of our products with as many threads: the limit

@@ -7,6 +7,7 @@ namespace headrace::bench {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 layer_point point() {
   return {.what = {.bench = "attention",
@@ -38,6 +39,20 @@ TEST(LayerPoint, GivesRatesAndTheRatioOfTheMedianRound) {
   EXPECT_THAT(line, HasSubstr(R"("command":"headrace bench x")"));
   EXPECT_THAT(to_table(point()), HasSubstr("32.0 sequences/s, 16 GFLOP/s, 0.50 of our product's"));
   EXPECT_THAT(to_table(point()), HasSubstr("ratio     4.00  [2.00 .. 8.00]"));
+}
+
+TEST(LayerPoint, SaysHowMuchOfItsLimitAnOperatorReaches) {
+  layer_point bound = point();
+  EXPECT_THAT(to_json(bound, {}), Not(HasSubstr("limit")));
+  bound.what.limit = "a copy";
+  bound.what.flop = 0;
+  bound.limit = {0.125, 0.25, 0.0625};
+  const std::string line = to_json(bound, {});
+  EXPECT_THAT(line, HasSubstr(R"("limit":"a copy","limit_samples_per_second":64)"));
+  EXPECT_THAT(line, HasSubstr(R"("share_of_limit":0.5)"));
+  EXPECT_THAT(line, Not(HasSubstr("gflops"))) << "it has no FLOP to speak of";
+  EXPECT_THAT(to_table(bound), HasSubstr("a copy: we reach 0.50 of it"));
+  EXPECT_THAT(to_table(bound), Not(HasSubstr("GFLOP")));
 }
 
 TEST(LayerPoint, LeavesTheRatioOutWherePytorchIsNot) {

@@ -25,7 +25,7 @@ TEST(KernelLibrary, NamesEachStatus) {
   EXPECT_STREQ(headrace_status_name(HEADRACE_OK), "ok");
   EXPECT_STREQ(headrace_status_name(HEADRACE_SMALL_WORKSPACE), "small_workspace");
   EXPECT_STREQ(headrace_status_name(HEADRACE_INTERNAL), "internal");
-  EXPECT_STREQ(headrace_status_name(HEADRACE_INTERNAL + 1), "unknown");
+  EXPECT_STREQ(headrace_status_name(HEADRACE_PEER_GONE + 1), "unknown");
   EXPECT_STREQ(headrace_status_name(-1), "unknown");
 }
 

@@ -24,7 +24,7 @@ extern "C" const char* headrace_last_error(void) {
 extern "C" uint32_t headrace_version(void) { return HEADRACE_KERNELS_VERSION; }
 
 extern "C" const char* headrace_status_name(headrace_status status) {
-  constexpr std::array<const char*, 9> names = {"ok",
+  constexpr std::array<const char*, 10> names = {"ok",
                                                 "bad_argument",
                                                 "bad_struct",
                                                 "unsupported",
@@ -32,7 +32,8 @@ extern "C" const char* headrace_status_name(headrace_status status) {
                                                 "out_of_memory",
                                                 "small_workspace",
                                                 "device_failed",
-                                                "internal"};
+                                                "internal",
+                                                 "peer_gone"};
   if (status < 0 || static_cast<std::size_t>(status) >= names.size()) return "unknown";
   return names[static_cast<std::size_t>(status)];
 }

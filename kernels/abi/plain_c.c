@@ -1,4 +1,5 @@
 /* The headers as a C compiler reads them; abi.test.cpp calls it. */
+#include "kernels/include/headrace_attention.h"
 #include "kernels/include/headrace_device.h"
 #include "kernels/include/headrace_dense.h"
 #include "kernels/include/headrace_kernels.h"

@@ -1,3 +1,4 @@
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/abi/rows_checks.hpp"
 #include "kernels/quantize_rows/quantize_rows.hpp"
 
@@ -6,14 +7,6 @@
 // Entries of headrace_rows.h on the CPU.
 using namespace headrace::kernels;
 
-namespace {
-
-void need_no_stream(const void* stream) {
-  abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
-}
-
-}  // namespace
-
 extern "C" {
 
 headrace_status headrace_quantize_rows(const headrace_quantize_rows_args* given,
@@ -21,7 +14,7 @@ headrace_status headrace_quantize_rows(const headrace_quantize_rows_args* given,
                                        void*,
                                        size_t) {
   return abi::entry("quantize_rows", given, [&](const headrace_quantize_rows_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const std::size_t size = args.rows * args.dim;
     quantize_rows({.values = {args.values, size},
@@ -42,7 +35,7 @@ headrace_status headrace_dequantize_rows(const headrace_dequantize_rows_args* gi
                                          void*,
                                          size_t) {
   return abi::entry("dequantize_rows", given, [&](const headrace_dequantize_rows_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const std::size_t size = args.rows * args.dim;
     dequantize_rows({.codes = {args.codes, size},

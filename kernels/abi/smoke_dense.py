@@ -1,29 +1,10 @@
-"""Checks of headrace_dense.h for smoke.py: small sizes against plain Python arithmetic. The structs are read from the header."""
+"""Checks of headrace_dense.h for smoke.py: small sizes against plain Python arithmetic."""
 
 import ctypes
 import math
-import os
-import re
 import struct
 
-TYPES = {"uint32_t": ctypes.c_uint32, "uint64_t": ctypes.c_uint64, "float": ctypes.c_float, "double": ctypes.c_double,
-         "headrace_dtype": ctypes.c_int32}
 TOLERANCE = 1e-4
-
-
-def structs_of(header, args_struct):
-    """The args structs of a header of include/, by operator."""
-    text = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "include", header), encoding="utf-8").read()
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    made = {}
-    for op, body in re.findall(r"typedef struct headrace_(\w+)_args \{(.*?)\} headrace_\w+_args;", text, flags=re.S):
-        fields = re.findall(r"\s*(?:const )?(\w+)(\*?)\s+(\w+);", body)[2:]
-        made[op] = args_struct(op, *((name, ctypes.c_void_p if star else TYPES[kind]) for kind, star, name in fields))
-    return made
-
-
-def structs(args_struct):
-    return structs_of("headrace_dense.h", args_struct)
 
 
 class Arrays:

@@ -3,14 +3,9 @@
 import math
 import struct
 
-import smoke_dense
 from smoke_dense import TOLERANCE, Arrays
 
 NONE = 0xFFFFFFFF
-
-
-def structs(args_struct):
-    return smoke_dense.structs_of("headrace_moe.h", args_struct)
 
 
 def check_router(library, draw):

@@ -24,6 +24,9 @@ class collective_group {
   virtual result<void> all_reduce(std::span<float> values) = 0;
   /// values [n] becomes member `root`'s. Fails as all_reduce.
   virtual result<void> broadcast(std::span<float> values, unsigned root) = 0;
+  /// The end: returns when every member leaves too. Who goes without it may take from the others
+  /// the last answers that they haven't read yet. Fails as all_reduce.
+  virtual result<void> leave() = 0;
 };
 
 }  // namespace headrace::kernels

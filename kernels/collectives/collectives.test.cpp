@@ -90,7 +90,7 @@ TEST(GlooGroup, ProcessesAddTheirValuesUpToTheSameBits) {
         if (!group) return 2;
         const auto mine = sums.values().subspan(rank * count, count);
         for (std::size_t i = 0; i < count; ++i) mine[i] = value_of(rank, i);
-        return (*group)->all_reduce(mine) ? 0 : 3;
+        return (*group)->all_reduce(mine) && (*group)->leave() ? 0 : 3;
       }));
     }
     for (const pid_t child : children) EXPECT_EQ(exit_of(child), 0) << count;
@@ -113,7 +113,7 @@ TEST(GlooGroup, EveryMemberGetsTheRootsValues) {
       auto group = join_gloo_group(where.place(rank, members));
       if (!group) return 2;
       seen.values()[rank] = static_cast<float>(rank + 7);
-      return (*group)->broadcast(seen.values().subspan(rank, 1), 1) ? 0 : 3;
+      return (*group)->broadcast(seen.values().subspan(rank, 1), 1) && (*group)->leave() ? 0 : 3;
     }));
   }
   for (const pid_t child : children) EXPECT_EQ(exit_of(child), 0);
@@ -173,6 +173,16 @@ TEST(GlooGroup, WhoComesAloneIsToldSo) {
   EXPECT_THAT(group.error().detail, HasSubstr("not all 2 members came within 300 ms"));
 }
 
+TEST(GlooGroup, OneMemberIsAGroup) {
+  const meeting where;
+  const auto group = join_gloo_group(where.place(0, 1));
+  ASSERT_TRUE(group);
+  std::vector<float> values{1, 2};
+  EXPECT_TRUE((*group)->all_reduce(values));
+  EXPECT_TRUE((*group)->leave());
+  EXPECT_THAT(values, testing::ElementsAre(1, 2));
+}
+
 TEST(GlooGroup, RefusesPlacesThatCannotBe) {
   const meeting where;
   const auto refusal = [](const gloo_place& place) {
@@ -211,7 +221,7 @@ TEST(OverlappedSum, SumsBucketsInOrderWhileOthersAreComputed) {
         }
         if (!sum.finish()) return 3;
       }
-      return 0;
+      return (*group)->leave() ? 0 : 4;
     }));
   }
   for (const pid_t child : children) EXPECT_EQ(exit_of(child), 0);
@@ -238,6 +248,7 @@ class failing_group final : public collective_group {
     return error{errc::unavailable, "call " + std::to_string(++calls_)};
   }
   result<void> broadcast(std::span<float>, unsigned) override { return {}; }
+  result<void> leave() override { return {}; }
 
  private:
   int calls_ = 0;

@@ -2,8 +2,11 @@
 
 #ifdef HEADRACE_GLOO
 
+#include "kernels/collectives/pipe_signal.hpp"
+
 #include <exception>
 #include <gloo/allreduce.h>
+#include <gloo/barrier.h>
 #include <gloo/broadcast.h>
 #include <gloo/math.h>
 #include <gloo/rendezvous/context.h>
@@ -19,12 +22,19 @@ namespace {
 class gloo_group final : public collective_group {
  public:
   explicit gloo_group(std::shared_ptr<gloo::Context> context) : context_(std::move(context)) {}
+  ~gloo_group() override {
+    const no_pipe_signal guard;
+    context_.reset();
+  }
+  gloo_group(const gloo_group&) = delete;
+  gloo_group& operator=(const gloo_group&) = delete;
 
   unsigned rank() const override { return static_cast<unsigned>(context_->rank); }
   unsigned size() const override { return static_cast<unsigned>(context_->size); }
 
   result<void> all_reduce(std::span<float> values) override {
-    return call("all-reduce", values, [&] {
+    if (values.empty()) return {};
+    return call("all-reduce", [&] {
       gloo::AllreduceOptions options(context_);
       options.setInput(values.data(), values.size());
       options.setOutput(values.data(), values.size());
@@ -36,7 +46,8 @@ class gloo_group final : public collective_group {
   }
 
   result<void> broadcast(std::span<float> values, unsigned root) override {
-    return call("broadcast", values, [&] {
+    if (values.empty()) return {};
+    return call("broadcast", [&] {
       gloo::BroadcastOptions options(context_);
       if (root == rank()) options.setInput(values.data(), values.size());
       options.setOutput(values.data(), values.size());
@@ -46,11 +57,23 @@ class gloo_group final : public collective_group {
     });
   }
 
+  result<void> leave() override {
+    return call("leave", [&] { meet(); });
+  }
+
+  /// Returns when all are here.
+  void meet() {
+    gloo::BarrierOptions options(context_);
+    options.setTag(++calls_);
+    gloo::barrier(options);
+  }
+
  private:
   template <class Call>
-  result<void> call(const char* what, std::span<float> values, const Call& run) {
+  result<void> call(const char* what, const Call& run) {
     if (broken_) return *broken_;
-    if (values.empty() || size() == 1) return {};
+    if (size() == 1) return {};
+    const no_pipe_signal guard;
     try {
       run();
       return {};
@@ -90,6 +113,7 @@ result<void> check(const gloo_place& place) {
 
 result<std::unique_ptr<collective_group>> join_gloo_group(const gloo_place& place) {
   if (auto checked = check(place); !checked) return checked.error();
+  const no_pipe_signal guard;  // for gloo's own thread too
   try {
     auto device = gloo::transport::tcp::CreateDevice(place.host.c_str());
     auto context = std::make_shared<gloo::rendezvous::Context>(static_cast<int>(place.rank),
@@ -98,7 +122,9 @@ result<std::unique_ptr<collective_group>> join_gloo_group(const gloo_place& plac
     gloo::rendezvous::FileStore files(place.folder.string());
     gloo::rendezvous::PrefixStore store(place.group, files);
     context->connectFullMesh(store, device);
-    return std::unique_ptr<collective_group>(std::make_unique<gloo_group>(std::move(context)));
+    auto group = std::make_unique<gloo_group>(std::move(context));
+    group->meet();  // who is ready first could else have left before the last is connected
+    return std::unique_ptr<collective_group>(std::move(group));
   } catch (const std::exception& failure) {
     return error{errc::unavailable,
                  "collective group " + place.group + ": not all " + std::to_string(place.size) +

@@ -28,12 +28,43 @@ HWY_INLINE void ask_for(const float* rows,
   if (i < inverse.size()) prefetch_row(rows + inverse[i] * dim, dim * sizeof(float));
 }
 
+/// Four vectors of columns of a bag's sum at a time, from column 0 on: a single sum waits for each
+/// of its additions. Returns the first column that is left.
+HWY_INLINE std::size_t pool_wide(const gather_pool_args& args,
+                                 std::size_t begin,
+                                 std::size_t end,
+                                 float* out) {
+  const hn::CappedTag<float, lanes_max> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t c = 0;
+  for (; c + 4 * lanes <= args.dim; c += 4 * lanes) {
+    auto first = hn::Zero(d);
+    auto second = hn::Zero(d);
+    auto third = hn::Zero(d);
+    auto fourth = hn::Zero(d);
+    for (std::size_t i = begin; i < end; ++i) {
+      const float* row = args.rows.data() + args.inverse[i] * args.dim + c;
+      const auto weight = hn::Set(d, weight_at(args.weights, i));
+      first = hn::Add(first, hn::Mul(weight, hn::LoadU(d, row)));
+      second = hn::Add(second, hn::Mul(weight, hn::LoadU(d, row + lanes)));
+      third = hn::Add(third, hn::Mul(weight, hn::LoadU(d, row + 2 * lanes)));
+      fourth = hn::Add(fourth, hn::Mul(weight, hn::LoadU(d, row + 3 * lanes)));
+    }
+    hn::StoreU(first, d, out + c);
+    hn::StoreU(second, d, out + c + lanes);
+    hn::StoreU(third, d, out + c + 2 * lanes);
+    hn::StoreU(fourth, d, out + c + 3 * lanes);
+  }
+  return c;
+}
+
 void pool_bag(const gather_pool_args& args, std::size_t begin, std::size_t end, float* out) {
   const std::size_t dim = args.dim;
   for (std::size_t i = begin; i < end; ++i) {
     ask_for(args.rows.data(), args.inverse, i + prefetch_rows_ahead, dim);
   }
-  for_columns(0, dim, [&args, begin, end, out, dim](auto d, std::size_t c) HWY_ATTR {
+  const std::size_t rest = pool_wide(args, begin, end, out);
+  for_columns(rest, dim, [&args, begin, end, out, dim](auto d, std::size_t c) HWY_ATTR {
     auto sum = hn::Zero(d);
     for (std::size_t i = begin; i < end; ++i) {
       const auto value = hn::LoadU(d, args.rows.data() + args.inverse[i] * dim + c);

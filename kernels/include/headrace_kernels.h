@@ -58,7 +58,8 @@ enum {
   HEADRACE_OUT_OF_MEMORY = 5,   /* of the host or of the device */
   HEADRACE_SMALL_WORKSPACE = 6, /* absent, misaligned or shorter than the query said */
   HEADRACE_DEVICE_FAILED = 7,   /* CUDA refused a call or reports an earlier failure */
-  HEADRACE_INTERNAL = 8         /* a bug of this library */
+  HEADRACE_INTERNAL = 8,        /* a bug of this library */
+  HEADRACE_PEER_GONE = 9        /* another member of a group is gone or slow */
 };
 
 /* How numbers lie in memory. Numbers are frozen; 0 to 3 are the formats of rows on the wire. */

@@ -8,8 +8,8 @@
 namespace headrace::kernels {
 namespace {
 
-const std::vector<std::uint32_t> row_counts = {0, 1, 2, 15, 33};
-const std::vector<std::uint32_t> dims = {1, 3, 4, 5, 8, 16, 17, 64, 128, 129, 132, 256, 260, 301};
+const std::vector<std::uint32_t> row_counts = {0, 1, 33};
+const std::vector<std::uint32_t> dims = {1, 4, 5, 16, 17, 64, 128, 129, 132, 256, 301};
 
 /// Rows of every magnitude, hard values among them.
 template <class Buffer>

@@ -2,7 +2,7 @@
 
 #include "kernels/quantize_rows/row_scale.hpp"
 #include "kernels/runtime/half.hpp"
-#include "kernels/runtime/lane_team.hpp"
+#include "kernels/runtime/row_formats.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -20,8 +20,6 @@ struct quantize_rows_view {
   std::uint32_t dim;
   bool vectors;  // values 16-byte, codes 4-byte aligned, dim a multiple of 4
 };
-
-HEADRACE_DEVICE float magnitude(float value) { return value < 0.0F ? -value : value; }
 
 HEADRACE_DEVICE float largest_of(const four_columns& values, float before) {
   HEADRACE_UNROLL
@@ -108,20 +106,6 @@ struct dequantize_rows_view {
   bool vectors;
 };
 
-HEADRACE_DEVICE four_columns load_decoded(
-    const std::int8_t* row, std::uint32_t c, std::uint32_t dim, bool vectors, float scale) {
-  four_columns out = {{0.0F, 0.0F, 0.0F, 0.0F}};
-  std::uint32_t word = 0;
-  if (vectors && c < dim) word = *reinterpret_cast<const std::uint32_t*>(row + c);
-  HEADRACE_UNROLL
-  for (unsigned j = 0; j < columns_a_lane; ++j) {
-    std::int8_t code = static_cast<std::int8_t>(word >> 8 * j & 0xFFU);
-    if (!vectors) code = c + j < dim ? row[c + j] : std::int8_t{0};
-    out.at[j] = static_cast<float>(code) * scale;
-  }
-  return out;
-}
-
 HEADRACE_KERNEL void dequantize_rows_kernel(dequantize_rows_view view) {
   const unsigned lanes = team_lanes(view.dim);
   const std::uint64_t row = team_row(lanes);
@@ -129,7 +113,7 @@ HEADRACE_KERNEL void dequantize_rows_kernel(dequantize_rows_view view) {
   const float scale = half_to_float(view.scales[row]);
   const std::uint64_t at = row * view.dim;
   for (std::uint32_t c = first_column(lanes); c < view.dim; c += lanes * columns_a_lane) {
-    const four_columns values = load_decoded(view.codes + at, c, view.dim, view.vectors, scale);
+    const four_columns values = load_codes(view.codes + at, c, view.dim, view.vectors, scale);
     store_columns(view.values + at, c, view.dim, view.vectors, values);
   }
 }

@@ -20,7 +20,8 @@ error cannot_use(const std::filesystem::path& file, const std::string& why) {
 
 }  // namespace
 
-result<cuda_library> cuda_library::open(const std::filesystem::path& file) {
+result<cuda_library> cuda_library::open(const std::filesystem::path& file,
+                                        std::string_view wanted) {
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(file, ignored)) return not_there(file);
   // Local: the CPU library has entries of the same names. Absolute, or dlopen looks elsewhere.
@@ -31,7 +32,7 @@ result<cuda_library> cuda_library::open(const std::filesystem::path& file) {
   auto* version = library.entry<decltype(headrace_version)>("headrace_version");
   auto* backend = library.entry<decltype(headrace_backend)>("headrace_backend");
   if (version == nullptr || backend == nullptr) return cannot_use(file, "it is something else");
-  if (std::string_view(backend()) != "cuda") {
+  if (std::string_view(backend()) != wanted) {
     return cannot_use(file, "it is the library of backend " + std::string(backend()));
   }
   library.version_ = version();

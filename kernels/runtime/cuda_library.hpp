@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -23,8 +24,9 @@ class cuda_library {
  public:
   /// Opens `file`. Fails: not_found where there is no such file, unavailable where it cannot be
   /// loaded or is not the CUDA library. Having the library doesn't mean having a device: ask
-  /// devices().
-  static result<cuda_library> open(const std::filesystem::path& file);
+  /// devices(). The CPU library has the same entries: what calls them is tested with backend "cpu".
+  static result<cuda_library> open(const std::filesystem::path& file,
+                                   std::string_view backend = "cuda");
 
   ~cuda_library();
   cuda_library(cuda_library&& from) noexcept;

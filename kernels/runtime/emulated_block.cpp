@@ -40,6 +40,8 @@ struct emulated_block::fiber {
   const void* stack_bottom = nullptr;
   std::size_t stack_size = 0;
   state now = state::ready;
+  const void* key = nullptr;   // parked: what notify must name
+  const char* what = nullptr;  // and what is said of it
   std::vector<copy_on_its_way> open_copies;
   std::vector<std::vector<copy_on_its_way>> committed;
 };
@@ -87,6 +89,7 @@ void emulated_block::enter(unsigned low, unsigned high) {
 #endif
   (*self->body_)();
   self->fibers_[self->current_]->now = state::ended;
+  ++self->ended_;
 #ifdef HEADRACE_TELLS_ASAN
   __sanitizer_start_switch_fiber(nullptr, scheduler.stack_bottom, scheduler.stack_size);
 #endif
@@ -122,18 +125,50 @@ void emulated_block::run(grid_index index, std::uint64_t seed, const std::functi
   std::iota(ready_.begin(), ready_.end(), 0U);
   for (const auto& thread : fibers_) begin(*thread);
   for (warp_state& warp : warps_) warp.arrived = 0;
-  random_stream draw(mix64(seed));
-  while (!ready_.empty() && fault_.empty()) {
+  seed_ = seed;
+  ended_ = 0;
+  units_.reset();
+  run_threads();
+  running_block = nullptr;
+  if (fault_.empty()) fault_ = who_waits();
+  if (fault_.empty() && units_ != nullptr) fault_ = units_->left_open();
+  if (fault_.empty()) return;
+  throw std::logic_error("block (" + std::to_string(index.x) + ", " + std::to_string(index.y) +
+                         ", " + std::to_string(index.z) + "): " + fault_);
+}
+
+/// Until all have ended, or none can go on. Units work in between, and when all threads wait.
+void emulated_block::run_threads() {
+  constexpr std::uint64_t steps_between = 16;
+  random_stream draw(mix64(seed_));
+  while (fault_.empty() && ended_ < shape_.threads) {
+    if (units_ != nullptr && (ready_.empty() || draw.next_below(steps_between) == 0)) {
+      if (!units_->advance(draw.next()) && ready_.empty()) return;
+      continue;
+    }
+    if (ready_.empty()) return;
     std::swap(ready_[draw.next_below(ready_.size())], ready_.back());
     const unsigned next = ready_.back();
     ready_.pop_back();
     switch_to(next);
   }
-  running_block = nullptr;
-  if (fault_.empty()) fault_ = who_waits();
-  if (fault_.empty()) return;
-  throw std::logic_error("block (" + std::to_string(index.x) + ", " + std::to_string(index.y) +
-                         ", " + std::to_string(index.z) + "): " + fault_);
+}
+
+void emulated_block::park(const void* key, const char* what) {
+  fiber& self = *fibers_[current_];
+  self.key = key;
+  self.what = what;
+  wait(state::parked);
+}
+
+void emulated_block::notify(const void* key) {
+  for (unsigned i = 0; i < shape_.threads; ++i) {
+    if (fibers_[i]->key == key) wake(state::parked, i, 1);
+  }
+}
+
+void emulated_block::fail(const std::string& what) {
+  if (fault_.empty()) fault_ = what;
 }
 
 void emulated_block::switch_to(unsigned thread) {
@@ -239,6 +274,7 @@ std::string emulated_block::who_waits() const {
     if (now == state::ended) continue;
     text += (text.empty() ? "threads wait for others that ended: " : ", ") + std::to_string(i) +
             (now == state::waits_for_block ? " (block, line " + std::to_string(barrier_line_) + ")"
+             : now == state::parked        ? " (" + std::string(fibers_[i]->what) + ")"
                                            : " (warp)");
   }
   return text;

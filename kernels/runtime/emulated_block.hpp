@@ -19,6 +19,16 @@ struct copy_on_its_way {
   const void* from = nullptr;
 };
 
+/// What works beside the threads of a block (emulated_async.hpp).
+class block_units {
+ public:
+  virtual ~block_units() = default;
+  /// Does one of the things that are open, by a draw. Returns false when none is.
+  virtual bool advance(std::uint64_t draw) = 0;
+  /// What is wrong with leaving things as they are when all threads have ended; empty: nothing.
+  virtual std::string left_open() const = 0;
+};
+
 /// A block of threads of a kernel, each a fiber of the thread that runs it (ucontext).
 ///
 /// Threads run one at a time, each until it waits; who goes on next is drawn from `seed`, so what
@@ -52,12 +62,23 @@ class emulated_block {
   void commit_copies();
   void wait_copies(std::size_t open);
 
+  /// Waits until notify(key); `what` (a literal) is said of whoever waits for ever.
+  void park(const void* key, const char* what);
+  void notify(const void* key);
+  /// The block is at fault: run throws once this thread waits or ends.
+  void fail(const std::string& what);
+  std::uint64_t seed() const { return seed_; }
+  /// Set once in a run, by the first that needs them; gone after it.
+  block_units* units() { return units_.get(); }
+  void adopt(std::unique_ptr<block_units> units) { units_ = std::move(units); }
+
  private:
   struct fiber;
   struct warp_state;
-  enum class state : std::uint8_t { ready, waits_for_block, waits_for_warp, ended };
+  enum class state : std::uint8_t { ready, waits_for_block, waits_for_warp, parked, ended };
 
   void begin(fiber& thread);
+  void run_threads();
   void switch_to(unsigned thread);
   void wait(state why);
   void release_block();
@@ -75,9 +96,12 @@ class emulated_block {
   std::vector<unsigned> ready_;
   const std::function<void()>* body_ = nullptr;
   unsigned current_ = 0;
+  unsigned ended_ = 0;
   unsigned at_barrier_ = 0;
   unsigned barrier_line_ = 0;
   std::string fault_;
+  std::uint64_t seed_ = 0;
+  std::unique_ptr<block_units> units_;
 };
 
 }  // namespace headrace::kernels::device

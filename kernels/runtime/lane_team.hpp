@@ -48,6 +48,9 @@ HEADRACE_DEVICE float team_max(float value, unsigned lanes) {
   return value;
 }
 
+/// |value| without a call that only one compiler has; NaN stays one.
+HEADRACE_DEVICE float magnitude(float value) { return value < 0.0F ? -value : value; }
+
 /// Four neighbouring columns.
 struct alignas(16) four_columns {
   float at[columns_a_lane];

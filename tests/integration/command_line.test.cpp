@@ -55,6 +55,16 @@ TEST(CommandLine, AWrongFlagIsWrongUsage) {
   EXPECT_NE(ended.errors.find("--help"), std::string::npos) << ended.errors;
 }
 
+TEST(CommandLine, AWordThatAFlagDoesNotKnowIsAnsweredWithThoseItKnows) {
+  const auto op = headrace({"bench", "rows64", "--op", "pul"});
+  EXPECT_EQ(op.status, 2);
+  EXPECT_TRUE(op.errors.starts_with("--op: pul not in {pull,push}\n")) << op.errors;
+  const auto precision = headrace({"bench", "deepfm", "--precision", "half"});
+  EXPECT_EQ(precision.status, 2);
+  EXPECT_TRUE(precision.errors.starts_with("--precision: half not in {auto,bf16,f32,fp16}\n"))
+      << precision.errors;
+}
+
 TEST(CommandLine, HelpAndVersionAreNoErrors) {
   EXPECT_EQ(headrace({"--help"}).status, 0);
   EXPECT_EQ(headrace({"demo", "--help"}).status, 0);

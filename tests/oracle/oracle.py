@@ -102,18 +102,20 @@ class run_folder:
 
 
 class table:
-    """The rows of a table as parameters: its first-order columns apart, because they learn at a rate of their own."""
+    """The rows of a table as parameters: its first-order columns apart, because they learn at a rate of their own, and the
+    rows of each expert, because one without a token stands still: PyTorch passes over what has no gradient."""
 
-    def __init__(self, run, name, dtype):
+    def __init__(self, run, name, dtype, experts=1):
         self.facts = run.tables[name]
         self.keys = run.array(self.facts["keys"])
         rows = torch.from_numpy(run.rows(name, "initial").copy()).to(dtype)
         first = self.facts["first_columns"]
         self.first = rows[:, :first].clone().requires_grad_()
-        self.vectors = rows[:, first:].clone().requires_grad_()
+        self.experts = [part.clone().requires_grad_() for part in rows[:, first:].chunk(experts)]
+        self.vectors = self.experts[0]  # all of them but where there are experts
 
     def whole(self):
-        return torch.cat([self.first, self.vectors], dim=1)
+        return torch.cat([self.first, torch.cat(self.experts)], dim=1)
 
     def places(self, keys):
         at = numpy.searchsorted(self.keys, keys)
@@ -123,14 +125,14 @@ class table:
 
     def optimizers(self):
         made = []
-        for part, prefix in ((self.first, "first_"), (self.vectors, "")):
-            if part.numel() == 0:
+        for parts, prefix in (([self.first], "first_"), (self.experts, "")):
+            if parts[0].numel() == 0:
                 continue
             if self.facts["optimizer"] == "adagrad":
-                made.append(torch.optim.Adagrad([part], lr=self.facts[prefix + "rate"], eps=EPSILON,
+                made.append(torch.optim.Adagrad(parts, lr=self.facts[prefix + "rate"], eps=EPSILON,
                                                 initial_accumulator_value=self.facts[prefix + "accumulator"]))
             else:
-                made.append(torch.optim.Adam([part], lr=self.facts[prefix + "rate"], betas=(0.9, 0.999), eps=EPSILON))
+                made.append(torch.optim.Adam(parts, lr=self.facts[prefix + "rate"], betas=(0.9, 0.999), eps=EPSILON))
         return made
 
 
@@ -140,13 +142,15 @@ class model:
     def __init__(self, run, dtype):
         self.run = run
         self.dtype = dtype
-        self.tables = {name: table(run, name, dtype) for name in run.tables}
+        experts = {f"{name}_{which}": layer["experts"] for name, layer in run.layers.items()
+                   if layer["op"] == "routed_experts" for which in ("first", "second", "third")}
+        self.tables = {name: table(run, name, dtype, experts.get(name, 1)) for name in run.tables}
         self.optimizers = [one for each in self.tables.values() for one in each.optimizers()]
         self.closest = math.inf
         self.loss_layers = [name for name, layer in run.layers.items() if layer["op"] in LOSSES]
 
     def step(self, number):
-        """The loss before it learns."""
+        """The loss before it learns, without what routers learn from beside it."""
         self.number = number
         self.keys = self.run.keys[number]
         self.list_keys = self.run.list_keys[number]
@@ -154,10 +158,11 @@ class model:
         self.values = torch.from_numpy(self.run.values[number]).to(self.dtype)
         self.labels = torch.from_numpy(self.run.labels[number]).to(self.dtype)
         self.known = {}
+        self.beside = 0.0
         for optimizer in self.optimizers:
-            optimizer.zero_grad()
+            optimizer.zero_grad(set_to_none=True)
         loss = sum(self.value(name) for name in self.loss_layers)
-        loss.backward()
+        (loss + self.beside).backward()
         for optimizer in self.optimizers:
             optimizer.step()
         return loss.item()
@@ -238,6 +243,28 @@ class model:
         vectors = experts.reshape(*gates.shape, -1)
         return (gates.unsqueeze(2) * vectors).sum(dim=1, keepdim=True)
 
+    def routed_experts(self, name, layer, x):
+        rows, experts, k = x.flatten(1), layer["experts"], layer["k"]
+        logits = rows @ self.parameter(name, layer, "router")
+        chosen = torch.argsort(logits.detach(), dim=1, descending=True, stable=True)[:, :k]
+        gates = logits.gather(1, chosen).softmax(dim=1)
+        first, second, third = (self.tables[f"{name}_{which}"].experts for which in ("first", "second", "third"))
+        room = math.ceil(layer["capacity_factor"] * (len(rows) * k / experts))
+        y = torch.zeros_like(rows)
+        for e in range(experts):
+            row, slot = (chosen == e).nonzero(as_tuple=True)
+            best = torch.argsort(gates.detach()[row, slot], descending=True, stable=True)[:room]
+            if len(best) > 0:
+                row, slot = row[best], slot[best]
+                out = (functional.silu(rows[row] @ first[e]) * (rows[row] @ third[e])) @ second[e]
+                y = y.index_add(0, row, gates[row, slot].unsqueeze(1) * out)
+        shares = torch.bincount(chosen.flatten(), minlength=experts) / chosen.numel()
+        mean = logits.softmax(dim=1).mean(dim=0)
+        self.beside = self.beside + len(rows) * (
+            layer["balance"] * experts * (shares * mean).sum() + layer["entropy"] * (mean * mean.log()).sum()
+            + layer["z"] * logits.logsumexp(dim=1).square().mean())
+        return y.reshape(x.shape)
+
     def label(self, layer, attribute, fallback):
         wanted = layer.get(attribute, fallback)
         at = self.run.facts["label_names"].index(wanted) if isinstance(wanted, str) else wanted - 1
@@ -284,6 +311,31 @@ class model:
         whole = [(scores.masked_fill(~seen, -math.inf).softmax(dim=2) @ values).transpose(0, 1).flatten(1)
                  for of, scores, seen, values, _ in self.scores(layer, x) if len(of) > 0]
         return torch.cat(whole).unsqueeze(1)
+
+    @staticmethod
+    def attended(parts, causal):
+        """Of one sequence: [n, 3, heads, dim], queries, keys and values, to [n, heads * dim]."""
+        queries, keys, values = (parts[:, which].transpose(0, 1) for which in range(3))
+        scores = queries @ keys.transpose(1, 2) / math.sqrt(queries.shape[2])
+        if causal:
+            scores = scores.masked_fill(torch.ones(scores.shape[1:], dtype=torch.bool).triu(1), -math.inf)
+        return (scores.softmax(dim=2) @ values).transpose(0, 1).flatten(1)
+
+    def block_attention(self, name, layer, x):
+        parts, causal = x.flatten(1).reshape(x.shape[0], 3, layer.get("heads", 1), -1), layer.get("causal", True)
+        whole = []
+        for of in self.each_list():
+            blocks = [parts[of[begin:begin + layer["block"]]] for begin in range(0, len(of), layer["block"])]
+            if blocks:
+                far = self.attended(torch.stack([block.mean(dim=0) for block in blocks]), causal)
+                read = torch.cat([torch.zeros_like(far[:1]), far[:-1]]) if causal else far
+                whole += [self.attended(block, causal) + more for block, more in zip(blocks, read)]
+        return torch.cat(whole).unsqueeze(1)
+
+    def pool(self, name, layer, x):
+        whole = [x.flatten(1)[of].mean(dim=0) if len(of) > 0 else x.new_zeros(x.shape[1] * x.shape[2])
+                 for of in self.each_list()]
+        return torch.stack(whole).unsqueeze(1)
 
     def hstu(self, name, layer, x):
         table = self.parameter(name, layer, "distances")
@@ -355,7 +407,7 @@ def said_columns(run, name):
     softmax takes it off again: its gradient is what rounding left, and Adam makes steps of that."""
     said = numpy.ones(run.tables[name]["dim"], dtype=bool)
     for layer in run.layers.values():
-        if layer["op"] == "attention" and name == layer["inputs"][0] + "_bias":
+        if layer["op"] in ("attention", "block_attention") and name == layer["inputs"][0] + "_bias":
             said[said.size // 3:2 * said.size // 3] = False
     return said
 

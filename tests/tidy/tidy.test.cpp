@@ -15,6 +15,7 @@ namespace headrace::tests {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -83,6 +84,17 @@ TEST(Tree, HeadersAreGuardedAndOpenNoNamespace) {
 }
 TEST(Tree, NamesNoMachineAndNumbersItsLooseEnds) {
   EXPECT_THAT(faults_of_tree(text_faults, false), IsEmpty());
+}
+
+TEST(Tree, EachOperatorHasARowInTheDocument) {
+  std::vector<std::string> paths;
+  std::string document;
+  for (const auto& file : tree()) {
+    paths.push_back(file.path);
+    if (file.path == "docs/kernels.md") document = file.text;
+  }
+  EXPECT_THAT(paths, Contains("kernels/fm/fm_ref.cpp")) << "operators are found otherwise now";
+  EXPECT_THAT(operator_faults(paths, document), IsEmpty());
 }
 
 std::vector<std::string> include_in(const std::string& path, const std::string& target) {
@@ -166,6 +178,8 @@ TEST(Rules, HeadersWithoutGuardOrWithAnOpenNamespaceAreCaught) {
   EXPECT_EQ(header_faults("a/b.hpp", "int x;\n").size(), 1U);
   EXPECT_EQ(header_faults("a/b.hpp", "#pragma once\nusing namespace std;\n").size(), 1U);
   EXPECT_THAT(header_faults("a/b.cpp", "using namespace std;\n"), IsEmpty());
+  EXPECT_THAT(header_faults("a/b.hpp", "#pragma once\nvoid f() {\n  using namespace std;\n}\n"),
+              IsEmpty());
   EXPECT_THAT(header_faults("a/b-inl.hpp", "#ifdef HWY_TARGET_TOGGLE\n"), IsEmpty());
 }
 
@@ -179,6 +193,27 @@ TEST(Rules, MachinePathsAndLooseEndsAreCaught) {
               IsEmpty());
   EXPECT_EQ(text_faults("a.cpp", "// " + note + ": later").size(), 1U);
   EXPECT_THAT(text_faults("a.cpp", "// " + note + "(#12): later\n// " + note + " 7"), IsEmpty());
+}
+
+TEST(Rules, OperatorsWithoutARowAreCaught) {
+  const std::vector<std::string> paths{"kernels/fm/fm_ref.cpp",
+                                       "kernels/softmax_loss/sampled_softmax_ref.cpp",
+                                       "kernels/softmax_loss/vocab_softmax_ref.cpp",
+                                       "kernels/runtime/device.hpp",
+                                       "worker/other/other_ref.cpp"};
+  const std::string head = "# Kernels\n\n## Ops\n\n| op | maths |\n| --- | --- |\n";
+  const std::string fm = "| `fm` | x |\n";
+  EXPECT_THAT(operator_faults(paths, head + fm + "| `softmax_loss`: `sampled_softmax` | y |\n"),
+              IsEmpty());
+  EXPECT_THAT(operator_faults(paths, head + fm),
+              ElementsAre(HasSubstr("docs/kernels.md:3: no row for `softmax_loss`")));
+  for (const char* elsewhere : {"`softmax_loss` in prose\n",
+                                "| `softmax_loss_2` | y |\n",
+                                "| `fm_2` | inside `softmax_loss` |\n",
+                                "## CUDA operators\n| `softmax_loss` | y |\n"}) {
+    EXPECT_EQ(operator_faults(paths, head + fm + elsewhere).size(), 1U) << elsewhere;
+  }
+  EXPECT_EQ(operator_faults(paths, "").size(), 2U);
 }
 
 }  // namespace

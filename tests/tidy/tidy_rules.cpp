@@ -57,6 +57,7 @@ const std::vector<library> libraries{
     {"omp.h", {"kernels"}},
     {"oneapi/", {"kernels"}},
     {"cuda", {"kernels"}},
+    {"cub/", {"kernels"}},
     {"cublas", {"kernels"}},
     {"nccl", {"kernels"}},
     {"gloo/", {"kernels"}},
@@ -208,6 +209,24 @@ bool has_machine_path(std::string_view line) {
   return false;
 }
 
+// NAME of kernels/NAME/…_ref.cpp, empty for other paths.
+std::string_view operator_of(std::string_view path) {
+  constexpr std::string_view folder = "kernels/";
+  if (!path.starts_with(folder) || !path.ends_with("_ref.cpp")) return {};
+  const auto rest = path.substr(folder.size());
+  const auto slash = rest.find('/');
+  const bool direct = slash != std::string_view::npos && slash == rest.rfind('/');
+  return direct ? rest.substr(0, slash) : std::string_view{};
+}
+
+// Where the first cell of a table's row begins with code type: what stands there, else empty.
+std::string_view name_of_row(std::string_view line) {
+  constexpr std::string_view begin = "| `";
+  if (!line.starts_with(begin)) return {};
+  const auto cell = line.substr(begin.size());
+  return cell.substr(0, cell.find('`'));
+}
+
 bool has_loose_to_do(std::string_view line) {
   for (auto at = line.find(to_do); at != std::string_view::npos; at = line.find(to_do, at + 1)) {
     const bool word = at == 0 || std::isalnum(static_cast<unsigned char>(line[at - 1])) == 0;
@@ -243,8 +262,8 @@ std::vector<std::string> header_faults(std::string_view path, std::string_view t
   for_each_line(text, [&](std::size_t number, std::string_view line) {
     guarded = guarded || line.starts_with("#pragma once");
     const auto code = line.substr(0, line.find("//"));
-    if (code.find("using namespace") != std::string_view::npos) {
-      faults.push_back(fault(path, number, "a header has no `using namespace`"));
+    if (code.starts_with("using namespace")) {  // within a function it ends with it
+      faults.push_back(fault(path, number, "a header opens no namespace for who includes it"));
     }
   });
   if (!guarded) faults.push_back(fault(path, 1, "a header has `#pragma once`"));
@@ -259,6 +278,27 @@ std::vector<std::string> text_faults(std::string_view path, std::string_view tex
     if (has_loose_to_do(line))
       faults.push_back(fault(path, number, to_do + " without an issue number"));
   });
+  return faults;
+}
+
+std::vector<std::string> operator_faults(const std::vector<std::string>& paths,
+                                         std::string_view kernels_document) {
+  std::set<std::string_view> missing;
+  for (const auto& path : paths) missing.insert(operator_of(path));
+  missing.erase(std::string_view{});
+  bool in_section = false;
+  std::size_t section = 1;
+  for_each_line(kernels_document, [&](std::size_t number, std::string_view line) {
+    if (line.starts_with("## ")) {
+      in_section = line == "## Ops";
+      if (in_section) section = number;
+    }
+    if (in_section) missing.erase(name_of_row(line));
+  });
+  std::vector<std::string> faults;
+  for (const auto name : missing) {
+    faults.push_back(fault("docs/kernels.md", section, "no row for `" + std::string(name) + "`"));
+  }
   return faults;
 }
 

@@ -19,4 +19,9 @@ std::vector<std::string> header_faults(std::string_view path, std::string_view t
 /// No path of somebody's machine; a note to do something later carries an issue number.
 std::vector<std::string> text_faults(std::string_view path, std::string_view text);
 
+/// Each operator has a row in the section "## Ops" of docs/kernels.md that begins with its name in
+/// code type. `paths` are those of the tree: kernels/NAME/…_ref.cpp makes NAME an operator.
+std::vector<std::string> operator_faults(const std::vector<std::string>& paths,
+                                         std::string_view kernels_document);
+
 }  // namespace headrace::tests

@@ -24,6 +24,7 @@ void batch_rows::plan(const schemas::sample_batch& batch, std::vector<row_set>& 
     row_set& set = sets[t];
     set.table = table_id{static_cast<std::uint32_t>(t)};
     set.dim = tables[t].dim;
+    set.block_rows = tables[t].block_rows;
     set.factors.clear();
     set.lane = tables[t].network ? schemas::lane::dense : schemas::lane::rows;
     if (tables[t].network) {

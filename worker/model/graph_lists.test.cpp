@@ -94,11 +94,42 @@ op = "bce"
 inputs = ["logit"]
 )";
 
+// Both experts see every token, so a small step sends none elsewhere; room for all, and no losses
+// of the router's own.
+constexpr const char* routed_model = R"(
+[layers.embedding]
+op = "rows"
+dim = 4
+features = ["history"]
+[layers.history]
+op = "tokens"
+inputs = ["embedding"]
+[layers.routed]
+op = "routed_experts"
+inputs = ["history"]
+experts = 2
+hidden = 5
+capacity_factor = 1
+balance = 0
+z = 0
+[layers.mean]
+op = "pool"
+inputs = ["routed"]
+[layers.logit]
+op = "linear"
+inputs = ["mean"]
+units = 1
+[layers.click]
+op = "bce"
+inputs = ["logit"]
+)";
+
 std::string preset_text(const char* name) { return std::string(find_preset(name)->text); }
 
 const std::vector<list_case>& list_cases() {
   static const std::vector<list_case> cases = {
       {"pooled", pooled_model, features, {}},
+      {"routed", routed_model, one_list, {}, false, 2.0},
       {"din",
        preset_text("din"),
        features,
@@ -134,6 +165,22 @@ const std::vector<list_case>& list_cases() {
         "layers.gate2.units=4",
         "layers.kept2.rate=0",
         "layers.mixed2.units=4",
+        "layers.next.negatives=6"},
+       true},
+      {"blocks",
+       preset_text("sasrec"),
+       one_list,
+       {"layers.embedding.dim=4",       "layers.block0.rate=0",
+        "layers.qkv1.units=12",         "layers.attention1.op=block_attention",
+        "layers.attention1.block=3",    "layers.attention1.heads=2",
+        "layers.attended1.rate=0",      "layers.wide1.units=5",
+        "layers.wide1.activation=tanh", "layers.wide_kept1.rate=0",
+        "layers.narrow1.units=4",       "layers.narrow_kept1.rate=0",
+        "layers.qkv2.units=12",         "layers.attention2.op=block_attention",
+        "layers.attention2.block=4",    "layers.attention2.causal=false",
+        "layers.attended2.rate=0",      "layers.wide2.units=5",
+        "layers.wide2.activation=silu", "layers.wide_kept2.rate=0",
+        "layers.narrow2.units=4",       "layers.narrow_kept2.rate=0",
         "layers.next.negatives=6"},
        true}};
   return cases;

@@ -199,6 +199,7 @@ layer_run graph_model::run_of(std::size_t i) {
   if (node.list) run.offsets = lists_[*node.list].offsets;
   run.draw_key = draw_key_;
   run.learning = learning_;
+  run.routed = learning_ ? &routed_ : nullptr;
   run.inputs = spans_[i].inputs;
   run.lookups = spans_[i].lookups;
   run.parameters = spans_[i].parameters;
@@ -214,6 +215,7 @@ layer_run graph_model::run_again(std::size_t i) {
   run.inputs = spans_[i].inputs_again;
   run.output = buffer(planned.output_again, graph_->nodes()[i]);
   run.saved = whole_buffer(planned.saved_again);
+  run.routed = nullptr;  // it was counted when it went forward first
   return run;
 }
 

@@ -61,6 +61,8 @@ class graph_model {
   const model_graph& graph() const { return *graph_; }
   precision_figures precision_so_far() const { return runner_.figures(); }
   const precision_watch& watch() const { return runner_.watch(); }
+  /// Over all routing layers and all batches that were learned.
+  const routing_figures& routed_so_far() const { return routed_; }
   /// `watcher` sees each layer of `predict` and `learn`; null = nobody. It must outlive this.
   void watch_layers(layer_watcher* watcher) { watcher_ = watcher; }
 
@@ -126,6 +128,7 @@ class graph_model {
   };
   std::vector<node_spans> spans_;
   layer_watcher* watcher_ = nullptr;
+  routing_figures routed_;
 };
 
 }  // namespace headrace::worker

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "worker/model/device_form.hpp"
 #include "worker/model/precision.hpp"
 #include "worker/model/value_shape.hpp"
 
@@ -19,6 +20,9 @@ struct parameter_spec {
   std::size_t dim = 1;  // 1 … 1024
   float init_scale = 0.0F;
   bool network = true;  // learns by Adam unless the job says otherwise; else as rows do
+  /// So many rows stand still together, with their optimizer's state, while no gradient reaches any
+  /// of them; 0: all move with each push.
+  std::size_t block_rows = 0;
 };
 
 /// Rows that a layer looks up by the keys of its features.
@@ -56,6 +60,14 @@ struct half_room {
   std::size_t packed = 0;  // words of its parameters, whatever the rows
 };
 
+/// How full the experts of routing layers were so far, while they learned: utilisation is
+/// (assigned - dropped) / room.
+struct routing_figures {
+  std::uint64_t assigned = 0;  // to experts: k for each vector
+  std::uint64_t dropped = 0;   // of which found no room
+  std::uint64_t room = 0;      // of all experts, full or not
+};
+
 /// One layer at work on a chunk of samples. Spans of things that a layer doesn't have are empty.
 struct layer_run {
   std::size_t samples = 0;         // rows of its output: of a list's value, its tokens
@@ -64,8 +76,9 @@ struct layer_run {
   std::size_t features = 0;        // of a sample of the batch
   /// Of the list it works on: sample s has the tokens [offsets[s], offsets[s + 1]).
   std::span<const std::uint32_t> offsets = {};
-  std::uint64_t draw_key = 0;  // names batch and chunk: what is drawn again is the same
-  bool learning = false;       // a backward pass follows
+  std::uint64_t draw_key = 0;         // names batch and chunk: what is drawn again is the same
+  bool learning = false;              // a backward pass follows
+  routing_figures* routed = nullptr;  // where what a router does counts
 
   std::span<const std::span<const float>> inputs;      // each [samples, columns]
   std::span<const lookup_view> lookups;                // for each input; empty where it has no rows
@@ -128,6 +141,8 @@ class layer {
   /// Its output has the probabilities of its heads' labels, and its inputs' gradients are those of
   /// the loss.
   virtual bool is_loss() const { return false; }
+  /// How a device computes it, if one can (worker/device/).
+  virtual device_form on_device() const { return no_device_form{}; }
   virtual layer_cost cost(std::size_t) const { return {}; }
   virtual layer_cost chunk_cost(const chunk_size& size) const { return cost(size.rows(output)); }
 

@@ -126,6 +126,7 @@ TEST(ModelGraph, RefusesWhatMixesSamplesAndTokens) {
       {"layers.embedding.features=[\"lists\"]", "its rows are those of lists; op = \"tokens\""},
       {"layers.embedding.features=[\"item\", \"-itm\"]", "did you mean 'item'?"},
       {"layers.click.op=next_item", "takes 2 inputs"},
+      {"layers.attention.op=block_attention", "block is missing"},
   };
   for (const auto& [set, says] : cases) EXPECT_THAT(failure({set}), HasSubstr(says)) << set;
   EXPECT_THAT(

@@ -141,9 +141,10 @@ TEST(ListValues, NormsHaveMeanOfTheBiasAndDeviationOfOnePlusTheGain) {
 
 // What a token sees is all that stands before it: the same whatever follows, and in another batch.
 TEST(ListValues, ACausalTokenDoesNotSeeWhatFollows) {
-  for (const char* op : {"attention", "hstu"}) {
+  for (const char* op : {"attention", "hstu", "block_attention"}) {
     SCOPED_TRACE(op);
-    const std::string lines = "op = \"" + std::string(op) + "\"\n";
+    const std::string lines = "op = \"" + std::string(op) + "\"\n" +
+                              (std::string(op) == "block_attention" ? "block = 2\n" : "");
     const auto causal = graph_with(lines);
     const auto full = graph_with(lines + "causal = false\n");
     const auto long_list = values_of(causal, "under_test", {{1, 2, 3}});
@@ -156,6 +157,17 @@ TEST(ListValues, ACausalTokenDoesNotSeeWhatFollows) {
     const auto among_others = values_of(causal, "under_test", {{5}, {1, 2, 3}, {7, 8}});
     for (std::size_t i = 0; i < 6; ++i) EXPECT_NEAR(among_others[2 + i], long_list[i], 1e-5);
   }
+}
+
+TEST(ListValues, BlocksAsLongAsTheListArePlainAttention) {
+  const auto plain = graph_with("op = \"attention\"\n");
+  const auto blocks = graph_with("op = \"block_attention\"\nblock = 3\n");
+  const lists seen = {{1, 2, 3}, {}, {4, 2}};
+  EXPECT_EQ(values_of(blocks, "under_test", seen), values_of(plain, "under_test", seen));
+  const auto small = graph_with("op = \"block_attention\"\nblock = 1\n");
+  // The first of a list sees itself; the second itself, and what the first block found.
+  const auto found = values_of(small, "under_test", {{3, 5}});
+  EXPECT_THAT(found, ElementsAre(FloatEq(3.4F), FloatEq(3.5F), FloatEq(8.8F), FloatEq(9.0F)));
 }
 
 // One key is seen with weight 1, so attention gives its value: the last third of the input.

@@ -253,6 +253,7 @@ result<void> model_graph::number_tables(const refuse_layer& refused) {
                        "table '" + matrix.table + "' is taken by another layer; name another");
       tables_.push_back(
           {matrix.table, matrix.dim, matrix.rows, 0, matrix.init_scale, matrix.network, {}});
+      tables_.back().block_rows = matrix.block_rows;
     }
   }
   return {};

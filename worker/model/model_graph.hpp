@@ -36,6 +36,7 @@ struct model_table {
   std::vector<std::uint32_t> features;    // of a lookup; empty = all
   std::vector<std::uint32_t> lists = {};  // of a lookup; empty = none
   bool only_lists = false;                // no feature but these
+  std::size_t block_rows = 0;             // of a parameter: parameter_spec says what
 };
 
 /// A label that a model predicts.

@@ -14,6 +14,7 @@ dense_copy::dense_copy(const graph_model& model, std::uint32_t shards)
     const model_table& table = model.graph().tables()[t];
     sets[t].table = table_id{static_cast<std::uint32_t>(t)};
     sets[t].dim = table.dim;
+    sets[t].block_rows = table.block_rows;
     sets[t].lane = table.network ? schemas::lane::dense : schemas::lane::rows;
   }
   model.plan_network(sets);

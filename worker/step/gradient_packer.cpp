@@ -20,6 +20,27 @@ void limit_packed_rows(schemas::push_section& section) {
   for (auto& block : section.blocks) block.keys_as = schemas::key_codec::raw;
 }
 
+/// Whether a gradient reaches a block of rows; asked in their order, it looks at each block once.
+class moving_block {
+ public:
+  explicit moving_block(const row_set& set) : set_(set) {}
+  bool has(std::uint32_t row) {
+    if (set_.block_rows == 0) return true;
+    if (const std::size_t block = row / set_.block_rows; block != block_) {
+      block_ = block;
+      const std::size_t floats = set_.block_rows * set_.dim;
+      moves_ = std::ranges::any_of(std::span(set_.gradients).subspan(block * floats, floats),
+                                   [](float gradient) { return gradient != 0.0F; });
+    }
+    return moves_;
+  }
+
+ private:
+  const row_set& set_;
+  std::size_t block_ = SIZE_MAX;
+  bool moves_ = false;
+};
+
 }  // namespace
 
 gradient_packer::gradient_packer(push_spec how, std::vector<bool> dense) : how_(std::move(how)) {
@@ -120,7 +141,9 @@ void gradient_packer::gather(const row_set& set, const pull_plan::part& part, bl
   into.counts.clear();
   into.gradients.clear();
   into.repeated = false;
+  moving_block moving(set);
   for (const std::uint32_t row : part.rows) {
+    if (!moving.has(row)) continue;
     const std::span<const float> gradient(&set.gradients[row * set.dim], set.dim);
     float probe = 0.0F;
     for (const float value : gradient) probe += value * 0.0F;  // NaN where a value is not finite

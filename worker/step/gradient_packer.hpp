@@ -19,7 +19,8 @@ namespace headrace::worker {
 /// fp16 scale a row, rounded up, round to nearest, no error feedback (equal to fp32 to 1e-5
 /// logloss: notes kernels §2.2), or fp32 where exactness is the point, or int4. Dense tables in
 /// int4 and topk, and only those, have error feedback (dense_packer.hpp). A row whose gradient is
-/// not finite is dropped and counted. Single-threaded; buffers are reused.
+/// not finite is dropped and counted; rows of a block without any gradient are left out
+/// (row_set::block_rows). Single-threaded; buffers are reused.
 class gradient_packer {
  public:
   /// `dense[t]`: every batch pushes the same rows of table t. Others leave nothing out.

@@ -15,6 +15,7 @@ struct row_set {
   table_id table;
   schemas::lane lane = schemas::lane::rows;  // in which its gradients are pushed
   std::size_t dim = 1;
+  std::size_t block_rows = 0;  // so many rows are pushed if one has a gradient; 0: all always
   std::vector<std::uint64_t> keys;     // [u] strictly ascending
   std::vector<std::uint32_t> counts;   // [u] occurrences in the batch
   std::vector<std::uint32_t> inverse;  // [n * features] index into keys

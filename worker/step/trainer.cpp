@@ -12,7 +12,8 @@ namespace {
 /// The tables of which every batch pushes all rows.
 std::vector<bool> dense_tables(const model_graph& model) {
   std::vector<bool> dense;
-  for (const model_table& table : model.tables()) dense.push_back(table.rows > 0);
+  for (const model_table& table : model.tables())
+    dense.push_back(table.rows > 0 && table.block_rows == 0);
   return dense;
 }
 

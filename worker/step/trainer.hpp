@@ -84,6 +84,7 @@ class trainer {
   /// Batches whose loss or gradients were not finite: pushed without rows, so no optimizer moves.
   std::uint64_t steps_not_finite() const { return precision_so_far().steps_not_finite; }
   precision_figures precision_so_far() const { return model_.precision_so_far(); }
+  const routing_figures& routed_so_far() const { return model_.routed_so_far(); }
 
  private:
   void predict_frozen(training_step& step);

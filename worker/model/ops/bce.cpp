@@ -14,6 +14,7 @@ class bce_layer final : public layer {
   explicit bce_layer(const loss_head& head) { heads = {head}; }
   bool is_loss() const override { return true; }
   std::size_t saved(std::size_t samples) const override { return samples; }  // logit gradients
+  device_form on_device() const override { return bce_form{}; }
   double forward(const layer_run& run) const override {
     const double sum = kernels::bce({.logits = run.inputs[0],
                                      .labels = run.label(heads[0].label),

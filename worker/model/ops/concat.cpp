@@ -24,6 +24,9 @@ class concat_layer final : public layer {
                        : value_shape{.fields = 1, .dim = columns};
     output.list = inputs[0].list;
   }
+  device_form on_device() const override {
+    return output.list ? device_form(no_device_form{}) : concat_form{};
+  }
   double forward(const layer_run& run) const override {
     float* to = run.output.data();
     for (std::size_t s = 0; s < run.samples; ++s) {

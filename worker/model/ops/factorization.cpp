@@ -19,6 +19,7 @@ class factorization_layer final : public layer {
     return {4.0 * values, 5.0 * values};
   }
 
+  device_form on_device() const override { return factorization_form{}; }
   double forward(const layer_run& run) const override {
     const lookup_view& rows = run.lookups[0];
     kernels::fm_forward({.rows = rows.rows,

@@ -12,6 +12,7 @@ class fields_layer final : public layer {
   explicit fields_layer(const value_shape& rows) : first_(rows.first_order) {
     output = {.fields = rows.fields, .dim = rows.dim - rows.first_order};
   }
+  device_form on_device() const override { return fields_form{first_}; }
   double forward(const layer_run& run) const override {
     const lookup_view& rows = run.lookups[0];
     CHECK(rows.features == output.fields);

@@ -48,6 +48,9 @@ class linear_layer final : public layer {
     kernels::pack_linear({format_of(as), matrices[0], in_, units_, packed});
   }
 
+  device_form on_device() const override {
+    return output.list ? device_form(no_device_form{}) : linear_form{activation_};
+  }
   double forward(const layer_run& run) const override {
     const kernels::linear_args args = {.x = run.inputs[0],
                                        .weights = run.parameters[0],

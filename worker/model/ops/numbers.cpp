@@ -13,6 +13,7 @@ class numbers_layer final : public layer {
   explicit numbers_layer(std::vector<std::uint32_t> features) : features_(std::move(features)) {
     output = {.fields = 1, .dim = features_.size()};
   }
+  device_form on_device() const override { return numbers_form{features_}; }
   double forward(const layer_run& run) const override {
     CHECK(features_.back() < run.features);
     if (run.numbers.empty()) {

@@ -22,12 +22,14 @@ result<std::unique_ptr<layer>> make_layer_norm(const layer_section& section);
 result<std::unique_ptr<layer>> make_dropout(const layer_section& section);
 result<std::unique_ptr<layer>> make_product(const layer_section& section);
 result<std::unique_ptr<layer>> make_attention(const layer_section& section);
+result<std::unique_ptr<layer>> make_block_attention(const layer_section& section);
 result<std::unique_ptr<layer>> make_hstu(const layer_section& section);
 result<std::unique_ptr<layer>> make_target_attention(const layer_section& section);
 result<std::unique_ptr<layer>> make_last(const layer_section& section);
 result<std::unique_ptr<layer>> make_pool(const layer_section& section);
 result<std::unique_ptr<layer>> make_next_item(const layer_section& section);
 result<std::unique_ptr<layer>> make_mixture(const layer_section& section);
+result<std::unique_ptr<layer>> make_routed_experts(const layer_section& section);
 result<std::unique_ptr<layer>> make_bce(const layer_section& section);
 result<std::unique_ptr<layer>> make_esmm(const layer_section& section);
 

@@ -7,6 +7,9 @@ namespace {
 // The pull brings the rows and the push takes their gradients (worker/step/): nothing to compute.
 class rows_layer final : public layer {
  public:
+  device_form on_device() const override {
+    return output.lists.empty() ? device_form(rows_form{}) : no_device_form{};
+  }
   double forward(const layer_run&) const override { return 0.0; }
   void backward(const layer_run&) const override {}
 };

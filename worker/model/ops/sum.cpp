@@ -9,6 +9,9 @@ namespace {
 class sum_layer final : public layer {
  public:
   explicit sum_layer(const value_shape& shape) { output = shape; }
+  device_form on_device() const override {
+    return output.list ? device_form(no_device_form{}) : sum_form{};
+  }
   double forward(const layer_run& run) const override {
     std::ranges::copy(run.inputs[0], run.output.begin());
     for (const auto& input : run.inputs.subspan(1)) {
