@@ -53,6 +53,7 @@ list(APPEND cuda_sources
   gate_mix/gate_mix_cuda.cu
   layer_norm/layer_norm_cuda.cu
   loss_scaler/gradient_scan_cuda.cu
+  grouped_ffn/grouped_ffn_cuda.cu
   moe_permute/moe_permute_cuda.cu
   moe_router/moe_router_cuda.cu)
 set_source_files_properties(dense_update/dense_update_cuda.cu PROPERTIES COMPILE_OPTIONS -fmad=false)

@@ -23,7 +23,8 @@ set(abi_sources
 list(APPEND abi_sources
   abi/dense_cpu.cpp
   abi/losses_cpu.cpp
-  abi/moe_cpu.cpp)
+  abi/moe_cpu.cpp
+  abi/ffn_cpu.cpp)
 
 add_library(headrace_kernels_abi SHARED ${abi_sources})
 headrace_target(headrace_kernels_abi)

@@ -120,4 +120,51 @@ inline void check(const headrace_moe_combine_backward_args& args) {
   need_array(args.gate_gradients, all, "gate_gradients");
 }
 
+template <class Args>
+bool is_swiglu(const Args& args) {
+  return (args.flags & HEADRACE_FFN_SWIGLU) != 0;
+}
+
+template <class Args>
+void check_ffn_sizes(const Args& args) {
+  need_flags(args.flags, HEADRACE_FFN_SWIGLU);
+  need_dtype(args.dtype, "dtype");
+  need_experts(args.experts);
+  need_matrix(args.rows, args.dim, 1);
+  need(args.hidden >= 1 && args.hidden <= width_max, "hidden is not in 1 to 65536");
+  product(args.rows, args.hidden, "rows * hidden");
+  product(args.experts, product(args.dim, args.hidden, "dim * hidden"), "experts * dim * hidden");
+}
+inline void check_sizes(const headrace_grouped_ffn_args& args) { check_ffn_sizes(args); }
+inline void check_sizes(const headrace_grouped_ffn_backward_args& args) { check_ffn_sizes(args); }
+
+/// `alignment` of the library's elements or, where it moves 16 bytes at a time, that.
+template <class Args>
+void check_ffn_inputs(const Args& args, std::size_t alignment) {
+  check_sizes(args);
+  const bool gated = is_swiglu(args);
+  need_array(args.offsets, args.experts + 1, "offsets");
+  need_bytes(args.x, args.rows, alignment, "x");
+  need_bytes(args.w1, args.experts, alignment, "w1");
+  need_bytes(args.w2, args.experts, alignment, "w2");
+  need_bytes(args.first, args.rows, alignment, "first");
+  need(gated || (args.w3 == nullptr && args.third == nullptr), "w3 and third are not null");
+  if (gated) need_bytes(args.w3, args.experts, alignment, "w3");
+  if (gated) need_bytes(args.third, args.rows, alignment, "third");
+}
+
+inline void check(const headrace_grouped_ffn_args& args, std::size_t alignment) {
+  check_ffn_inputs(args, alignment);
+  need_array(args.y, args.rows, "y");
+}
+
+inline void check(const headrace_grouped_ffn_backward_args& args, std::size_t alignment) {
+  check_ffn_inputs(args, alignment);
+  need_bytes(args.y_gradients, args.rows, alignment, "y_gradients");
+  need_array(args.x_gradients, args.rows, "x_gradients");
+  need_array(args.w1_gradients, args.experts, "w1_gradients");
+  need_unless(args.w3_gradients, args.experts, !is_swiglu(args), "w3_gradients");
+  need_array(args.w2_gradients, args.experts, "w2_gradients");
+}
+
 }  // namespace headrace::kernels::abi

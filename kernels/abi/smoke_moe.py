@@ -70,4 +70,39 @@ def check_rows(library, a, sizes, places, gates):
     a.expect(dgates, [dot[i // k] if places[0][i] != NONE else 0.0 for i in range(count)])
 
 
-CHECKS = [check_router]
+def brains(values):
+    """f32 numbers cut to bfloat16, and their bits."""
+    bits = [struct.unpack("<I", struct.pack("<f", v))[0] >> 16 for v in values]
+    return [struct.unpack("<f", struct.pack("<I", b << 16))[0] for b in bits], bits
+
+
+def check_grouped_ffn(library, draw):
+    """Three experts of which one has no row: in f32 on the CPU, in bfloat16 on CUDA; relu."""
+    a, loads, dim, hidden = Arrays(library, draw), [3, 0, 2], 8, 16
+    rows, experts = sum(loads), len(loads)
+    offsets = [sum(loads[:e]) for e in range(experts + 1)]
+    cpu = library.backend == "cpu"
+    put = lambda pair: a.put(pair[0]) if cpu else a.put(pair[1], "H")
+    x, w1, w2, dy = (brains([draw.uniform(-1, 1) for _ in range(n)]) for n in (rows * dim, experts * dim * hidden, experts * dim * hidden, rows * dim))
+    shape = {"rows": rows, "experts": experts, "dim": dim, "hidden": hidden, "dtype": 0 if cpu else 3, "offsets": a.put(offsets, "I"),
+             "x": put(x), "w1": put(w1), "w2": put(w2), "first": a.room(rows * hidden, "f" if cpu else "H")}
+    y = a.room(rows * dim)
+    library.need(library.call("grouped_ffn", y=y, **shape))
+    wanted = []
+    for e in range(experts):
+        for r in range(offsets[e], offsets[e + 1]):
+            h = [max(sum(x[0][r * dim + i] * w1[0][(e * dim + i) * hidden + j] for i in range(dim)), 0.0) for j in range(hidden)]
+            wanted += [sum(h[j] * w2[0][(e * hidden + j) * dim + k] for j in range(hidden)) for k in range(dim)]
+    scale = TOLERANCE if cpu else 3e-2
+    assert all(abs(u - v) <= scale * (1 + abs(v)) for u, v in zip(a.get(y, rows * dim), wanted))
+    dw1, dw2, dx = a.put([0.0] * len(w1[0])), a.put([0.0] * len(w2[0])), a.room(rows * dim)
+    library.need(library.call("grouped_ffn_backward", y_gradients=put(dy), x_gradients=dx, w1_gradients=dw1, w2_gradients=dw2, **shape))
+    each = dim * hidden
+    assert not any(a.get(dw1, experts * each)[each : 2 * each]) and not any(a.get(dw2, experts * each)[each : 2 * each])
+    # Euler: y is linear in w2, so <dw2, w2> = <dy, y>.
+    left = sum(u * v for u, v in zip(a.get(dw2, experts * each), w2[0]))
+    right = sum(u * v for u, v in zip(dy[0], wanted))
+    assert abs(left - right) <= scale * 30, (left, right)
+
+
+CHECKS = [check_router, check_grouped_ffn]

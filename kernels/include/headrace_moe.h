@@ -170,6 +170,69 @@ headrace_moe_combine_backward(const headrace_moe_combine_backward_args* args,
 HEADRACE_EXPORT size_t
 headrace_moe_combine_backward_workspace(const headrace_moe_combine_backward_args* args);
 
+/* A bit of flags. */
+enum { HEADRACE_FFN_SWIGLU = 1 };
+
+/* Each expert's own net over its own rows: y = h W2, h = max(x W1, 0), or SiLU(x W1) * (x W3) with
+ * HEADRACE_FFN_SWIGLU. The CPU library has HEADRACE_F32; the CUDA library HEADRACE_BF16 with f32
+ * sums, dim and hidden multiples of 8, pointers of 16 bytes, up to 1024 experts. */
+typedef struct headrace_grouped_ffn_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t rows; /* of all experts, at least offsets[experts] */
+  uint64_t experts;
+  uint64_t dim;    /* up to 65536 */
+  uint64_t hidden; /* up to 65536 */
+  const uint32_t*
+      offsets;    /* [experts + 1] from 0: rows offsets[e] up to offsets[e + 1] are expert e's */
+  const void* x;  /* [rows, dim] dtype */
+  const void* w1; /* [experts, dim, hidden] dtype */
+  const void* w3; /* as w1; null without HEADRACE_FFN_SWIGLU */
+  const void* w2; /* [experts, hidden, dim] dtype */
+  void* first;    /* [rows, hidden] dtype out: x W1, or h */
+  void* third;    /* [rows, hidden] dtype out: x W3; null without */
+  float* y;       /* [rows, dim] out */
+  headrace_dtype dtype;
+} headrace_grouped_ffn_args;
+
+HEADRACE_EXPORT headrace_status headrace_grouped_ffn(const headrace_grouped_ffn_args* args,
+                                                     void* stream,
+                                                     void* workspace,
+                                                     size_t workspace_bytes);
+HEADRACE_EXPORT size_t headrace_grouped_ffn_workspace(const headrace_grouped_ffn_args* args);
+
+/* Its gradients; those of weights are added to, and of experts without rows not touched. */
+typedef struct headrace_grouped_ffn_backward_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t rows; /* of all experts, at least offsets[experts] */
+  uint64_t experts;
+  uint64_t dim;    /* up to 65536 */
+  uint64_t hidden; /* up to 65536 */
+  const uint32_t*
+      offsets;       /* [experts + 1] from 0: rows offsets[e] up to offsets[e + 1] are expert e's */
+  const void* x;     /* [rows, dim] dtype */
+  const void* w1;    /* [experts, dim, hidden] dtype */
+  const void* w3;    /* as w1; null without HEADRACE_FFN_SWIGLU */
+  const void* w2;    /* [experts, hidden, dim] dtype */
+  const void* first; /* [rows, hidden] dtype, as forward left it */
+  const void* third; /* [rows, hidden] dtype; null without */
+  const void* y_gradients; /* [rows, dim] dtype */
+  float* x_gradients;      /* [rows, dim] out */
+  float* w1_gradients;     /* [experts, dim, hidden] added to */
+  float* w3_gradients;     /* as w1_gradients; null without */
+  float* w2_gradients;     /* [experts, hidden, dim] added to */
+  headrace_dtype dtype;
+} headrace_grouped_ffn_backward_args;
+
+HEADRACE_EXPORT headrace_status
+headrace_grouped_ffn_backward(const headrace_grouped_ffn_backward_args* args,
+                              void* stream,
+                              void* workspace,
+                              size_t workspace_bytes);
+HEADRACE_EXPORT size_t
+headrace_grouped_ffn_backward_workspace(const headrace_grouped_ffn_backward_args* args);
+
 #ifdef __cplusplus
 }
 #endif
