@@ -58,6 +58,10 @@ list(APPEND cuda_sources
   moe_router/moe_router_cuda.cu)
 set_source_files_properties(dense_update/dense_update_cuda.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
 
+# Lookups, dense layers, moved columns and scaled sums (headrace_graph.h). Lookups and sums give the CPU's bits.
+list(APPEND cuda_sources linear/linear_cuda.cu gather_fields/gather_fields_cuda.cu)
+set_source_files_properties(gather_fields/gather_fields_cuda.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
+
 add_library(headrace_cuda SHARED ${cuda_sources})
 target_include_directories(headrace_cuda PRIVATE ${HEADRACE_ROOT})
 target_compile_options(headrace_cuda PRIVATE
