@@ -137,12 +137,16 @@ void emulated_block::run(grid_index index, std::uint64_t seed, const std::functi
                          ", " + std::to_string(index.z) + "): " + fault_);
 }
 
-/// Until all have ended, or none can go on. Units work in between, and when all threads wait.
+/// Until all have ended, or none can go on. Units work when all threads wait; in two of three
+/// blocks in between, too, often or seldom.
 void emulated_block::run_threads() {
-  constexpr std::uint64_t steps_between = 16;
+  constexpr std::uint64_t never = 0;
+  constexpr std::uint64_t steps_between[] = {2, 32, never};
+  const std::uint64_t steps = steps_between[mix64(seed_ + 1) % 3];
   random_stream draw(mix64(seed_));
   while (fault_.empty() && ended_ < shape_.threads) {
-    if (units_ != nullptr && (ready_.empty() || draw.next_below(steps_between) == 0)) {
+    const bool now = steps != never && units_ != nullptr && draw.next_below(steps) == 0;
+    if (units_ != nullptr && (ready_.empty() || now)) {
       if (!units_->advance(draw.next()) && ready_.empty()) return;
       continue;
     }
