@@ -244,6 +244,11 @@ void add_gates(CLI::App& verb, verb_context& context) {
            });
 }
 
+void add_python(CLI::App& verb, std::string& python) {
+  verb.add_option("--python", python, "the Python whose PyTorch stands beside ours")
+      ->check(CLI::ExistingFile);
+}
+
 void add_deepfm(CLI::App& bench_verb, verb_context& context) {
   auto options = std::make_shared<bench::deepfm_options>();
   CLI::App* verb =
@@ -271,6 +276,7 @@ void add_deepfm(CLI::App& bench_verb, verb_context& context) {
                    options->dense_every,
                    "batches of a thread that one push of the network covers")
       ->check(CLI::Range(1, 1'000));
+  add_python(*verb, options->python);
   verb->add_flag("--profile", options->profile, "where the time of a step goes");
   verb->add_flag("--json", options->json, "one line of JSON on standard output");
   verb->add_flag("--inside", options->inside)->group("");
@@ -287,6 +293,7 @@ void add_layer_run(CLI::App& verb, bench::layer_run& run) {
       ->check(CLI::Range(0.05, 3'600.0));
   verb.add_option("--rounds", run.rounds, "rounds, medians of which are reported")
       ->check(CLI::Range(1, 1'000));
+  add_python(verb, run.python);
   verb.add_flag("--json", run.json, "one line of JSON a point on standard output");
   verb.add_flag("--inside", run.inside)->group("");
   verb.add_option("--folder", run.folder)->group("");

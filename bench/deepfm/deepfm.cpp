@@ -47,6 +47,7 @@ std::vector<std::string> arguments_of(const deepfm_options& options) {
                                     std::to_string(options.dense_every),
                                     "--precision",
                                     std::string(name(options.precision))};
+  if (options.python != system_python) words.insert(words.end(), {"--python", options.python});
   if (options.profile) words.push_back("--profile");
   if (options.json) words.push_back("--json");
   return words;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "bench/torch/torch_peer.hpp"
 #include "worker/model/precision.hpp"
 
 #include <chrono>
@@ -35,7 +36,7 @@ struct deepfm_options {
   bool profile = false;
   bool json = false;
   bool inside = false;  // hidden: this is the measuring process
-  std::string python = "/usr/bin/python3";
+  std::string python = system_python;
 };
 
 /// Runs the bench in a session of its own and prints the report. Returns the exit status: 0, 1 when

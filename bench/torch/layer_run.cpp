@@ -29,6 +29,7 @@ std::vector<std::string> arguments_of(const std::string& name,
                 number(run.seconds),
                 "--rounds",
                 std::to_string(run.rounds)});
+  if (run.python != system_python) words.insert(words.end(), {"--python", run.python});
   if (run.json) words.emplace_back("--json");
   return words;
 }

@@ -2,6 +2,7 @@
 
 #include "base/result.hpp"
 #include "bench/torch/layer_point.hpp"
+#include "bench/torch/torch_peer.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -18,7 +19,7 @@ struct layer_run {
   double seconds = 1;         // of a round, on each side
   std::uint32_t rounds = 3;
   bool json = false;
-  std::string python = "/usr/bin/python3";
+  std::string python = system_python;
   bool inside = false;                // hidden: this is the measuring process
   std::filesystem::path folder = {};  // hidden: of this run alone; tensors are written to it
 };

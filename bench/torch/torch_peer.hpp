@@ -9,6 +9,9 @@
 
 namespace headrace::bench {
 
+/// The distribution's own, whatever stands first on the path: what baselines are beside.
+inline constexpr const char* system_python = "/usr/bin/python3";
+
 /// A script in a Python of its own, which waits between rounds. It says "ready PyTorch …" or
 /// "absent WHY" on a line, then answers each line that it reads with one that starts with a number.
 /// Killed and reaped when the object goes. Single-threaded.
