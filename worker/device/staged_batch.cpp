@@ -84,7 +84,7 @@ void staged_batch::write(const schemas::sample_batch& batch,
   for (std::size_t i = 0; i < numbers_.size(); ++i)
     if (!features_[i].empty()) write_numbers(batch, features_[i], to + numbers_[i]);
   for (std::size_t t = 0; t < sets.size(); ++t) {
-    const std::size_t places = batch.samples * sets[t].features;
+    const std::size_t places = std::size_t{batch.samples} * sets[t].features;
     put(std::span<const float>(sets[t].values), to + tables_[t].values);
     if (graph_->tables()[t].rows > 0) continue;
     put(std::span(sets[t].inverse).first(places), to + tables_[t].inverse);
