@@ -173,13 +173,14 @@ HEADRACE_DEVICE void clear_values(std::byte* values, std::uint32_t valid) {
 /// A warpgroup begins to add a tile's values, weighted, `valid` of them of its sequence.
 template <class Element, class Tiles>
 HEADRACE_DEVICE void begin_output(accumulators<1, Tiles::dim / 8>& out,
-                                  const std::uint32_t (&weights)[Tiles::keys / 16][4],
+                                  std::uint32_t (&weights)[Tiles::keys / 16][4],
                                   const attention_90a_memory<Tiles>& memory,
                                   const stage_ring<Tiles::stages>& ring,
                                   std::uint32_t valid) {
   wait_phase(memory.values_full(ring.stage), ring.parity);
   if (valid < Tiles::keys) clear_values<Tiles>(memory.values(ring.stage), valid);
   const std::uint32_t values = shared_address(memory.values(ring.stage));
+  hold_operands(weights);
   begin_products(flat<Tiles::dim / 8>(out));
   HEADRACE_UNROLL
   for (std::uint32_t kk = 0; kk < Tiles::keys / 16; ++kk) {
@@ -281,6 +282,7 @@ HEADRACE_DEVICE void attend_90a(const attention_view& args,
       if (lane() == 0) arrive(memory.keys_empty(keys.stage));
       state.take(scores, meeting_of<Tiles>(tile, walk, k));
       wait_products<0>(flat<Tiles::dim / 8>(out));
+      hold_operands(state.weights);
       if (lane() == 0) arrive(memory.values_empty(values.stage));
       values.advance();
       state.fade(out);
@@ -290,6 +292,7 @@ HEADRACE_DEVICE void attend_90a(const attention_view& args,
     begin_output<Element, Tiles>(
         out, state.weights, memory, values, static_cast<std::uint32_t>(last.j_end - last.j));
     wait_products<0>(flat<Tiles::dim / 8>(out));
+    hold_operands(state.weights);
   }
   store_attention<Element, Tiles>(
       args, tile, memory.output(warp() - 4), out, state.softmax, tile.first + (warp() - 4) * 16);

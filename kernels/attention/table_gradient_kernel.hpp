@@ -111,6 +111,7 @@ HEADRACE_DEVICE void add_diagonals(const diagonal_memory<Tiles>& memory,
     for (int d = 0; d < inner.first; ++d) clipped += memory.sums[d];
     table[0] += clipped;
   }
+  sync_warp();  // of a table of one entry both ends are the same
   if (mine == 31) {
     float clipped = 0.0F;
     for (int d = inner.last; d < diagonals; ++d) clipped += memory.sums[d];

@@ -2,6 +2,7 @@
 
 #include "kernels/runtime/cuda_call.hpp"
 
+#include <cstdlib>
 #include <cuda_runtime_api.h>
 
 namespace headrace::kernels {
@@ -18,7 +19,8 @@ int attribute(cudaDeviceAttr which) {
 }  // namespace
 
 bool has_90a() {
-  return attribute(cudaDevAttrComputeCapabilityMajor) == 9 &&
+  return std::getenv("HEADRACE_NO_90A") == nullptr &&
+         attribute(cudaDevAttrComputeCapabilityMajor) == 9 &&
          attribute(cudaDevAttrComputeCapabilityMinor) == 0;
 }
 

@@ -34,8 +34,8 @@ HEADRACE_DEVICE void wait_phase(barrier_word* at, unsigned parity) {
       "{\n.reg .pred done;\n"
       "waits:\n"
       "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-      "@done bra.uni goes_on;\n"
-      "bra.uni waits;\n"
+      "@done bra goes_on;\n"  // lanes may see the phase end at different tries
+      "bra waits;\n"
       "goes_on:\n}\n" ::"r"(shared_address(at)),
       "r"(parity)
       : "memory");
@@ -62,6 +62,15 @@ template <int values>
 HEADRACE_DEVICE void hold(float (&c)[values]) {
   HEADRACE_UNROLL
   for (int i = 0; i < values; ++i) asm volatile("" : "+f"(c[i])::"memory");
+}
+/// The same of left operands in registers, which products that were begun still read.
+template <int steps>
+HEADRACE_DEVICE void hold_operands(std::uint32_t (&a)[steps][4]) {
+  HEADRACE_UNROLL
+  for (int i = 0; i < steps; ++i) {
+    HEADRACE_UNROLL
+    for (int w = 0; w < 4; ++w) asm volatile("" : "+r"(a[i][w])::"memory");
+  }
 }
 template <int values>
 HEADRACE_DEVICE void begin_products(float (&c)[values]) {

@@ -36,6 +36,8 @@ inline void load_tile(
   emulated_async::running().load_tile(to, tiles, column, line, slice, barrier);
 }
 
+template <int steps>
+void hold_operands(std::uint32_t (&)[steps][4]) {}
 template <int values>
 void begin_products(float (&)[values]) {
   emulated_async::running().begin_products();
