@@ -50,8 +50,21 @@ SHAPES = (
     Shape([30, 12], 4, 2, 16, CAUSAL, alibi=True, gap=16),
     Shape([50, 9], 2, 2, 32, 0, table=6),
     Shape([20, 31, 8], 2, 2, 16, CAUSAL, table=3, inactive=True),
+    Shape([9, 23], 2, 1, 16, table=0),
     Shape([66], 1, 1, 128, CAUSAL | WINDOWED, 1, 0),
     Shape([0, 1], 1, 1, 128, CAUSAL),
+)
+
+# Long tiles of each width, and more tiles than sm_90a's ring has stages: forward alone on a device, since the definition's time
+# grows with the square of a length, and last, since what hangs there should hide nothing else.
+LONG_SHAPES = (
+    Shape([140], 1, 1, 16, CAUSAL),
+    Shape([140], 1, 1, 32),
+    Shape([40, 9], 1, 1, 64),
+    Shape([390], 1, 1, 64),
+    Shape([257], 1, 1, 128, table=30),
+    Shape([300, 20, 140], 2, 1, 128, CAUSAL),
+    Shape([520], 1, 1, 128, CAUSAL | WINDOWED, 70, 3),
 )
 
 
@@ -178,8 +191,8 @@ def norm(x):
     return math.sqrt(math.fsum(v * v for v in x))
 
 
-def batches(draw, backend):
-    for shape in SHAPES:
+def batches(draw, backend, more=()):
+    for shape in (*SHAPES, *(() if backend == "cpu" else more)):
         for form in ("f32",) if backend == "cpu" else ("bf16", "f16"):
             batch = Attention(draw, shape, form)
             batch.forward()
@@ -192,7 +205,7 @@ def poisoned(batch, heads):
 
 
 def attention_cases(draw, backend):
-    for text, batch in batches(draw, backend):
+    for text, batch in batches(draw, backend, LONG_SHAPES):
         s, fields = batch.shape, batch.fields()
         fields.update(o=poisoned(batch, s.heads), lse=out("f32", len(batch.lse)))
         whole = OUTPUT_ERROR[batch.form] * norm(batch.o)

@@ -14,6 +14,8 @@ SHAPES = (  # lengths, heads, kv_heads, dim, pinned, window, slots_begin, slots_
     ([33, 90], 2, 1, 64, 0, 64, 5, 50),
     ([300, 12], 2, 2, 128, 8, 40, 0, 0),
     ([2], 1, 1, 16, 0, 4, 3, 4),
+    ([700], 2, 1, 64, 0, 700, 0, 0),  # split among blocks on a GPU, and merged
+    ([40], 20, 1, 16, 0, 64, 0, 0),  # more heads to a key than a product has rows
 )
 
 
