@@ -11,7 +11,7 @@
 /// follows them done before the tile is stored.
 namespace headrace::kernels::device {
 
-HEADRACE_DEVICE float sigmoid_near(float z) {
+HEADRACE_DEVICE float sigmoid_plain(float z) {
   const float e = exp_near(-size_of(z));
   return (z >= 0.0F ? 1.0F : e) / (1.0F + e);
 }
@@ -34,11 +34,11 @@ HEADRACE_DEVICE float activated(linear_activation activation, float z) {
     case linear_activation::relu:
       return z < 0.0F ? 0.0F : z;
     case linear_activation::sigmoid:
-      return sigmoid_near(z);
+      return sigmoid_plain(z);
     case linear_activation::silu:
-      return z * sigmoid_near(z);
+      return z * sigmoid_plain(z);
     case linear_activation::gelu:
-      return z * sigmoid_near(gelu_argument(z));
+      return z * sigmoid_plain(gelu_argument(z));
     case linear_activation::tanh:
       return tanh_near(z);
     case linear_activation::none:
@@ -57,13 +57,13 @@ HEADRACE_DEVICE float slope_of(linear_activation activation, float kept) {
     case linear_activation::tanh:
       return 1.0F - kept * kept;
     case linear_activation::silu: {
-      const float s = sigmoid_near(kept);
-      return s + kept * s * sigmoid_near(-kept);
+      const float s = sigmoid_plain(kept);
+      return s + kept * s * sigmoid_plain(-kept);
     }
     case linear_activation::gelu: {
       const float inner = gelu_argument(kept);
-      const float s = sigmoid_near(inner);
-      const float flat = s * sigmoid_near(-inner);
+      const float s = sigmoid_plain(inner);
+      const float flat = s * sigmoid_plain(-inner);
       if (flat == 0.0F || size_of(kept) > 16.0F) return s;
       return s + kept * flat * 1.5957691216F * (1.0F + 3.0F * 0.044715F * kept * kept);
     }
