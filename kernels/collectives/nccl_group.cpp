@@ -67,8 +67,14 @@ namespace {
 
 cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
 
+/// The thread's device can be used.
 void need_device() {
-  const std::string refused = device_refused(0);
+  int index = 0;
+  if (cudaGetDevice(&index) != cudaSuccess) {
+    cudaGetLastError();
+    index = 0;  // device_refused says why
+  }
+  const std::string refused = device_refused(index);
   if (!refused.empty()) abi::refuse(HEADRACE_NO_DEVICE, refused);
 }
 
@@ -157,6 +163,7 @@ headrace_status headrace_group_wait(headrace_group* group, void* stream) {
     group->need_alive();
     group->wait_until([&] {
       const cudaError_t state = cudaStreamQuery(as_stream(stream));
+      if (state == cudaErrorNotReady) cudaGetLastError();  // or the next call would report it
       if (state != cudaErrorNotReady) check_cuda(state, "cudaStreamQuery");
       return state == cudaSuccess;
     });

@@ -50,7 +50,7 @@ HEADRACE_DEVICE four_columns
 pooled(const gather_pool_view& view, std::uint32_t begin, std::uint32_t end, std::uint32_t c) {
   four_columns sum = {{0.0F, 0.0F, 0.0F, 0.0F}};
   std::uint32_t i = begin;
-  for (; i + rows_in_flight <= end; i += rows_in_flight) {
+  for (; end - i >= rows_in_flight; i += rows_in_flight) {
     four_columns values[rows_in_flight];
     float weights[rows_in_flight];
     HEADRACE_UNROLL

@@ -78,7 +78,7 @@ HEADRACE_DEVICE four_columns summed(const pool_gradients_view& view,
                                     std::uint32_t c,
                                     four_columns sum) {
   std::uint32_t i = of.begin;
-  for (; i + rows_in_flight <= of.end; i += rows_in_flight) {
+  for (; of.end - i >= rows_in_flight; i += rows_in_flight) {
     four_columns values[rows_in_flight];
     float weights[rows_in_flight];
     HEADRACE_UNROLL

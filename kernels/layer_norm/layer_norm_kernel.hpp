@@ -94,7 +94,8 @@ HEADRACE_DEVICE void store_normalized(const layer_norm_forward_view& view,
 
 /// A row a team: Team * Steps * 4 >= dim. Shared: Team / 32 floats.
 template <unsigned Team, unsigned Steps>
-HEADRACE_KERNEL void layer_norm_forward_kernel(layer_norm_forward_view view) {
+HEADRACE_KERNEL_OF((Team == 32 ? 256 : Team), 1)
+void layer_norm_forward_kernel(layer_norm_forward_view view) {
   auto* scratch = reinterpret_cast<float*>(shared_memory());
   const std::size_t row = team_index<Team>();
   if (row >= view.rows) return;
@@ -189,7 +190,8 @@ HEADRACE_DEVICE void store_row_gradient(const layer_norm_backward_view& view,
 /// First phase: team t has the rows t, t + teams, … and leaves its sums of the parameters'
 /// gradients in row t of the partials; column_sums_kernel adds those up. Shared: Team / 32 floats.
 template <unsigned Team, unsigned Steps>
-HEADRACE_KERNEL void layer_norm_backward_kernel(layer_norm_backward_view view) {
+HEADRACE_KERNEL_OF((Team == 32 ? 256 : Team), 1)
+void layer_norm_backward_kernel(layer_norm_backward_view view) {
   auto* scratch = reinterpret_cast<float*>(shared_memory());
   const row_part<Team> part = {view.dim, view.aligned};
   four_floats gain_sums[Steps] = {};

@@ -16,12 +16,16 @@ std::string dotted(int version) {
 
 int driver_version() {
   int version = 0;
-  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+  const bool known = cudaDriverGetVersion(&version) == cudaSuccess;
+  cudaGetLastError();  // what isn't known is no failure of the next call
+  return known ? version : 0;
 }
 
 int attribute(cudaDeviceAttr which, int index) {
   int value = 0;
-  return cudaDeviceGetAttribute(&value, which, index) == cudaSuccess ? value : 0;
+  const bool known = cudaDeviceGetAttribute(&value, which, index) == cudaSuccess;
+  cudaGetLastError();
+  return known ? value : 0;
 }
 
 int capability(int index) {

@@ -26,7 +26,8 @@ result<cuda_library> cuda_library::open(const std::filesystem::path& file,
   if (!std::filesystem::is_regular_file(file, ignored)) return not_there(file);
   // Local: the CPU library has entries of the same names. Absolute, or dlopen looks elsewhere.
   const std::filesystem::path whole = std::filesystem::absolute(file, ignored);
-  void* handle = dlopen(whole.c_str(), RTLD_NOW | RTLD_LOCAL);
+  // Never unloaded: its CUDA runtime would have to clean up, maybe after a device was lost.
+  void* handle = dlopen(whole.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (handle == nullptr) return cannot_use(file, dlerror());
   cuda_library library(handle, file);
   auto* version = library.entry<decltype(headrace_version)>("headrace_version");

@@ -12,6 +12,17 @@ namespace headrace::kernels {
 /// Dynamic shared memory that a block may have without asking.
 constexpr std::size_t shared_bytes_unasked = 48 * 1024;
 
+/// What a block may have when it asks, on the current device. Always as much is asked for: the
+/// limit belongs to the kernel, and another thread may be about to launch it with more.
+inline int shared_bytes_most() {
+  int device = 0;
+  int bytes = 0;
+  check_cuda(cudaGetDevice(&device), "current device");
+  check_cuda(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+             "shared memory of a device");
+  return bytes;
+}
+
 /// Queues kernel(arguments...) on `stream` (a cudaStream_t, null for the default one); a grid of no
 /// blocks is nothing to do. Asks for more shared memory where the shape has more than 48 KiB. Ends
 /// the entry as check_cuda does when CUDA refuses the launch.
@@ -24,7 +35,7 @@ void launch(const launch_shape& shape,
   if (shape.shared_bytes > shared_bytes_unasked) {
     check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                     cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shape.shared_bytes)),
+                                    shared_bytes_most()),
                "shared memory of a kernel");
   }
   cudaLaunchConfig_t config{};

@@ -21,13 +21,17 @@ headrace_status device_memory::reserve(std::size_t bytes) {
   const std::size_t wanted = std::max(bytes, bytes_ + bytes_ / 2);
   release();
   const auto make = kind_ == memory_kind::device ? library_->memory_new : library_->host_memory_new;
-  const headrace_status status = make(wanted, &memory_);
+  headrace_status status = make(wanted, &memory_);
   if (status == HEADRACE_OK) bytes_ = wanted;
+  if (status != HEADRACE_OUT_OF_MEMORY || wanted == bytes) return status;
+  status = make(bytes, &memory_);  // no room to grow into, but maybe for what is needed
+  if (status == HEADRACE_OK) bytes_ = bytes;
   return status;
 }
 
 device_queue::~device_queue() {
   if (!begun_) return;
+  library_->choose_device(library_->device);  // of whichever thread this is
   library_->stream_wait(stream_);  // nothing of it still reads or writes memory that goes next
   library_->stream_free(stream_);
 }
