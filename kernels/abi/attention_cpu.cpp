@@ -1,4 +1,5 @@
 #include "kernels/abi/attention_cpu_checks.hpp"
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/attention/attention.hpp"
 
 #include <span>
@@ -55,7 +56,7 @@ headrace_status headrace_attention(const headrace_attention_args* given,
                                    void* workspace,
                                    size_t workspace_bytes) {
   return abi::entry("attention", given, [&](const headrace_attention_args& args) {
-    abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
+    abi::need_no_stream(stream);
     const std::size_t needed = workspace_bytes_of(args);
     abi::check(args, sizeof(float));
     abi::need_workspace(workspace, workspace_bytes, needed);
@@ -77,7 +78,7 @@ headrace_status headrace_attention_backward(const headrace_attention_backward_ar
                                             void* workspace,
                                             size_t workspace_bytes) {
   return abi::entry("attention_backward", given, [&](const headrace_attention_backward_args& args) {
-    abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
+    abi::need_no_stream(stream);
     const headrace_attention_args forward = abi::forward_of(args);
     abi::check(args, forward, sizeof(float));
     const std::size_t needed = workspace_bytes_of(args);

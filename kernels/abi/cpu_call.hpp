@@ -14,6 +14,12 @@ inline void need_no_stream(const void* stream) {
   need(stream == nullptr, "stream is not null: the CPU library has no streams");
 }
 
+/// An array as a span; of null, nothing.
+template <class Value>
+std::span<Value> span_of(Value* array, std::size_t count) {
+  return array == nullptr ? std::span<Value>() : std::span<Value>(array, count);
+}
+
 /// Each of `index` below `rows`; `name` is the field.
 inline void need_index(std::span<const std::uint32_t> index, std::uint64_t rows, const char* name) {
   const auto beyond =

@@ -1,4 +1,5 @@
 #include "kernels/abi/attention_cpu_checks.hpp"
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/decode_attention/decode_attention.hpp"
 
 // Entries of headrace_attention.h on the CPU: decode.
@@ -27,7 +28,7 @@ headrace_status headrace_decode_attention(const headrace_decode_attention_args* 
                                           void*,
                                           size_t) {
   return abi::entry("decode_attention", given, [&](const headrace_decode_attention_args& args) {
-    abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
+    abi::need_no_stream(stream);
     workspace_bytes_of(args);
     abi::check(args, sizeof(float));
     const std::size_t rows = std::size_t{args.sequences} * args.heads;
@@ -62,7 +63,7 @@ headrace_status headrace_merge_attention(const headrace_merge_attention_args* gi
                                          void*,
                                          size_t) {
   return abi::entry("merge_attention", given, [&](const headrace_merge_attention_args& args) {
-    abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
+    abi::need_no_stream(stream);
     merge_workspace(args);
     abi::check(args);
     const std::size_t size = args.rows * args.dim;

@@ -1,3 +1,4 @@
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/abi/dense_checks.hpp"
 #include "kernels/abi/losses_checks.hpp"
 #include "kernels/dot_interaction/dot_interaction.hpp"
@@ -12,16 +13,6 @@ using namespace headrace::kernels;
 
 namespace {
 
-void need_no_stream(const void* stream) {
-  abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
-}
-
-/// An array as a span; of null, nothing.
-template <class Value>
-std::span<Value> span_of(Value* array, std::size_t count) {
-  return array == nullptr ? std::span<Value>() : std::span<Value>(array, count);
-}
-
 template <class Value>
 field_view<Value> fields_of(Value* values,
                             std::size_t extent,
@@ -30,7 +21,7 @@ field_view<Value> fields_of(Value* values,
                             std::uint64_t dim,
                             std::uint64_t sample_stride,
                             std::uint64_t field_stride) {
-  return {.values = span_of(values, extent),
+  return {.values = abi::span_of(values, extent),
           .sample_stride = sample_stride,
           .field_stride = field_stride,
           .samples = samples,
@@ -57,7 +48,7 @@ norm_kind kind_of(const Args& args) {
 /// The CPU operators read rows by index: what is beyond them is refused.
 template <class Args>
 void need_indices(const Args& args) {
-  for (const std::uint32_t row : span_of(args.inverse, args.samples * args.features)) {
+  for (const std::uint32_t row : abi::span_of(args.inverse, args.samples * args.features)) {
     abi::need(row < args.unique, "inverse has an index beyond the rows");
   }
 }
@@ -111,19 +102,19 @@ headrace_status headrace_layer_norm(const headrace_layer_norm_args* given,
                                     void*,
                                     size_t) {
   return abi::entry("layer_norm", given, [&](const headrace_layer_norm_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const std::size_t size = args.rows * args.dim;
     layer_norm_forward({.kind = kind_of(args),
                         .x = {args.x, size},
-                        .residual = span_of(args.residual, size),
+                        .residual = abi::span_of(args.residual, size),
                         .gain = {args.gain, args.dim},
-                        .bias = span_of(args.bias, args.dim),
+                        .bias = abi::span_of(args.bias, args.dim),
                         .dim = args.dim,
                         .epsilon = args.epsilon,
-                        .sum = span_of(args.sum, size),
+                        .sum = abi::span_of(args.sum, size),
                         .y = {args.y, size},
-                        .mean = span_of(args.mean, args.rows),
+                        .mean = abi::span_of(args.mean, args.rows),
                         .rstd = {args.rstd, args.rows}});
   });
 }
@@ -139,20 +130,20 @@ headrace_status headrace_layer_norm_backward(const headrace_layer_norm_backward_
                                              size_t) {
   return abi::entry(
       "layer_norm_backward", given, [&](const headrace_layer_norm_backward_args& args) {
-        need_no_stream(stream);
+        abi::need_no_stream(stream);
         abi::check(args);
         const std::size_t size = args.rows * args.dim;
         layer_norm_backward({.kind = kind_of(args),
                              .sum = {args.sum, size},
                              .gain = {args.gain, args.dim},
                              .dim = args.dim,
-                             .mean = span_of(args.mean, args.rows),
+                             .mean = abi::span_of(args.mean, args.rows),
                              .rstd = {args.rstd, args.rows},
                              .y_gradients = {args.y_gradients, size},
-                             .sum_gradients = span_of(args.sum_gradients, size),
+                             .sum_gradients = abi::span_of(args.sum_gradients, size),
                              .x_gradients = {args.x_gradients, size},
                              .gain_gradients = {args.gain_gradients, args.dim},
-                             .bias_gradients = span_of(args.bias_gradients, args.dim)});
+                             .bias_gradients = abi::span_of(args.bias_gradients, args.dim)});
       });
 }
 
@@ -165,13 +156,13 @@ size_t headrace_layer_norm_backward_workspace(const headrace_layer_norm_backward
 
 headrace_status headrace_fm(const headrace_fm_args* given, void* stream, void*, size_t) {
   return abi::entry("fm", given, [&](const headrace_fm_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     need_indices(args);
     const std::size_t occurrences = args.samples * args.features;
     fm_forward({.rows = {args.rows, args.unique * (1 + args.latent_dim)},
                 .inverse = {args.inverse, occurrences},
-                .values = span_of(args.values, occurrences),
+                .values = abi::span_of(args.values, occurrences),
                 .features = args.features,
                 .latent_dim = args.latent_dim,
                 .bias = args.bias,
@@ -190,14 +181,14 @@ headrace_status headrace_fm_backward(const headrace_fm_backward_args* given,
                                      void*,
                                      size_t) {
   return abi::entry("fm_backward", given, [&](const headrace_fm_backward_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     need_indices(args);
     const std::size_t occurrences = args.samples * args.features;
     *args.bias_gradient =
         fm_backward({.rows = {args.rows, args.unique * (1 + args.latent_dim)},
                      .inverse = {args.inverse, occurrences},
-                     .values = span_of(args.values, occurrences),
+                     .values = abi::span_of(args.values, occurrences),
                      .features = args.features,
                      .latent_dim = args.latent_dim,
                      .sums = {args.sums, args.samples * args.latent_dim},
@@ -216,7 +207,7 @@ headrace_status headrace_dot_interaction(const headrace_dot_interaction_args* gi
                                          void* workspace,
                                          size_t workspace_bytes) {
   return abi::entry("dot_interaction", given, [&](const headrace_dot_interaction_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     abi::need_workspace(workspace, workspace_bytes, bytes(args));
     dot_interaction(
@@ -238,7 +229,7 @@ headrace_status headrace_dot_interaction_backward(
     const headrace_dot_interaction_backward_args* given, void* stream, void*, size_t) {
   return abi::entry(
       "dot_interaction_backward", given, [&](const headrace_dot_interaction_backward_args& args) {
-        need_no_stream(stream);
+        abi::need_no_stream(stream);
         abi::check(args);
         const std::size_t extent = abi::fields_extent(args.samples,
                                                       args.fields,
@@ -271,7 +262,7 @@ headrace_status headrace_gate_mix(const headrace_gate_mix_args* given,
                                   void*,
                                   size_t) {
   return abi::entry("gate_mix", given, [&](const headrace_gate_mix_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const std::size_t logits = args.rows * args.experts;
     gate_mix({.gate_logits = {args.gate_logits, logits},
@@ -293,7 +284,7 @@ headrace_status headrace_gate_mix_backward(const headrace_gate_mix_backward_args
                                            void*,
                                            size_t) {
   return abi::entry("gate_mix_backward", given, [&](const headrace_gate_mix_backward_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const std::size_t logits = args.rows * args.experts;
     gate_mix_backward({.gates = {args.gates, logits},

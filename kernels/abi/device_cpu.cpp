@@ -1,3 +1,4 @@
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/abi/entry.hpp"
 #include "kernels/include/headrace_device.h"
 #include "kernels/runtime/targets.hpp"
@@ -11,10 +12,6 @@ namespace headrace::kernels {
 namespace {
 
 constexpr std::size_t alignment = 256;  // what the header promises
-
-void need_null(const void* stream) {
-  abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
-}
 
 headrace_status new_memory(const char* op, std::size_t bytes, void** memory) noexcept {
   return abi::call(op, [&] {
@@ -65,7 +62,7 @@ headrace_status headrace_host_memory_free(void* memory) { return free_memory(mem
 
 headrace_status headrace_copy(void* to, const void* from, size_t bytes, void* stream) {
   return abi::call("copy", [&] {
-    need_null(stream);
+    abi::need_no_stream(stream);
     abi::need_bytes(to, bytes, 1, "to");
     abi::need_bytes(from, bytes, 1, "from");
     if (bytes != 0) std::memcpy(to, from, bytes);
@@ -74,7 +71,7 @@ headrace_status headrace_copy(void* to, const void* from, size_t bytes, void* st
 
 headrace_status headrace_fill(void* to, int32_t value, size_t bytes, void* stream) {
   return abi::call("fill", [&] {
-    need_null(stream);
+    abi::need_no_stream(stream);
     abi::need_bytes(to, bytes, 1, "to");
     abi::need(value >= 0 && value <= 255, "value is not in 0 to 255");
     if (bytes != 0) std::memset(to, value, bytes);
@@ -88,10 +85,10 @@ headrace_status headrace_stream_new(void** stream) {
   });
 }
 headrace_status headrace_stream_free(void* stream) {
-  return abi::call("stream_free", [&] { need_null(stream); });
+  return abi::call("stream_free", [&] { abi::need_no_stream(stream); });
 }
 headrace_status headrace_stream_wait(void* stream) {
-  return abi::call("stream_wait", [&] { need_null(stream); });
+  return abi::call("stream_wait", [&] { abi::need_no_stream(stream); });
 }
 
 }  // extern "C"

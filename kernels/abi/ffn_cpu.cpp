@@ -1,3 +1,4 @@
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/abi/moe_checks.hpp"
 #include "kernels/grouped_ffn/grouped_ffn.hpp"
 
@@ -51,7 +52,7 @@ headrace_status headrace_grouped_ffn(const headrace_grouped_ffn_args* given,
                                      void* workspace,
                                      size_t workspace_bytes) {
   return abi::entry("grouped_ffn", given, [&](const headrace_grouped_ffn_args& args) {
-    abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
+    abi::need_no_stream(stream);
     const std::size_t needed = bytes(args);
     abi::check(args, alignof(float));
     abi::need_workspace(workspace, workspace_bytes, needed);
@@ -81,7 +82,7 @@ headrace_status headrace_grouped_ffn_backward(const headrace_grouped_ffn_backwar
                                               size_t workspace_bytes) {
   return abi::entry(
       "grouped_ffn_backward", given, [&](const headrace_grouped_ffn_backward_args& args) {
-        abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
+        abi::need_no_stream(stream);
         const std::size_t needed = bytes(args);
         abi::check(args, alignof(float));
         abi::need_workspace(workspace, workspace_bytes, needed);

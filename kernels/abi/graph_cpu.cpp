@@ -1,3 +1,4 @@
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/abi/graph_checks.hpp"
 #include "kernels/gather_fields/gather_fields.hpp"
 
@@ -9,16 +10,6 @@
 using namespace headrace::kernels;
 
 namespace {
-
-void need_no_stream(const void* stream) {
-  abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
-}
-
-// A null array is an empty one.
-template <class Value>
-std::span<Value> span_of(Value* values, std::size_t size) {
-  return values == nullptr ? std::span<Value>() : std::span<Value>(values, size);
-}
 
 // Each index names a row: the CPU library checks what lies in memory.
 void need_below(std::span<const std::uint32_t> inverse, std::uint64_t unique) {
@@ -42,7 +33,7 @@ extern "C" {
 
 headrace_status headrace_fields(const headrace_fields_args* given, void* stream, void*, size_t) {
   return abi::entry("fields", given, [&](const headrace_fields_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const std::size_t places = args.samples * args.fields;
     need_below({args.inverse, places}, args.unique);
@@ -51,7 +42,7 @@ headrace_status headrace_fields(const headrace_fields_args* given, void* stream,
          .width = args.width,
          .first_column = args.first_column,
          .inverse = {args.inverse, places},
-         .values = span_of(args.values, places),
+         .values = abi::span_of(args.values, places),
          .out = packed_fields(
              std::span(args.out, places * args.dim), args.samples, args.fields, args.dim)});
   });
@@ -69,7 +60,7 @@ headrace_status headrace_fields_backward(const headrace_fields_backward_args* gi
                                          void*,
                                          size_t) {
   return abi::entry("fields_backward", given, [&](const headrace_fields_backward_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const std::size_t places = args.samples * args.fields;
     need_below({args.inverse, places}, args.unique);
@@ -77,7 +68,7 @@ headrace_status headrace_fields_backward(const headrace_fields_backward_args* gi
         {.width = args.width,
          .first_column = args.first_column,
          .inverse = {args.inverse, places},
-         .values = span_of(args.values, places),
+         .values = abi::span_of(args.values, places),
          .out_gradients = packed_fields(
              std::span(args.out_gradients, places * args.dim), args.samples, args.fields, args.dim),
          .row_gradients = {args.row_gradients, args.unique * args.width}});
@@ -97,18 +88,18 @@ headrace_status headrace_linear(const headrace_linear_args* given,
                                 void* workspace,
                                 size_t workspace_bytes) {
   return abi::entry("linear", given, [&](const headrace_linear_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     abi::need_workspace(workspace, workspace_bytes, linear_bytes(args));
     linear_forward({.x = {args.x, args.rows * args.in},
                     .weights = {args.weights, args.in * args.out},
-                    .bias = span_of(args.bias, args.out),
+                    .bias = abi::span_of(args.bias, args.out),
                     .rows = args.rows,
                     .in = args.in,
                     .out = args.out,
                     .activation = abi::activation_of(args),
                     .y = {args.y, args.rows * args.out},
-                    .saved = span_of(args.saved, args.rows * args.out),
+                    .saved = abi::span_of(args.saved, args.rows * args.out),
                     .workspace = floats_of(workspace, workspace_bytes)});
   });
 }
@@ -122,22 +113,22 @@ headrace_status headrace_linear_backward(const headrace_linear_backward_args* gi
                                          void* workspace,
                                          size_t workspace_bytes) {
   return abi::entry("linear_backward", given, [&](const headrace_linear_backward_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     abi::need_workspace(workspace, workspace_bytes, linear_bytes(args));
     const std::size_t outputs = args.rows * args.out;
     linear_backward({.x = {args.x, args.rows * args.in},
                      .weights = {args.weights, args.in * args.out},
-                     .y = span_of(args.y, outputs),
-                     .saved = span_of(args.saved, outputs),
+                     .y = abi::span_of(args.y, outputs),
+                     .saved = abi::span_of(args.saved, outputs),
                      .dy = {args.y_gradients, outputs},
                      .rows = args.rows,
                      .in = args.in,
                      .out = args.out,
                      .activation = abi::activation_of(args),
-                     .dx = span_of(args.x_gradients, args.rows * args.in),
+                     .dx = abi::span_of(args.x_gradients, args.rows * args.in),
                      .dweights = {args.weight_gradients, args.in * args.out},
-                     .dbias = span_of(args.bias_gradients, args.out),
+                     .dbias = abi::span_of(args.bias_gradients, args.out),
                      .workspace = floats_of(workspace, workspace_bytes)});
   });
 }
@@ -152,7 +143,7 @@ headrace_status headrace_copy_columns(const headrace_copy_columns_args* given,
                                       void*,
                                       size_t) {
   return abi::entry("copy_columns", given, [&](const headrace_copy_columns_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     if (args.columns == 0) return;
     for (std::size_t r = 0; r < args.rows; ++r) {
@@ -172,7 +163,7 @@ size_t headrace_copy_columns_workspace(const headrace_copy_columns_args* given) 
 
 headrace_status headrace_scale(const headrace_scale_args* given, void* stream, void*, size_t) {
   return abi::entry("scale", given, [&](const headrace_scale_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const bool add = (args.flags & HEADRACE_ADD_TO) != 0;
     for (std::size_t i = 0; i < args.size; ++i) {

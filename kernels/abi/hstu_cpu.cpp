@@ -1,4 +1,5 @@
 #include "kernels/abi/attention_cpu_checks.hpp"
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/abi/hstu_checks.hpp"
 #include "kernels/hstu/hstu.hpp"
 
@@ -52,7 +53,7 @@ headrace_status headrace_hstu(const headrace_hstu_args* given,
                               void* workspace,
                               size_t workspace_bytes) {
   return abi::entry("hstu", given, [&](const headrace_hstu_args& args) {
-    abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
+    abi::need_no_stream(stream);
     const std::size_t needed = workspace_bytes_of(args);
     abi::check(args, sizeof(float));
     abi::need_workspace(workspace, workspace_bytes, needed);
@@ -73,7 +74,7 @@ headrace_status headrace_hstu_backward(const headrace_hstu_backward_args* given,
                                        void* workspace,
                                        size_t workspace_bytes) {
   return abi::entry("hstu_backward", given, [&](const headrace_hstu_backward_args& args) {
-    abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
+    abi::need_no_stream(stream);
     const headrace_hstu_args forward = abi::forward_of(args);
     const std::size_t needed = workspace_bytes_of(args);
     abi::check(args, forward, sizeof(float));

@@ -1,3 +1,4 @@
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/abi/dense_plan.hpp"
 #include "kernels/abi/losses_checks.hpp"
 #include "kernels/bce/bce.hpp"
@@ -13,16 +14,6 @@
 using namespace headrace::kernels;
 
 namespace {
-
-void need_no_stream(const void* stream) {
-  abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
-}
-
-/// An array as a span; of null, nothing.
-template <class Value>
-std::span<Value> span_of(Value* array, std::size_t count) {
-  return array == nullptr ? std::span<Value>() : std::span<Value>(array, count);
-}
 
 headrace_gradient_verdict verdict_of(float largest, const headrace_loss_scaler* scaler) {
   const auto bits = std::bit_cast<std::uint32_t>(largest) & 0x7FFFFFFFU;
@@ -113,7 +104,7 @@ headrace_status headrace_cross_combine(const headrace_cross_combine_args* given,
                                        void*,
                                        size_t) {
   return abi::entry("cross_combine", given, [&](const headrace_cross_combine_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     for (std::size_t i = 0; i < args.rows * args.dim; ++i) {
       args.affine[i] += args.bias[i % args.dim];
@@ -133,7 +124,7 @@ headrace_status headrace_cross_combine_backward(const headrace_cross_combine_bac
                                                 size_t) {
   return abi::entry(
       "cross_combine_backward", given, [&](const headrace_cross_combine_backward_args& args) {
-        need_no_stream(stream);
+        abi::need_no_stream(stream);
         abi::check(args);
         for (std::size_t i = 0; i < args.rows * args.dim; ++i) {
           args.affine_gradients[i] = args.out_gradients[i] * args.x0[i];
@@ -153,7 +144,7 @@ size_t headrace_cross_combine_backward_workspace(
 
 headrace_status headrace_bce(const headrace_bce_args* given, void* stream, void*, size_t) {
   return abi::entry("bce", given, [&](const headrace_bce_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     *args.loss = bce({.logits = {args.logits, args.samples},
                       .labels = {args.labels, args.samples},
@@ -172,7 +163,7 @@ headrace_status headrace_esmm_loss(const headrace_esmm_loss_args* given,
                                    void*,
                                    size_t) {
   return abi::entry("esmm_loss", given, [&](const headrace_esmm_loss_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const esmm_losses losses = esmm_loss({.ctr_logits = {args.ctr_logits, args.samples},
                                           .cvr_logits = {args.cvr_logits, args.samples},
@@ -200,7 +191,7 @@ headrace_status headrace_gradient_scan(const headrace_gradient_scan_args* given,
                                        void*,
                                        size_t) {
   return abi::entry("gradient_scan", given, [&](const headrace_gradient_scan_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     const std::span<const float> gradients(args.gradients, args.size);
     *args.verdict = verdict_of(abs_max(gradients), args.scaler);
@@ -223,7 +214,7 @@ headrace_status headrace_dense_update(const headrace_dense_update_args* given,
                                       void* workspace,
                                       size_t workspace_bytes) {
   return abi::entry("dense_update", given, [&](const headrace_dense_update_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     abi::need_workspace(workspace, workspace_bytes, bytes(args));
     dense_update_args all = {.tensors = {},
@@ -232,7 +223,7 @@ headrace_status headrace_dense_update(const headrace_dense_update_args* given,
                              .weights = {args.weights, args.size},
                              .gradients = {args.gradients, args.size},
                              .state = {args.state, args.state_size},
-                             .brains = span_of(args.brains, args.size),
+                             .brains = abi::span_of(args.brains, args.size),
                              .workspace = {static_cast<float*>(workspace), args.size}};
     const std::span<const headrace_dense_tensor> tensors(args.tensors, args.tensors_count);
     for (const headrace_dense_tensor& tensor : tensors) need_tensor(tensor_of(tensor), args);

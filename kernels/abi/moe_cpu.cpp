@@ -1,3 +1,4 @@
+#include "kernels/abi/cpu_call.hpp"
 #include "kernels/abi/moe_checks.hpp"
 #include "kernels/moe_permute/moe_permute.hpp"
 #include "kernels/moe_router/moe_router.hpp"
@@ -10,16 +11,6 @@ using namespace headrace::kernels;
 
 namespace {
 
-void need_no_stream(const void* stream) {
-  abi::need(stream == nullptr, "stream is not null: the CPU library has no streams");
-}
-
-/// An array as a span; of null, nothing.
-template <class Value>
-std::span<Value> span_of(Value* array, std::size_t count) {
-  return array == nullptr ? std::span<Value>() : std::span<Value>(array, count);
-}
-
 static_assert(HEADRACE_NO_EXPERT == no_expert && HEADRACE_NO_PLACE == no_place);
 
 /// Each index is below `end`, or 0xFFFFFFFF: none.
@@ -27,7 +18,7 @@ void need_below(const std::uint32_t* indices,
                 std::size_t count,
                 std::uint64_t end,
                 const char* text) {
-  for (const std::uint32_t index : span_of(indices, count)) {
+  for (const std::uint32_t index : abi::span_of(indices, count)) {
     abi::need(index < end || index == no_place, text);
   }
 }
@@ -72,12 +63,12 @@ headrace_status headrace_moe_router(const headrace_moe_router_args* given,
                                     void* workspace,
                                     size_t workspace_bytes) {
   return abi::entry("moe_router", given, [&](const headrace_moe_router_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     abi::need_workspace(workspace, workspace_bytes, bytes(args));
     const router_report made =
         moe_router({.logits = {args.logits, args.tokens * args.experts},
-                    .bias = span_of(args.bias, args.experts),
+                    .bias = abi::span_of(args.bias, args.experts),
                     .experts = args.experts,
                     .per_token = args.per_token,
                     .capacity = args.capacity,
@@ -108,7 +99,7 @@ headrace_status headrace_moe_router_backward(const headrace_moe_router_backward_
                                              size_t workspace_bytes) {
   return abi::entry(
       "moe_router_backward", given, [&](const headrace_moe_router_backward_args& args) {
-        need_no_stream(stream);
+        abi::need_no_stream(stream);
         abi::check(args);
         abi::need_workspace(workspace, workspace_bytes, bytes(args));
         need_below(args.chosen,
@@ -144,7 +135,7 @@ headrace_status headrace_moe_plan(const headrace_moe_plan_args* given,
                                   void*,
                                   size_t) {
   return abi::entry("moe_plan", given, [&](const headrace_moe_plan_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     need_below(args.routes,
                args.tokens * args.per_token,
@@ -167,7 +158,7 @@ headrace_status headrace_moe_permute(const headrace_moe_permute_args* given,
                                      void*,
                                      size_t) {
   return abi::entry("moe_permute", given, [&](const headrace_moe_permute_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     need_below(args.places,
                args.tokens * args.per_token,
@@ -192,7 +183,7 @@ headrace_status headrace_moe_combine(const headrace_moe_combine_args* given,
                                      void*,
                                      size_t) {
   return abi::entry("moe_combine", given, [&](const headrace_moe_combine_args& args) {
-    need_no_stream(stream);
+    abi::need_no_stream(stream);
     abi::check(args);
     need_below(args.places,
                args.tokens * args.per_token,
@@ -200,7 +191,7 @@ headrace_status headrace_moe_combine(const headrace_moe_combine_args* given,
                "places has a row that there isn't");
     moe_combine({.rows = {args.rows, args.rows_count * args.dim},
                  .places = {args.places, args.tokens * args.per_token},
-                 .gates = span_of(args.gates, args.tokens * args.per_token),
+                 .gates = abi::span_of(args.gates, args.tokens * args.per_token),
                  .per_token = args.per_token,
                  .dim = args.dim,
                  .y = {args.y, args.tokens * args.dim}});
@@ -218,7 +209,7 @@ headrace_status headrace_moe_combine_backward(const headrace_moe_combine_backwar
                                               size_t) {
   return abi::entry(
       "moe_combine_backward", given, [&](const headrace_moe_combine_backward_args& args) {
-        need_no_stream(stream);
+        abi::need_no_stream(stream);
         abi::check(args);
         need_below(args.places,
                    args.tokens * args.per_token,
