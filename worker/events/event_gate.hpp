@@ -5,6 +5,7 @@
 #include "worker/events/duplicate_window.hpp"
 #include "worker/events/event_schema.hpp"
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
