@@ -13,7 +13,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <utility>
 
 namespace headrace::worker {
 
@@ -63,7 +62,7 @@ class sealed_stream {
   /// Seals what is held and reads no more.
   void finish_early();
   /// See event_source::on_more.
-  void on_more(std::function<void()> wake) { parts_.source->on_more(std::move(wake)); }
+  void on_more(const std::function<void()>& wake) { parts_.source->on_more(wake); }
   /// Closes the sample log.
   result<void> close();
 

@@ -422,11 +422,14 @@ TEST_F(SealedStream, WaitsForALiveSourceAndSealsWhatHasWaitedLongEnough) {
   pumped = stream.next();
   ASSERT_TRUE(pumped && pumped->batch);
   EXPECT_EQ(pumped->batch->samples, 4U) << "full at once";
+  EXPECT_FALSE(pumped->batch->last) << "a live stream has no last batch";
+  rows = 9;
+  ASSERT_FALSE(stream.next()->batch);
   stream.finish_early();
   pumped = stream.next();
   ASSERT_TRUE(pumped && pumped->batch);
-  EXPECT_EQ(pumped->batch->samples, 1U);
-  EXPECT_FALSE(pumped->batch->last) << "a live stream has no last batch";
+  EXPECT_EQ(pumped->batch->samples, 2U);
+  EXPECT_FALSE(pumped->batch->last);
   EXPECT_TRUE(stream.next()->finished);
   EXPECT_FALSE(stream.finished());
 }

@@ -61,7 +61,7 @@ live_source::live_source(event_intake& intake, event_schema schema, settings how
 
 live_source::~live_source() { intake_.tail().on_put(nullptr); }
 
-void live_source::on_more(std::function<void()> wake) { intake_.tail().on_put(std::move(wake)); }
+void live_source::on_more(const std::function<void()>& wake) { intake_.tail().on_put(wake); }
 
 result<bool> live_source::next(event& into) {
   while (true) {

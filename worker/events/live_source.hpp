@@ -53,7 +53,7 @@ class live_source final : public event_source {
   const bad_rows& bad() const override { return bad_; }
   std::size_t features() const override { return schema_.features(); }
   bool live() const override { return true; }
-  void on_more(std::function<void()> wake) override;
+  void on_more(const std::function<void()>& wake) override;
   result<void> sealed(std::uint64_t through) override;
 
   const joiner* join() const { return joiner_ ? &*joiner_ : nullptr; }

@@ -60,7 +60,7 @@ class event_source {
   /// More may come behind the last event: false from `next` is no end.
   virtual bool live() const { return false; }
   /// Of a live source: `wake` is called, on any thread, whenever there may be more. Empty ends that.
-  virtual void on_more(std::function<void()> wake) { static_cast<void>(wake); }
+  virtual void on_more(const std::function<void()>& wake) { static_cast<void>(wake); }
   /// The records through this position are in the sample log: they are never asked for again.
   virtual result<void> sealed(std::uint64_t through) {
     static_cast<void>(through);
