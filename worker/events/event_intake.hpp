@@ -109,6 +109,7 @@ class event_intake {
   result<void> recall(const read_state& read);
   result<void> recall_partitions(const read_state& read);
   result<void> recall_ids();
+  result<std::uint64_t> records_to_recall();
   void run();
   std::vector<request> wait_for_work();
   void judge(std::vector<request> asked);

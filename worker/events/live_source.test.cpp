@@ -314,7 +314,7 @@ void restart_at_random(std::uint64_t seed, bool joins) {
       }
     }
   }
-  if (!joins) EXPECT_LE(seen.size(), pushed);
+  EXPECT_LE(seen.size(), pushed);
   EXPECT_GT(seen.size(), 20U);
 }
 
