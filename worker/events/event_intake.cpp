@@ -83,6 +83,7 @@ event_intake::~event_intake() { static_cast<void>(stop()); }  // who needs to kn
 result<void> event_intake::recall(const read_state& read) {
   end_ = log_->last().last;
   if (auto recalled = recall_partitions(read); !recalled) return recalled;
+  last_events_ms_ = end_.value == 0 ? 0 : stamp();  // windows may be open: their time goes on
   return recall_ids();
 }
 
@@ -96,21 +97,18 @@ result<void> event_intake::recall_partitions(const read_state& read) {
         if (record.batch.empty()) return true;
         if (auto batch = schemas::decode_event_batch(record.batch, decoded_); !batch)
           return not_events(record, batch.error());
-        last_events_ms_ = record.arrived_ms;
         if (!decoded_.partition.empty())
           partitions_[std::string(decoded_.partition)] = decoded_.offset_end;
         return true;
       });
 }
 
-// The newest ids are in the last records, but how many hold them nobody knows: looks back twice as
-// far each time.
-result<void> event_intake::recall_ids() {
+// How many of the last records hold the ids to remember: nobody knows, so it looks back twice as far
+// each time.
+result<std::uint64_t> event_intake::records_to_recall() {
   const auto kept = log_->last();
-  if (kept.last.value == 0) return {};
-  const std::uint64_t records = kept.last.value - kept.first.value + 1;
-  std::uint64_t back = std::min<std::uint64_t>(records, 256);
-  for (bool enough = false; !enough; back = std::min(records, back * 2)) {
+  const std::uint64_t records = kept.last.value + 1 - kept.first.value;
+  for (std::uint64_t back = 256; back < records; back *= 2) {
     std::uint64_t events = 0;
     auto read = for_each_record(
         *log_, lsn{kept.last.value + 1 - back}, [&](const logged_events& record) -> result<bool> {
@@ -120,12 +118,19 @@ result<void> event_intake::recall_ids() {
           events += decoded_.events.size();
           return events < how_.gate.duplicate_ids;
         });
-    if (!read) return read;
-    enough = back == records || events >= how_.gate.duplicate_ids;
-    if (enough) break;
+    if (!read) return read.error();
+    if (events >= how_.gate.duplicate_ids) return back;
   }
+  return records;
+}
+
+result<void> event_intake::recall_ids() {
+  const auto kept = log_->last();
+  if (kept.last.value == 0) return {};
+  const auto back = records_to_recall();
+  if (!back) return back.error();
   return for_each_record(
-      *log_, lsn{kept.last.value + 1 - back}, [&](const logged_events& record) -> result<bool> {
+      *log_, lsn{kept.last.value + 1 - *back}, [&](const logged_events& record) -> result<bool> {
         stamp_ms_ = std::max(stamp_ms_, record.arrived_ms);
         if (record.batch.empty()) return true;
         if (auto batch = schemas::decode_event_batch(record.batch, decoded_); !batch)
@@ -138,6 +143,7 @@ result<void> event_intake::recall_ids() {
 // Any thread.
 
 void event_intake::offer(request batch) {
+  CHECK(batch.done != nullptr);
   std::optional<schemas::event_ack> refused;
   {
     const std::lock_guard lock(mutex_);

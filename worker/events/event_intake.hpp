@@ -7,13 +7,13 @@
 #include "storage/ordered_log.hpp"
 #include "worker/events/event_gate.hpp"
 #include "worker/events/event_tail.hpp"
+#include "worker/events/stream_cut.hpp"
 
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,9 +22,6 @@
 #include <vector>
 
 namespace headrace::worker {
-
-/// Where each partition of a broker goes on.
-using partition_ends = std::map<std::string, std::uint64_t>;
 
 /// Takes batches of events from every front (HTTP, ZeroMQ, brokers), judges them, appends them to
 /// the event log, and answers when the log has them with its mode's durability: never before.
@@ -112,6 +109,7 @@ class event_intake {
   result<void> recall(const read_state& read);
   result<void> recall_partitions(const read_state& read);
   result<void> recall_ids();
+  result<std::uint64_t> records_to_recall();
   void run();
   std::vector<request> wait_for_work();
   void judge(std::vector<request> asked);
