@@ -18,6 +18,8 @@ using ingest_handle = caf::typed_actor<
     caf::reacts_to<more_atom, std::uint32_t>,
     // Time to read, or to seal a batch that waited long enough.
     caf::reacts_to<tick_atom>,
+    // A live source has more.
+    caf::reacts_to<arrived_atom>,
     // On with the next pass, where it halts between two.
     caf::reacts_to<go_on_atom>,
     // Seals what it holds, marks it last, and reads no more.

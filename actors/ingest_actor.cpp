@@ -37,6 +37,7 @@ ingest_actor::behavior_type ingest_actor::make_behavior() {
     board_->end(why);
     return to_caf(why);
   });
+  listen();
   wake_at(0);
   return {
       [this](more_atom, std::uint32_t permits) {
@@ -45,6 +46,10 @@ ingest_actor::behavior_type ingest_actor::make_behavior() {
       },
       [this](tick_atom) {
         waking_ = false;
+        pump();
+      },
+      [this](arrived_atom) {
+        told_->store(false, std::memory_order_relaxed);
         pump();
       },
       [this](go_on_atom) {
@@ -95,7 +100,14 @@ void ingest_actor::halt() {
   board_->update([&](progress& p) { p.passes = stream_->passes(); });
 }
 
+void ingest_actor::listen() {
+  stream_->on_more([told = told_, self = caf::actor_cast<ingest_handle>(this)] {
+    if (!told->exchange(true, std::memory_order_relaxed)) caf::anon_send(self, arrived_atom_v);
+  });
+}
+
 void ingest_actor::wake_at(std::uint64_t steady_ns) {
+  if (steady_ns == worker::sealed_stream::never) return;
   if (std::exchange(waking_, true)) return;
   const std::uint64_t now = time_.steady_ns();
   delayed_send(this, std::chrono::nanoseconds(steady_ns > now ? steady_ns - now : 0), tick_atom_v);
@@ -111,6 +123,7 @@ void ingest_actor::publish_bad_rows() {
 }
 
 void ingest_actor::end(std::optional<error> failure) {
+  stream_->on_more(nullptr);
   publish_bad_rows();
   if (auto closed = stream_->close(); !closed && !failure) failure = closed.error();
   if (failure) board_->end(std::move(failure));

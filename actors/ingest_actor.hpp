@@ -7,6 +7,7 @@
 
 #include <caf/typed_event_based_actor.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,7 +17,8 @@ namespace headrace::actors {
 /// The shell around a sealed_stream: gives the worker as many batches as it has permits for.
 /// Detached, because sealing blocks on the disk. Starts with `permits`, and gets one back for each
 /// completed batch. A full disk pauses it; any other failure ends the run. Where the stream halts
-/// between passes, the board's `passes` say so once all permits are back, and it waits.
+/// between passes, the board's `passes` say so once all permits are back, and it waits. A live
+/// source wakes it.
 class ingest_actor : public ingest_handle::base {
  public:
   ingest_actor(caf::actor_config& config,
@@ -32,6 +34,7 @@ class ingest_actor : public ingest_handle::base {
  private:
   void pump();
   void wake_at(std::uint64_t steady_ns);
+  void listen();
   void halt();
   void publish_bad_rows();
   void end(std::optional<error> failure = std::nullopt);
@@ -44,6 +47,8 @@ class ingest_actor : public ingest_handle::base {
   std::uint32_t permits_;
   bool waking_ = false;
   bool paused_ = false;  // the disk is full
+  /// An arrival is in the mailbox: one is enough, however much arrives meanwhile.
+  std::shared_ptr<std::atomic<bool>> told_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace headrace::actors

@@ -23,6 +23,7 @@ enum class record_kind : std::uint16_t {
   sample = 6,   // payload: a sealed sample batch
   removal = 7,  // payload: keys of rows that go (ps/shard/decisions.hpp)
   install = 8,  // payload: what rows were put in place (ps/recovery/install.hpp); never redone
+  events = 9,   // payload: a batch of events as it came; decisions: which are left out
 };
 
 /// The server header of a record, and the bytes behind it. Layout to the byte:

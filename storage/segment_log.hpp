@@ -38,7 +38,8 @@ namespace headrace::storage {
 /// torn tail, which is normal after a crash, and is cut off. Anything else is damage: `corrupt`,
 /// naming file, offset and the way out.
 ///
-/// Thread: one owner, as ordered_log says. The visitor of `read_from` must not call the log.
+/// Thread: one owner, as ordered_log says; `read_from`, `truncate_before` and `last` may be called
+/// by others meanwhile, until `close`. The visitor of `read_from` must not call the log.
 /// Locking the folder against other processes is storage/job_folder.hpp's business.
 class segment_log final : public ordered_log {
  public:

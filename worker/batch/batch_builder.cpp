@@ -52,7 +52,7 @@ void batch_builder::start(const event& first, std::uint64_t now_ns, std::uint64_
   held_.sequences = static_cast<std::uint32_t>(first.lengths.size());
   held_.event_time_min_ms = first.event_time_ms;
   held_.event_time_max_ms = first.event_time_ms;
-  held_.accepted_ms = now_ms;
+  held_.accepted_ms = first.arrived_ms == 0 ? now_ms : first.arrived_ms;
   first_added_ns_ = now_ns;
   held_.labels.reserve(std::size_t{settings_.samples_max} * held_.label_count);
   held_.row_numbers.reserve(settings_.samples_max);

@@ -119,7 +119,7 @@ result<std::optional<schemas::sample_batch>> sealed_stream::read_due() {
     if (parts_.builder.due(now)) break;
     read_ahead();
     if (source_ended_ || source_failure_ || at_halt()) break;
-    if (event_due_ns() > now) return std::optional<schemas::sample_batch>{};
+    if (!event_waits_ || event_due_ns() > now) return std::optional<schemas::sample_batch>{};
     event_waits_ = false;
     if (auto full = parts_.builder.add(event_, parts_.source->position(), now, time_.now_ms())) {
       // Whether this batch is the last one is part of it, so the source is asked before it is
@@ -132,7 +132,8 @@ result<std::optional<schemas::sample_batch>> sealed_stream::read_due() {
   return parts_.builder.flush();
 }
 
-// Makes event_ the next event, or notes that there is none, or that the source failed: for good.
+// Makes event_ the next event if there is one now, or notes that there is none, or that the source
+// failed: for good.
 void sealed_stream::read_ahead() {
   if (event_waits_ || source_ended_ || source_failure_) return;
   auto more = parts_.source->next(event_);
@@ -141,7 +142,7 @@ void sealed_stream::read_ahead() {
     return;
   }
   event_waits_ = *more;
-  source_ended_ = !*more;
+  source_ended_ = !*more && !parts_.source->live();
 }
 
 // Between two passes, and nobody said to go on.
@@ -159,7 +160,7 @@ std::uint64_t sealed_stream::event_due_ns() const {
 // When to look again: the waiting event's due time or the held batch's, whichever is first.
 std::uint64_t sealed_stream::wake_ns() const {
   const auto held = parts_.builder.due_at_ns();
-  if (!event_waits_) return held.value_or(0);
+  if (!event_waits_) return held.value_or(never);
   return held ? std::min(*held, event_due_ns()) : event_due_ns();
 }
 
@@ -192,6 +193,7 @@ result<sample_batch_ptr> sealed_stream::append_sealing() {
   sealing_.reset();
   sealed_ = sealed->batch;
   last_sealed_ = sealed->last;
+  if (auto told = parts_.source->sealed(sealed->offset_end); !told) return told.error();
   return sealed;
 }
 

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -23,11 +24,14 @@ using sample_batch_ptr = std::shared_ptr<const schemas::sample_batch>;
 /// ended, so that a batch never has two contents.
 ///
 /// A batch is marked `last` when the source has no event behind it (one event is read ahead to
-/// know); a stream that is finished early has no last batch, and can go on later. With `pass` it
+/// know); a live source has no last one. A stream that is finished early has no last batch, and can
+/// go on later. With `pass` it
 /// halts after each so many records that others follow, seals what it holds, and goes on when it is
 /// told to. One thread (the ingest actor's); `next` may block on the disk.
 class sealed_stream {
  public:
+  static constexpr std::uint64_t never = UINT64_MAX;  // a live source wakes whoever waits
+
   struct parts {
     std::unique_ptr<event_source> source;
     std::unique_ptr<storage::ordered_log> log;
@@ -42,7 +46,7 @@ class sealed_stream {
 
   struct pumped {
     sample_batch_ptr batch;     // null: nothing ready
-    std::uint64_t wake_ns = 0;  // when to ask again if nothing is ready; steady clock
+    std::uint64_t wake_ns = 0;  // when to ask again if nothing is ready; steady clock, or never
     bool finished = false;      // every batch was given out
     bool halted = false;        // every batch of the passes so far was given out
   };
@@ -57,6 +61,8 @@ class sealed_stream {
   void go_on() { gone_on_ = passes(); }
   /// Seals what is held and reads no more.
   void finish_early();
+  /// See event_source::on_more.
+  void on_more(const std::function<void()>& wake) { parts_.source->on_more(wake); }
   /// Closes the sample log.
   result<void> close();
 

@@ -46,6 +46,41 @@ class counting_source final : public event_source {
   bad_rows bad_{0};
 };
 
+// As many events as were let in so far; never ends.
+class live_counting_source final : public event_source {
+ public:
+  explicit live_counting_source(std::uint64_t& rows) : rows_(rows) {}
+
+  result<bool> next(event& into) override {
+    if (position_ == rows_) return false;
+    into = {};
+    into.keys = {position_};
+    into.arrived_ms = 900 + position_;
+    into.row_number = position_++;
+    return true;
+  }
+  result<void> skip(std::uint64_t through) override {
+    position_ = through;
+    return {};
+  }
+  std::uint64_t position() const override { return position_; }
+  result<std::uint64_t> count_records() const override { return endless_records; }
+  const bad_rows& bad() const override { return bad_; }
+  std::size_t features() const override { return 1; }
+  bool live() const override { return true; }
+  result<void> sealed(std::uint64_t through) override {
+    sealed_ = through;
+    return {};
+  }
+  std::uint64_t told_sealed() const { return sealed_; }
+
+ private:
+  std::uint64_t& rows_;
+  std::uint64_t position_ = 0;
+  std::uint64_t sealed_ = 0;
+  bad_rows bad_{0};
+};
+
 class SealedStream : public testing::Test {
  protected:
   struct setting {
@@ -350,6 +385,53 @@ TEST(Pacer, SpreadsRecordsEvenlyAndNeverOverflows) {
     before = odd.due_ns(i);
   }
   EXPECT_EQ(pacer(5, 0).due_ns(1), 5U);
+}
+
+TEST_F(SealedStream, WaitsForALiveSourceAndSealsWhatHasWaitedLongEnough) {
+  std::uint64_t rows = 0;
+  auto source = std::make_unique<live_counting_source>(rows);
+  const auto& told = *source;
+  sealed_stream stream({std::move(source),
+                        std::make_unique<memory_log>(disk_),
+                        batch_builder({{"events", 1}, 1, 4, 20'000'000}),
+                        std::nullopt,
+                        0},
+                       time_);
+  ASSERT_TRUE(stream.open(batch_number{1}));
+  auto pumped = stream.next();
+  ASSERT_TRUE(pumped);
+  EXPECT_FALSE(pumped->batch);
+  EXPECT_FALSE(pumped->finished);
+  EXPECT_EQ(pumped->wake_ns, sealed_stream::never);
+
+  rows = 3;
+  pumped = stream.next();
+  ASSERT_TRUE(pumped);
+  EXPECT_FALSE(pumped->batch) << "three of four, and not old enough";
+  EXPECT_EQ(pumped->wake_ns, time_.steady_ns() + 20'000'000);
+  EXPECT_EQ(told.told_sealed(), 0U);
+  time_.advance_ms(20);
+  pumped = stream.next();
+  ASSERT_TRUE(pumped && pumped->batch);
+  EXPECT_EQ(pumped->batch->samples, 3U);
+  EXPECT_EQ(pumped->batch->accepted_ms, 900U) << "when its oldest event arrived";
+  EXPECT_FALSE(pumped->batch->last);
+  EXPECT_EQ(told.told_sealed(), 3U);
+
+  rows = 8;
+  pumped = stream.next();
+  ASSERT_TRUE(pumped && pumped->batch);
+  EXPECT_EQ(pumped->batch->samples, 4U) << "full at once";
+  EXPECT_FALSE(pumped->batch->last) << "a live stream has no last batch";
+  rows = 9;
+  ASSERT_FALSE(stream.next()->batch);
+  stream.finish_early();
+  pumped = stream.next();
+  ASSERT_TRUE(pumped && pumped->batch);
+  EXPECT_EQ(pumped->batch->samples, 2U);
+  EXPECT_FALSE(pumped->batch->last);
+  EXPECT_TRUE(stream.next()->finished);
+  EXPECT_FALSE(stream.finished());
 }
 
 TEST(BatchBuilder, ReturnsABatchWhenItIsFullAndKeepsValues) {

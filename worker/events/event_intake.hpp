@@ -6,69 +6,149 @@
 #include "schemas/event.hpp"
 #include "storage/ordered_log.hpp"
 #include "worker/events/event_gate.hpp"
+#include "worker/events/event_tail.hpp"
+#include "worker/events/stream_cut.hpp"
 
+#include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace headrace::worker {
-
-/// One committed record of the event log: a batch as it came and what was left out of it.
-struct logged_events {
-  lsn position;
-  std::uint64_t arrived_ms = 0;  // the log's stamp: never decreasing
-  frame batch;                   // empty: only the time went on
-  frame left_out;
-};
-using logged_events_ptr = std::shared_ptr<const logged_events>;
 
 /// Takes batches of events from every front (HTTP, ZeroMQ, brokers), judges them, appends them to
 /// the event log, and answers when the log has them with its mode's durability: never before.
 ///
-/// Fronts call `offer` from any thread; one thread of its own judges and appends, so batches of one
-/// front stay in order. `done` runs once for each batch, on that thread or the log's, and must only
-/// hand over. Bounded: what waits (`bytes_waiting_max`), and what was logged but not yet joined
-/// (`bytes_unread_max`); beyond either a batch is answered `overloaded` with `retry_after_ms`.
+/// Fronts call `offer` from any thread; one thread of its own judges and appends, several batches in
+/// one write, so batches of one front stay in order. Bounded: what waits (`bytes_waiting_max`) and
+/// what was logged but not read (`bytes_unread_max`); beyond either a batch is answered `overloaded`.
+/// When the log refuses (a full disk), what was judged behind it is forgotten and answered the same;
+/// it accepts again as soon as the log does. After an append of unknown outcome everything is
+/// answered `io_error`: a restart reads what the log holds.
 class event_intake {
  public:
   using on_ack = std::function<void(schemas::event_ack)>;
   struct request {
-    frame batch;  // an EventBatch, not yet decoded
-    on_ack done;
+    frame batch;   // an EventBatch, not yet decoded
+    on_ack done;   // once, on the intake's thread or the caller's: must only hand over
     std::shared_ptr<const void> room = nullptr;  // let go of when `done` was called
   };
   struct settings {
-    event_gate::settings gate;
+    event_gate::settings gate = {};
     std::size_t bytes_waiting_max = std::size_t{64} << 20;
-    std::size_t bytes_unread_max = std::size_t{1} << 30;
+    std::uint64_t bytes_unread_max = std::uint64_t{1} << 30;
+    std::size_t tail_bytes_max = std::size_t{64} << 20;
     std::uint32_t retry_after_ms = 100;
-    std::uint64_t tick_ms = 100;  // an empty record when nothing came for so long, while a join waits
+    /// While no events come, an empty record each `tick_ms` says so, until this long after the last
+    /// event: what a join needs to close its windows. 0 = none.
+    std::uint64_t idle_ms = 0;
+    std::uint64_t tick_ms = 100;
+  };
+  /// How far the log was read in earlier runs.
+  struct read_state {
+    lsn through;  // 0: nothing
+    partition_ends partitions = {};
   };
   /// Reads the log's end: where each partition goes on, and the newest ids. Fails: corrupt,
   /// io_error.
   static result<std::unique_ptr<event_intake>> open(std::unique_ptr<storage::ordered_log> log,
                                                     event_schema schema,
                                                     settings how,
+                                                    read_state read,
                                                     const clock& time);
   ~event_intake();
 
   /// Any thread; never blocks.
   void offer(request batch);
 
-  /// Where each partition of a broker goes on, by what the log holds. Before the first `offer`.
-  const std::map<std::string, std::uint64_t>& partitions() const;
+  /// Where each partition of a broker went on when this was opened, by what the log holds.
+  const partition_ends& partitions() const { return partitions_; }
+  storage::ordered_log& log() { return *log_; }
+  event_tail& tail() { return tail_; }
+  /// The reader took a record of so many bytes. Any thread.
+  void was_read(std::uint64_t bytes) { unread_.fetch_sub(bytes, std::memory_order_relaxed); }
 
   struct counters {
-    std::uint64_t batches = 0;
-    std::uint64_t bytes = 0;
-    std::uint64_t overloaded = 0;
+    std::uint64_t batches = 0;     // taken
+    std::uint64_t bytes = 0;       // of them
+    std::uint64_t malformed = 0;   // batches that could not be read
+    std::uint64_t overloaded = 0;  // batches told to come again
+    std::uint64_t failed = 0;      // batches the log refused
+    std::uint64_t unread_bytes = 0;
     event_gate::counters events;
   };
   counters count() const;
-  /// Commits what was offered, closes the log. Idempotent.
+
+  /// Commits what was offered, ends its thread, closes the log. Idempotent.
   result<void> stop();
+
+ private:
+  /// A batch that was judged; `record` is empty where nothing of it goes into the log.
+  struct judged {
+    request asked;
+    schemas::event_ack ack;
+    logged_events_ptr record;
+  };
+  struct group {
+    std::vector<judged> batches;
+    lsn last;  // position behind its records
+    std::uint64_t bytes = 0;
+    std::optional<storage::append_outcome> outcome;
+  };
+  event_intake(std::unique_ptr<storage::ordered_log> log,
+               event_gate gate,
+               settings how,
+               const clock& time);
+  result<void> recall(const read_state& read);
+  result<void> recall_partitions(const read_state& read);
+  result<void> recall_ids();
+  result<std::uint64_t> records_to_recall();
+  void run();
+  std::vector<request> wait_for_work();
+  void judge(std::vector<request> asked);
+  void add_tick();
+  void append(group next);
+  void settle();
+  void settle_committed(group& done);
+  void settle_refused(group& done);
+  void answer(judged& batch, schemas::event_ack ack);
+  void publish();
+  std::uint64_t stamp();
+
+  const std::unique_ptr<storage::ordered_log> log_;
+  const settings how_;
+  const clock& time_;
+  event_tail tail_;
+  partition_ends partitions_;
+  std::atomic<std::uint64_t> unread_{0};  // guards nothing: relaxed
+
+  // The thread's own.
+  event_gate gate_;
+  schemas::event_batch decoded_;
+  std::deque<group> in_flight_;
+  lsn end_;                     // of what was appended, in flight included
+  std::uint64_t stamp_ms_ = 0;  // newest
+  std::uint64_t last_events_ms_ = 0;
+  bool draining_ = false;  // a group was refused: those behind it are, too
+  bool failed_ = false;    // an outcome is unknown
+  counters working_;
+
+  mutable std::mutex mutex_;  // guards what follows; never held during I/O or `done`
+  std::condition_variable work_;
+  std::deque<request> waiting_;
+  std::size_t waiting_bytes_ = 0;
+  std::deque<storage::append_outcome> outcomes_;  // of in_flight_, in order
+  counters published_;
+  bool stopping_ = false;
+  bool ended_ = false;
+  std::thread thread_;
 };
 
 }  // namespace headrace::worker

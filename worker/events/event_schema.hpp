@@ -1,9 +1,12 @@
 #pragma once
 
+#include "base/result.hpp"
 #include "schemas/event.hpp"
 #include "worker/ingest/event_source.hpp"
+#include "worker/ingest/feature_writer.hpp"
 #include "worker/ingest/source_spec.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,41 +17,81 @@ namespace headrace::worker {
 
 /// What a job takes of an event: the columns of its features and labels by name, and the actions
 /// that are labels. Checks events at the gate and makes samples of those that were taken, by the
-/// same rules as rows of a file (worker/ingest/row_parser.hpp): the same columns give the same keys
-/// and values. Columns the job doesn't name are let through. Immutable.
+/// same rules as rows of a file (worker/ingest/feature_writer.hpp): the same columns give the same
+/// keys and values. Columns the job doesn't name are let through. Immutable.
+///
+/// What a column may be:
+///   id       a text, or an integer, which stands for its decimal digits
+///   float    a number, an integer, or a text that is a number as in a file
+///   ids      texts, a text with separators as in a file, or an integer: one id
+///   label    as float; must be there, unless the job joins
+/// A feature's column that is not there, or is an empty text, is the feature's missing id; of a
+/// list, nothing.
 class event_schema {
  public:
   /// `actions`: of a job that joins, in the order of its labels; else the labels of `source` are
-  /// comparisons over columns. Fails: bad_config.
+  /// comparisons over columns. Fails: bad_config (a column given by number; an action twice).
   static result<event_schema> bind(const source_spec& source,
                                    const std::vector<std::string>& actions = {});
 
-  /// Names of one batch, looked up once.
+  /// Names of one batch, looked up once: place of each among the columns and the actions of the
+  /// job, or −1.
   struct names {
-    std::vector<std::int32_t> features;  // [batch.names] feature that reads it, or −1
-    std::vector<std::int32_t> actions;
+    std::vector<std::int32_t> columns;  // [batch.names]
+    std::vector<std::int32_t> actions;  // [batch.names]
   };
   names look_up(const schemas::event_batch& batch) const;
 
   struct problem {
-    schemas::event_fault fault;
-    std::string detail;  // "price: a number is needed, this is text 'cheap'"
+    schemas::event_fault fault = schemas::event_fault::none;
+    std::string detail;  // "price: a number is needed, this is the text 'cheap'"
   };
-  /// Whether event i can become a sample, or a label of one.
+  /// Whether event i can become a sample, or a label of one: unknown_action, missing_field,
+  /// wrong_type, not_finite, malformed (a column that is there twice). What an action brings along
+  /// is not looked at.
   std::optional<problem> check(const schemas::event_batch& batch,
                                const names& known,
                                std::size_t i) const;
-  /// Keys, values, lists and labels of event i, which passed `check`; a job that joins has no labels
-  /// yet, and 0 stands for each.
+  /// The part of `check` that comes before all others: an action must be one of the job's.
+  std::optional<problem> check_action(const schemas::event_batch& batch,
+                                      const names& known,
+                                      std::size_t i) const;
+  /// All of event i, which is an impression and passed `check`, but its row number; a job that
+  /// joins has no labels yet, and 0 stands for each. Crosses are not written: a crossed_source
+  /// around the reader of the log does that, as around any other source.
   void parse(const schemas::event_batch& batch,
              const names& known,
              std::size_t i,
              event& into) const;
 
-  /// The kind of an action of event i, or −1.
-  std::int32_t action_of(const schemas::event_batch& batch, const names& known, std::size_t i) const;
-  std::size_t features() const;  // with a key of their own
-  bool joins() const;
+  /// The kind of an action of event i, or −1: the job has no such action, or it is an impression.
+  std::int32_t action_of(const schemas::event_batch& batch,
+                         const names& known,
+                         std::size_t i) const;
+  /// With a key of their own: all but lists, without crosses.
+  std::size_t features() const { return features_.size() - lists_; }
+  std::size_t labels() const { return joins() ? actions_.size() : labels_.size(); }
+  bool joins() const { return !actions_.empty(); }
+  const std::vector<std::string>& actions() const { return actions_; }
+
+ private:
+  struct bound_feature {
+    feature_writer writer;
+    std::size_t column = 0;
+  };
+  struct bound_label {
+    label_spec spec;
+    std::size_t column = 0;
+  };
+  result<std::size_t> column_of(const std::string& column, const std::string& use);
+
+  std::vector<std::string> columns_;  // each once
+  std::vector<std::uint32_t> order_;  // [columns] places, by name
+  std::vector<std::string> actions_;
+  std::vector<bound_label> labels_;  // none of a job that joins
+  std::vector<bound_feature> features_;
+  std::size_t lists_ = 0;
+  bool has_values_ = false;
 };
 
 }  // namespace headrace::worker

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -22,9 +23,14 @@ struct event {
   std::vector<std::uint64_t> sequence_keys;  // list after list, oldest first
   std::uint64_t event_time_ms = 0;           // since 1970-01-01 UTC; 0: the source has no time
   std::uint64_t row_number = 0;              // record number in the source, from 0
+  std::uint64_t arrived_ms = 0;              // when it was accepted; 0: when it is read
 };
 
-/// A finite stream of events that can be read again from any record: a file, or a generated stream.
+/// What a stream without an end says of its number of records.
+constexpr std::uint64_t endless_records = std::uint64_t{1} << 62;
+
+/// A stream of events that can be read again from any record: a file, a generated stream, or what a
+/// live stream left in the event log.
 ///
 /// A *record* is what the source counts: a row of the file (bad rows included; with `sort_by_time`
 /// only the good ones, in time order). Reading the same source again gives the same records, so a
@@ -34,8 +40,8 @@ class event_source {
  public:
   virtual ~event_source() = default;
 
-  /// Reads the next event; false at the end. Fails: bad_input (more than `bad_rows_max` bad rows, a
-  /// damaged compressed file), io_error.
+  /// Reads the next event; false at the end, or when a live source has none yet. Fails: bad_input
+  /// (more than `bad_rows_max` bad rows, a damaged compressed file), io_error, corrupt.
   virtual result<bool> next(event& into) = 0;
   /// Consumes records until `position() == through`, without making events of them; their bad rows
   /// are counted again, so that a run in two parts reports the same. Fails: as `next`; bad_input
@@ -50,6 +56,16 @@ class event_source {
   virtual const bad_rows& bad() const = 0;
   /// Keys of each event.
   virtual std::size_t features() const = 0;
+
+  /// More may come behind the last event: false from `next` is no end.
+  virtual bool live() const { return false; }
+  /// Of a live source: `wake` is called, on any thread, whenever there may be more. Empty ends that.
+  virtual void on_more(const std::function<void()>& wake) { static_cast<void>(wake); }
+  /// The records through this position are in the sample log: they are never asked for again.
+  virtual result<void> sealed(std::uint64_t through) {
+    static_cast<void>(through);
+    return {};
+  }
 };
 
 /// Opens the source that `spec` describes. Fails: not_found (no such file), io_error, bad_config (a

@@ -1,81 +1,12 @@
 #include "worker/ingest/row_parser.hpp"
 
-#include "schemas/hash.hpp"
+#include "worker/ingest/column_text.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <cmath>
-#include <cstdlib>
 
 namespace headrace::worker {
 namespace {
-
-constexpr std::size_t shown_bytes = 40;  // of a value in a message
-
-// A value as it may stand in one line of a log: short, without control characters.
-std::string shown(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text.substr(0, shown_bytes))
-    out += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
-  return out + (text.size() > shown_bytes ? "…'" : "'");
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-// A finite number that the whole text is, or why not.
-std::optional<bad_row> to_number(std::string_view text, double& into) {
-  text = trimmed(text);
-  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
-  const char* last = text.data() + text.size();
-  const auto [end, failed] = std::from_chars(text.data(), last, into);
-  if (failed == std::errc::result_out_of_range && end == last) {
-    into =
-        std::strtod(std::string(text).c_str(), nullptr);  // says which: infinite, or as good as 0
-    return std::isfinite(into) ? std::nullopt : std::optional(bad_row::not_finite);
-  }
-  if (failed != std::errc() || end != last) return bad_row::not_a_number;
-  if (!std::isfinite(into)) return bad_row::not_finite;
-  return std::nullopt;
-}
-
-double transformed(double x, transform by) {
-  if (by == transform::log1p) return std::copysign(std::log1p(std::fabs(x)), x);
-  return x;
-}
-
-bool holds(label_spec::comparison is, double value, double threshold) {
-  switch (is) {
-    case label_spec::comparison::less:
-      return value < threshold;
-    case label_spec::comparison::less_equal:
-      return value <= threshold;
-    case label_spec::comparison::equal:
-      return value == threshold;
-    case label_spec::comparison::not_equal:
-      return value != threshold;
-    case label_spec::comparison::greater_equal:
-      return value >= threshold;
-    case label_spec::comparison::greater:
-      return value > threshold;
-  }
-  return false;
-}
-
-// The bucket's number in decimal: the text of the id, the same whatever the width of an integer is.
-std::string_view bucket_text(double bucket, std::array<char, 400>& buffer) {
-  constexpr double exact_max = 9.0e15;
-  char* const first = buffer.data();
-  char* const last = first + buffer.size();
-  const auto made = std::fabs(bucket) <= exact_max
-                        ? std::to_chars(first, last, static_cast<std::int64_t>(bucket))
-                        : std::to_chars(first, last, bucket, std::chars_format::fixed, 0);
-  return {first, static_cast<std::size_t>(made.ptr - first)};
-}
 
 // Names or, failing that, 1-based numbers.
 class column_finder {
@@ -140,21 +71,12 @@ result<row_parser> row_parser::bind(const source_spec& spec,
     made.time_format_ = std::move(*format);
   }
   for (const feature_spec& feature : spec.features) {
-    bound_feature bound;
-    bound.spec = feature;
-    const std::string& salt = feature.salt.empty() ? feature.name : feature.salt;
-    bound.spec.salt = salt;
     auto column = finder.find(feature.column.empty() ? feature.name : feature.column,
                               "feature '" + feature.name + "'");
     if (!column) return column.error();
-    bound.column = *column;
-    bound.missing = schemas::missing_key(bound.spec.salt).value;
-    bound.whole = schemas::hash_string_key(bound.spec.salt, "").value;
-    bound.is_bucket = !feature.transforms.empty() && feature.transforms.back() == transform::bucket;
-    made.has_values_ =
-        made.has_values_ || (feature.kind == feature_kind::float_value && !bound.is_bucket);
+    made.features_.push_back({feature_writer(feature), *column});
+    made.has_values_ = made.has_values_ || made.features_.back().writer.has_value();
     made.lists_ += feature.kind == feature_kind::ids ? 1 : 0;
-    made.features_.push_back(std::move(bound));
   }
   return made;
 }
@@ -184,43 +106,15 @@ std::optional<row_problem> row_parser::parse(std::span<const std::string_view> f
   into.sequence_keys.clear();
   for (const bound_feature& feature : features_) {
     const std::string_view text = fields[feature.column];
-    if (feature.spec.kind == feature_kind::float_value) {
+    if (feature.writer.kind() == feature_kind::float_value) {
       if (auto problem = parse_number(feature, text, into)) return problem;
-    } else if (feature.spec.kind == feature_kind::ids) {
-      parse_list(feature, text, into);
+    } else if (feature.writer.kind() == feature_kind::ids) {
+      feature.writer.ids(text, into);
     } else {
-      into.keys.push_back(text.empty() ? feature.missing
-                                       : schemas::hash_string_key(feature.spec.salt, text).value);
-      if (has_values_) into.values.push_back(1.0F);
+      feature.writer.id(text, into, has_values_);
     }
   }
   return std::nullopt;
-}
-
-// Counts first, so that what is cut off is not hashed.
-void row_parser::parse_list(const bound_feature& feature, std::string_view text, event& into) {
-  const std::string& separator = feature.spec.list_separator;
-  const auto for_each = [&](const auto& take) {
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t end = std::min(text.find(separator, at), text.size());
-      if (end > at) take(text.substr(at, end - at));
-      at = end + separator.size();
-    }
-  };
-  std::size_t count = 0;
-  for_each([&](std::string_view) { ++count; });
-  count -= std::min<std::size_t>(count, feature.spec.list_held_out);
-  std::size_t older = count > feature.spec.list_max ? count - feature.spec.list_max : 0;
-  std::size_t taken = count - older;
-  into.lengths.push_back(static_cast<std::uint16_t>(taken));
-  for_each([&](std::string_view id) {
-    if (older > 0) {
-      --older;
-    } else if (taken > 0) {
-      --taken;
-      into.sequence_keys.push_back(schemas::hash_string_key(feature.spec.salt, id).value);
-    }
-  });
 }
 
 std::optional<row_problem> row_parser::parse_label(const bound_label& label,
@@ -238,32 +132,15 @@ std::optional<row_problem> row_parser::parse_label(const bound_label& label,
 std::optional<row_problem> row_parser::parse_number(const bound_feature& feature,
                                                     std::string_view text,
                                                     event& into) const {
-  float value = 1.0F;
-  std::uint64_t key = feature.missing;
-  if (!trimmed(text).empty()) {
-    double x = 0.0;
-    if (const auto bad = to_number(text, x)) {
-      return row_problem{*bad, "feature '" + feature.spec.name + "' is " + shown(text)};
-    }
-    for (const transform by : feature.spec.transforms) x = transformed(x, by);
-    if (feature.is_bucket) {
-      std::array<char, 400> buffer;
-      x = std::floor(x / feature.spec.bucket_width);
-      if (!std::isfinite(x))
-        return row_problem{bad_row::not_finite,
-                           "feature '" + feature.spec.name + "' is " + shown(text)};
-      key = schemas::hash_string_key(feature.spec.salt, bucket_text(x, buffer)).value;
-    } else {
-      value = static_cast<float>(x);
-      if (!std::isfinite(value))
-        return row_problem{bad_row::not_finite,
-                           "feature '" + feature.spec.name + "' is " + shown(text)};
-      key = feature.whole;
-    }
+  if (trimmed(text).empty()) {
+    feature.writer.missing(into, has_values_);
+    return std::nullopt;
   }
-  into.keys.push_back(key);
-  if (has_values_) into.values.push_back(value);
-  return std::nullopt;
+  double x = 0.0;
+  auto bad = to_number(text, x);
+  if (!bad && !feature.writer.number(x, into, has_values_)) bad = bad_row::not_finite;
+  if (!bad) return std::nullopt;
+  return row_problem{*bad, "feature '" + feature.writer.name() + "' is " + shown(text)};
 }
 
 }  // namespace headrace::worker

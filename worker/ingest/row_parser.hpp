@@ -3,6 +3,7 @@
 #include "base/result.hpp"
 #include "worker/ingest/bad_rows.hpp"
 #include "worker/ingest/event_source.hpp"
+#include "worker/ingest/feature_writer.hpp"
 #include "worker/ingest/source_spec.hpp"
 #include "worker/ingest/time_format.hpp"
 
@@ -21,12 +22,8 @@ struct row_problem {
   std::string what;
 };
 
-/// Makes an event of a row's fields, as the job file says: label comparisons, time, features.
-///
-/// Row keys: an id feature is hash_string_key(salt, text); an empty text is missing_key(salt),
-/// value 1. A float feature is the one row hash_string_key(salt, "") times the value (an id is
-/// never the empty text, so these don't meet); with `bucket` it is the id of floor(x / width) in
-/// decimal. A list's ids are as id features, and its keys stand apart (event::sequence_keys).
+/// Makes an event of a row's fields, as the job file says: label comparisons, time, features
+/// (worker/ingest/feature_writer.hpp).
 class row_parser {
  public:
   /// `names`: the columns' names, empty when only numbers are known; `columns`: how many a row has.
@@ -46,11 +43,8 @@ class row_parser {
 
  private:
   struct bound_feature {
-    feature_spec spec;
+    feature_writer writer;
     std::size_t column = 0;
-    std::uint64_t missing = 0;  // row keys
-    std::uint64_t whole = 0;    // of a float without `bucket`
-    bool is_bucket = false;
   };
   struct bound_label {
     label_spec spec;
@@ -62,7 +56,6 @@ class row_parser {
   std::optional<row_problem> parse_number(const bound_feature& feature,
                                           std::string_view text,
                                           event& into) const;
-  static void parse_list(const bound_feature& feature, std::string_view text, event& into);
 
   std::vector<bound_label> labels_;  // at least one
   std::optional<std::size_t> time_column_;

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""clang-tidy over sources, several in one unit: most of its time goes into headers, which they share.
+
+    .ci/tidy.py BUILD_FOLDER FILE…
+
+Files that cannot stand in one unit (two constants of one name) are read one by one. Exits 1 when there is a finding.
+"""
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+
+UNIT_FILES = 8
+FOLDERS = "base|schemas|kernels|storage|ps|worker|actors|cli"
+ROOT = os.getcwd()
+
+
+def commands(build):
+    """Compile arguments of each file, without its own name and output."""
+    with open(os.path.join(build, "compile_commands.json")) as listed:
+        for entry in json.load(listed):
+            arguments = shlex.split(entry["command"])
+            kept, skip = [], False
+            for argument in arguments[1:]:
+                if skip or argument in ("-o", "-c"):
+                    skip = argument == "-o"
+                    continue
+                if os.path.join(entry["directory"], argument) != os.path.join(entry["directory"], entry["file"]):
+                    kept.append(argument)
+            yield os.path.relpath(entry["file"], ROOT), entry["directory"], kept
+
+
+def tidy(source, arguments, *more):
+    run = subprocess.run(
+        ["clang-tidy", "--quiet", f"--config-file={ROOT}/.clang-tidy", *more, source, "--", *arguments,
+         "-Wno-unknown-warning-option"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    lines = [line for line in run.stdout.splitlines() if not re.match(r"\d+ warnings? generated", line)]
+    return run.returncode, "\n".join(lines)
+
+
+def read_unit(unit):
+    files, arguments, scratch, number = unit
+    path = os.path.join(scratch, f"unit{number}.cpp")
+    with open(path, "w") as text:
+        text.writelines(f'#include "{ROOT}/{file}"\n' for file in files)
+    # The sources are headers of the unit, and are shown as such.
+    code, said = tidy(path, arguments, "--checks=-bugprone-suspicious-include",
+                      rf"--header-filter=^{re.escape(ROOT)}/({FOLDERS})/.*\.(hpp|cpp)$")
+    if "[clang-diagnostic-error" not in said:
+        return code, said
+    alone = [tidy(os.path.join(ROOT, file), arguments) for file in files]
+    return max(code for code, _ in alone), "\n".join(said for _, said in alone if said)
+
+
+def main(build, files):
+    wanted = {os.path.normpath(file) for file in files}
+    groups = defaultdict(list)
+    for file, directory, arguments in commands(build):
+        if file in wanted:
+            wanted.discard(file)
+            groups[os.path.dirname(file), directory, tuple(arguments)].append(file)
+    if wanted:
+        sys.exit("tidy: not compiled in " + build + ": " + " ".join(sorted(wanted)))
+    with tempfile.TemporaryDirectory() as scratch:
+        units = []
+        for (_, _, arguments), members in sorted(groups.items()):
+            for begin in range(0, len(members), UNIT_FILES):
+                units.append((members[begin:begin + UNIT_FILES], list(arguments), scratch, len(units)))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = list(pool.map(read_unit, units))
+    for _, said in results:
+        if said:
+            print(said)
+    print(f"tidy: {sum(len(unit[0]) for unit in units)} files in {len(units)} units")
+    return max((code for code, _ in results), default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(sys.argv[1], sys.argv[2:]) else 0)

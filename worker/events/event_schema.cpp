@@ -1,0 +1,288 @@
+#include "worker/events/event_schema.hpp"
+
+#include "base/check.hpp"
+#include "base/parse_number.hpp"
+#include "worker/ingest/column_text.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+namespace headrace::worker {
+namespace {
+
+using schemas::event_batch;
+using schemas::event_fault;
+using schemas::event_field;
+using schemas::field_kind;
+
+// The field of one event that is each column of the job; null where none is.
+class column_fields {
+ public:
+  column_fields(const event_batch& batch,
+                const event_schema::names& known,
+                const schemas::event_head& event,
+                std::size_t columns) {
+    if (columns > small_.size()) {
+      large_.resize(columns);
+      fields_ = large_.data();
+    }
+    std::fill_n(fields_, columns, nullptr);
+    for (const event_field& field : batch.fields_of(event)) {
+      if (field.name >= known.columns.size()) continue;
+      const std::int32_t column = known.columns[field.name];
+      if (column < 0) continue;
+      if (fields_[column] != nullptr && twice_ < 0) twice_ = column;
+      fields_[column] = &field;
+    }
+  }
+  column_fields(const column_fields&) = delete;
+  column_fields& operator=(const column_fields&) = delete;
+
+  const event_field* operator[](std::size_t column) const { return fields_[column]; }
+  // A column that is there more than once, or −1.
+  std::int32_t twice() const { return twice_; }
+
+ private:
+  std::array<const event_field*, 64> small_;  // no allocation for the usual jobs
+  std::vector<const event_field*> large_;
+  const event_field** fields_ = small_.data();
+  std::int32_t twice_ = -1;
+};
+
+// "the text 'cheap'": what a field is, for a message.
+std::string described(const event_field& field) {
+  switch (field.kind) {
+    case field_kind::text:
+      return "the text " + shown(field.text);
+    case field_kind::texts:
+      return "a list of " + std::to_string(field.texts_count);
+    case field_kind::number:
+      return "the number " + std::to_string(field.number);
+    case field_kind::integer:
+      return "the integer " + std::to_string(field.integer);
+  }
+  return "something else";
+}
+
+bool is_blank(const event_field* field) {
+  return field == nullptr || (field->kind == field_kind::text && trimmed(field->text).empty());
+}
+
+// A number in any of the forms that have one: none, wrong_type, not_finite.
+event_fault read_number(const event_field& field, double& into) {
+  if (field.kind == field_kind::texts) return event_fault::wrong_type;
+  if (field.kind == field_kind::text) {
+    const auto bad = to_number(field.text, into);
+    if (!bad) return event_fault::none;
+    return *bad == bad_row::not_finite ? event_fault::not_finite : event_fault::wrong_type;
+  }
+  into = field.kind == field_kind::integer ? static_cast<double>(field.integer) : field.number;
+  return std::isfinite(into) ? event_fault::none : event_fault::not_finite;
+}
+
+event_fault check_feature(const feature_writer& writer, const event_field& field) {
+  if (writer.kind() == feature_kind::ids)
+    return field.kind == field_kind::number ? event_fault::wrong_type : event_fault::none;
+  if (writer.kind() == feature_kind::id) {
+    const bool fits = field.kind == field_kind::text || field.kind == field_kind::integer;
+    return fits ? event_fault::none : event_fault::wrong_type;
+  }
+  if (is_blank(&field)) return event_fault::none;
+  double x = 0.0;
+  const event_fault fault = read_number(field, x);
+  if (fault != event_fault::none) return fault;
+  return writer.takes(x) ? event_fault::none : event_fault::not_finite;
+}
+
+std::string needed_by(const feature_writer& writer) {
+  if (writer.kind() == feature_kind::id) return "a text or an integer";
+  if (writer.kind() == feature_kind::ids) return "a list of texts, a text or an integer";
+  return "a finite number";
+}
+
+event_schema::problem wrong(event_fault fault,
+                            const std::string& column,
+                            const std::string& needed,
+                            const event_field& field) {
+  return {fault, column + ": " + needed + " is needed, this is " + described(field)};
+}
+
+std::string_view digits(std::int64_t value, std::array<char, 24>& buffer) {
+  const auto made = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+  return {buffer.data(), static_cast<std::size_t>(made.ptr - buffer.data())};
+}
+
+void write_feature(const feature_writer& writer,
+                   const event_batch& batch,
+                   const event_field* field,
+                   bool with_values,
+                   event& into) {
+  if (field == nullptr) return writer.missing(into, with_values);
+  if (writer.kind() == feature_kind::float_value) {
+    if (is_blank(field)) return writer.missing(into, with_values);
+    double x = 0.0;
+    CHECK(read_number(*field, x) == event_fault::none);
+    CHECK(writer.number(x, into, with_values));
+    return;
+  }
+  std::array<char, 24> buffer;
+  const bool is_list = writer.kind() == feature_kind::ids;
+  if (field->kind == field_kind::integer) {
+    const std::string_view text = digits(field->integer, buffer);
+    if (is_list) return writer.ids(std::span(&text, 1), into);
+    return writer.id(text, into, with_values);
+  }
+  if (is_list && field->kind == field_kind::texts) return writer.ids(batch.texts_of(*field), into);
+  CHECK(field->kind == field_kind::text);
+  if (is_list) return writer.ids(field->text, into);
+  writer.id(field->text, into, with_values);
+}
+
+}  // namespace
+
+result<std::size_t> event_schema::column_of(const std::string& column, const std::string& use) {
+  if (parse_number<std::int64_t>(column)) {
+    return error{errc::bad_config,
+                 "column " + column + " for " + use +
+                     " is a number: live events have names, no places; give the column's name"};
+  }
+  const auto hit = std::find(columns_.begin(), columns_.end(), column);
+  const auto place = static_cast<std::size_t>(hit - columns_.begin());
+  if (hit == columns_.end()) columns_.push_back(column);
+  return place;
+}
+
+result<event_schema> event_schema::bind(const source_spec& source,
+                                        const std::vector<std::string>& actions) {
+  event_schema made;
+  made.actions_ = actions;
+  for (const std::string& action : actions) {
+    if (std::count(actions.begin(), actions.end(), action) > 1)
+      return error{errc::bad_config, "action '" + action + "' is there twice"};
+  }
+  if (actions.empty()) {
+    made.labels_.push_back({source.label});
+    for (const label_spec& more : source.more_labels) made.labels_.push_back({more});
+  }
+  for (bound_label& label : made.labels_) {
+    auto column = made.column_of(label.spec.column, "the label");
+    if (!column) return column.error();
+    label.column = *column;
+  }
+  for (const feature_spec& feature : source.features) {
+    auto column = made.column_of(feature.column.empty() ? feature.name : feature.column,
+                                 "feature '" + feature.name + "'");
+    if (!column) return column.error();
+    made.features_.push_back({feature_writer(feature), *column});
+    made.has_values_ = made.has_values_ || made.features_.back().writer.has_value();
+    made.lists_ += feature.kind == feature_kind::ids ? 1 : 0;
+  }
+  made.order_.resize(made.columns_.size());
+  std::iota(made.order_.begin(), made.order_.end(), 0U);
+  std::sort(made.order_.begin(), made.order_.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return made.columns_[a] < made.columns_[b];
+  });
+  return made;
+}
+
+event_schema::names event_schema::look_up(const event_batch& batch) const {
+  names known;
+  known.columns.assign(batch.names.size(), -1);
+  known.actions.assign(batch.names.size(), -1);
+  for (std::size_t n = 0; n < batch.names.size(); ++n) {
+    const std::string_view name = batch.names[n];
+    const auto at = std::lower_bound(
+        order_.begin(), order_.end(), name, [&](std::uint32_t place, std::string_view wanted) {
+          return columns_[place] < wanted;
+        });
+    if (at != order_.end() && columns_[*at] == name)
+      known.columns[n] = static_cast<std::int32_t>(*at);
+    const auto action = std::find(actions_.begin(), actions_.end(), name);
+    if (action != actions_.end())
+      known.actions[n] = static_cast<std::int32_t>(action - actions_.begin());
+  }
+  return known;
+}
+
+std::int32_t event_schema::action_of(const event_batch& batch,
+                                     const names& known,
+                                     std::size_t i) const {
+  const schemas::event_head& event = batch.events[i];
+  if (event.kind != schemas::event_kind::action || event.action >= known.actions.size()) return -1;
+  return known.actions[event.action];
+}
+
+std::optional<event_schema::problem> event_schema::check_action(const event_batch& batch,
+                                                                const names& known,
+                                                                std::size_t i) const {
+  const schemas::event_head& event = batch.events[i];
+  if (event.kind != schemas::event_kind::action || action_of(batch, known, i) >= 0)
+    return std::nullopt;
+  const std::string said =
+      event.action < batch.names.size() ? shown(batch.names[event.action]) : "one without a name";
+  std::string accepted = joins() ? "accepted is " : "this job joins none";
+  for (std::size_t a = 0; a < actions_.size(); ++a) accepted += (a > 0 ? " | " : "") + actions_[a];
+  return problem{event_fault::unknown_action, "action: this is " + said + "; " + accepted};
+}
+
+std::optional<event_schema::problem> event_schema::check(const event_batch& batch,
+                                                         const names& known,
+                                                         std::size_t i) const {
+  const schemas::event_head& event = batch.events[i];
+  if (event.kind == schemas::event_kind::action) return check_action(batch, known, i);
+  const column_fields fields(batch, known, event, columns_.size());
+  if (fields.twice() >= 0) {
+    return problem{event_fault::malformed,
+                   columns_[static_cast<std::size_t>(fields.twice())] + ": it is there twice"};
+  }
+  for (const bound_label& label : labels_) {
+    const event_field* field = fields[label.column];
+    if (is_blank(field)) {
+      return problem{event_fault::missing_field,
+                     columns_[label.column] + ": a number is needed, it is the label"};
+    }
+    double value = 0.0;
+    const event_fault fault = read_number(*field, value);
+    if (fault != event_fault::none)
+      return wrong(fault, columns_[label.column], "a finite number", *field);
+  }
+  for (const bound_feature& feature : features_) {
+    const event_field* field = fields[feature.column];
+    if (field == nullptr) continue;
+    const event_fault fault = check_feature(feature.writer, *field);
+    if (fault != event_fault::none)
+      return wrong(fault, columns_[feature.column], needed_by(feature.writer), *field);
+  }
+  return std::nullopt;
+}
+
+void event_schema::parse(const event_batch& batch,
+                         const names& known,
+                         std::size_t i,
+                         event& into) const {
+  const schemas::event_head& event = batch.events[i];
+  const column_fields fields(batch, known, event, columns_.size());
+  into.label = 0.0F;
+  into.more_labels.assign(labels() - 1, 0.0F);
+  for (std::size_t l = 0; l < labels_.size(); ++l) {
+    const bound_label& label = labels_[l];
+    double value = 0.0;
+    CHECK(fields[label.column] != nullptr);
+    CHECK(read_number(*fields[label.column], value) == event_fault::none);
+    float& to = l == 0 ? into.label : into.more_labels[l - 1];
+    to = holds(label.spec.is, value, label.spec.threshold) ? 1.0F : 0.0F;
+  }
+  into.event_time_ms = event.time_ms;
+  into.keys.clear();
+  into.values.clear();
+  into.lengths.clear();
+  into.sequence_keys.clear();
+  for (const bound_feature& feature : features_)
+    write_feature(feature.writer, batch, fields[feature.column], has_values_, into);
+}
+
+}  // namespace headrace::worker

@@ -1,0 +1,222 @@
+#include "worker/events/live_source.hpp"
+
+#include "base/check.hpp"
+#include "storage/file_io.hpp"
+#include "worker/events/packed_event.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace headrace::worker {
+namespace {
+
+constexpr std::uint64_t cut_bytes_of_state = 4;  // a cut of n bytes is made every 4 n at most
+constexpr std::size_t marks_max = 4'096;
+
+// Label l is 1 when an action of kind l came.
+void label(std::uint64_t actions, event& into) {
+  into.label = (actions & 1U) != 0 ? 1.0F : 0.0F;
+  for (std::size_t l = 0; l < into.more_labels.size(); ++l)
+    into.more_labels[l] = (actions >> (l + 1) & 1U) != 0 ? 1.0F : 0.0F;
+}
+
+}  // namespace
+
+result<stream_cut> live_source::load_cut(const std::filesystem::path& file) {
+  const auto bytes = storage::read_bytes(file);
+  if (!bytes && bytes.error().code == errc::not_found) return stream_cut{};
+  if (!bytes) return bytes.error();
+  auto cut = decode_stream_cut(*bytes);
+  if (cut) return cut;
+  return error{cut.error().code,
+               "'" + file.string() + "': " + cut.error().detail +
+                   "; restore the state folder from a copy"};
+}
+
+result<std::unique_ptr<live_source>> live_source::open(event_intake& intake,
+                                                       event_schema schema,
+                                                       settings how,
+                                                       stream_cut from) {
+  const std::vector<std::byte> joined = std::exchange(from.joiner, {});
+  std::unique_ptr<live_source> made(
+      new live_source(intake, std::move(schema), std::move(how), std::move(from)));
+  if (!made->joiner_ || joined.empty()) return made;
+  if (auto loaded = made->joiner_->load(joined); !loaded) return loaded.error();
+  return made;
+}
+
+live_source::live_source(event_intake& intake, event_schema schema, settings how, stream_cut from)
+    : intake_(intake),
+      schema_(std::move(schema)),
+      how_(std::move(how)),
+      reader_(intake.log(), intake.tail(), lsn{from.through.value + 1}),
+      position_(from.samples),
+      cut_(std::move(from)),
+      marks_(cut_.marks.begin(), cut_.marks.end()),
+      next_cut_bytes_(how_.cut_bytes) {
+  if (how_.join) joiner_.emplace(*how_.join, how_.spill);
+  if (!marks_.empty()) log_bytes_ = marks_.back().bytes;
+}
+
+live_source::~live_source() { intake_.tail().on_put(nullptr); }
+
+void live_source::on_more(const std::function<void()>& wake) { intake_.tail().on_put(wake); }
+
+result<bool> live_source::next(event& into) {
+  while (true) {
+    if (take_joined(into) || next_event(into)) {
+      into.row_number = position_++;
+      return true;
+    }
+    if (joiner_ && joiner_->failure()) return *joiner_->failure();
+    auto more = next_record();
+    if (!more || !*more) return more;
+  }
+}
+
+// The next sample the joiner has ready.
+bool live_source::take_joined(event& into) {
+  joined_sample sample;
+  if (!joiner_ || !joiner_->take(sample)) return false;
+  CHECK(unpack(sample.payload, into));
+  into.arrived_ms = sample.arrived_ms;
+  label(sample.actions, into);
+  return true;
+}
+
+// On with the events of the record at work; true when one of them is a sample by itself.
+bool live_source::next_event(event& into) {
+  while (record_ && place_ < batch_.events.size()) {
+    const std::size_t i = place_++;
+    if (is_left_out(record_->left_out, i)) continue;
+    if (joiner_) {
+      feed_join(i);
+      if (take_joined(into)) return true;
+      continue;
+    }
+    schema_.parse(batch_, names_, i, into);
+    into.arrived_ms = record_->arrived_ms;
+    return true;
+  }
+  return false;
+}
+
+void live_source::feed_join(std::size_t i) {
+  const schemas::event_head& head = batch_.events[i];
+  if (head.kind == schemas::event_kind::action) {
+    const auto kind = static_cast<std::uint32_t>(schema_.action_of(batch_, names_, i));
+    return joiner_->action(head.key, head.time_ms, record_->arrived_ms, kind);
+  }
+  schema_.parse(batch_, names_, i, parsed_);
+  pack(parsed_, packed_);
+  joiner_->impression(head.key, head.time_ms, record_->arrived_ms, packed_);
+}
+
+// The record at work is done; opens the next one. False: there is none yet.
+result<bool> live_source::next_record() {
+  if (record_) {
+    if (auto ended = end_record(); !ended) return ended.error();
+  }
+  auto record = reader_.next();
+  if (!record) return record.error();
+  if (!*record) return false;
+  intake_.was_read((*record)->bytes());
+  record_ = std::move(*record);
+  place_ = 0;
+  batch_.events.clear();
+  if (record_->batch.empty()) {
+    if (joiner_) joiner_->idle(record_->arrived_ms);
+    return true;
+  }
+  if (auto decoded = schemas::decode_event_batch(record_->batch, batch_); !decoded) {
+    return error{errc::corrupt,
+                 "event log: record " + std::to_string(record_->position.value) + ": " +
+                     decoded.error().detail};
+  }
+  names_ = schema_.look_up(batch_);
+  return true;
+}
+
+// Everything that was made of it was taken, so a cut may stand here.
+result<void> live_source::end_record() {
+  const std::uint64_t bytes = record_->bytes();
+  cut_.through = record_->position;
+  cut_.samples = position_;
+  log_bytes_ += bytes;
+  bytes_since_cut_ += bytes;
+  if (!record_->batch.empty() && !batch_.partition.empty())
+    cut_.partitions[std::string(batch_.partition)] = batch_.offset_end;
+  const std::uint64_t stamp_ms = record_->arrived_ms;
+  record_.reset();
+  if (bytes_since_cut_ < next_cut_bytes_ || waiting_cut_) return {};
+  return cut(stamp_ms);
+}
+
+result<void> live_source::cut(std::uint64_t stamp_ms) {
+  std::vector<std::byte> joined;
+  if (joiner_) {
+    auto saved = joiner_->save();
+    if (!saved) return saved.error();
+    joined = std::move(*saved);
+  }
+  marks_.push_back({cut_.through, stamp_ms, log_bytes_});
+  if (marks_.size() > marks_max) marks_.erase(marks_.begin() + 1);
+  next_cut_bytes_ = std::max<std::uint64_t>(how_.cut_bytes, cut_bytes_of_state * joined.size());
+  bytes_since_cut_ = 0;
+  waiting_cut_ = cut_;
+  waiting_cut_->joiner = std::move(joined);
+  waiting_cut_->marks.assign(marks_.begin(), marks_.end());
+  return {};
+}
+
+result<void> live_source::sealed(std::uint64_t through) {
+  if (!waiting_cut_ || waiting_cut_->samples > through || how_.cut_file.empty()) return {};
+  const std::vector<std::byte> bytes = encode(*waiting_cut_);
+  auto kept = storage::replace_file(
+      how_.cut_file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!kept) return kept;
+  const stream_cut cut = *std::exchange(waiting_cut_, std::nullopt);
+  return give_up(cut);
+}
+
+// The log before the newest mark that is too old, or too far behind in bytes.
+result<void> live_source::give_up(const stream_cut& kept) {
+  if (kept.marks.empty()) return {};
+  const auto& newest = kept.marks.back();
+  const auto gone = [&](const stream_cut::mark& mark) {
+    const bool too_old = how_.keep_ms > 0 && newest.stamp_ms - mark.stamp_ms > how_.keep_ms;
+    const bool too_far = how_.keep_bytes > 0 && newest.bytes - mark.bytes > how_.keep_bytes;
+    return too_old || too_far;
+  };
+  std::optional<lsn> through;
+  while (marks_.size() > 1 && gone(marks_.front())) {
+    through = marks_.front().through;
+    marks_.pop_front();
+  }
+  if (!through) return {};
+  return intake_.log().truncate_before(lsn{through->value + 1});
+}
+
+result<void> live_source::skip(std::uint64_t through) {
+  if (position_ > through) {
+    return error{errc::corrupt,
+                 "the event log is read from sample " + std::to_string(position_) +
+                     " on, but training goes on at " + std::to_string(through) +
+                     "; restore the state folder from a copy"};
+  }
+  event passed;
+  while (position_ < through) {
+    auto more = next(passed);
+    if (!more) return more.error();
+    if (!*more) {
+      return error{errc::corrupt,
+                   "the event log gives " + std::to_string(position_) + " samples, but " +
+                       std::to_string(through) +
+                       " were sealed; restore the state folder from a copy"};
+    }
+  }
+  return {};
+}
+
+}  // namespace headrace::worker

@@ -1,0 +1,97 @@
+#pragma once
+
+#include "worker/events/event_intake.hpp"
+#include "worker/events/event_reader.hpp"
+#include "worker/events/event_schema.hpp"
+#include "worker/events/stream_cut.hpp"
+#include "worker/ingest/event_source.hpp"
+#include "worker/join/joiner.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace headrace::worker {
+
+/// The samples of a live stream: what the event log holds, joined where the job joins, in log order.
+///
+/// A record here is a sample, counted since the log was begun; row numbers are those counts. The
+/// same log gives the same samples, so a position is enough to go on after a restart: reading begins
+/// at the last *cut* (stream_cut.hpp), which is kept in a file once everything that was made of it
+/// is sealed, and the log before it is given up as far as retention allows. One thread (the ingest
+/// actor's), beside the intake's.
+class live_source final : public event_source {
+ public:
+  struct settings {
+    std::optional<join_spec> join = {};
+    storage::spill_store* spill = nullptr;  // of the join; empty, and outlives the source
+    std::filesystem::path cut_file = {};
+    std::uint64_t cut_bytes = std::uint64_t{64} << 20;  // of the log between two cuts, about
+    // What is kept of the log behind the newest cut: at most so much, and so old; 0 = no bound.
+    std::uint64_t keep_bytes = 0;
+    std::uint64_t keep_ms = 0;
+  };
+  /// What an earlier run kept in `file`; an empty cut where there is none. Fails: corrupt, io_error.
+  static result<stream_cut> load_cut(const std::filesystem::path& file);
+
+  /// Reads behind `from`; `intake` was opened with it and outlives this. Fails: corrupt (the cut's
+  /// joiner).
+  static result<std::unique_ptr<live_source>> open(event_intake& intake,
+                                                   event_schema schema,
+                                                   settings how,
+                                                   stream_cut from);
+  ~live_source() override;
+
+  result<bool> next(event& into) override;
+  /// Fails also: corrupt when the log and the cut hold fewer samples, or begin behind `through`.
+  result<void> skip(std::uint64_t through) override;
+  std::uint64_t position() const override { return position_; }
+  /// Nobody knows: endless_records.
+  result<std::uint64_t> count_records() const override { return endless_records; }
+  const bad_rows& bad() const override { return bad_; }
+  std::size_t features() const override { return schema_.features(); }
+  bool live() const override { return true; }
+  void on_more(const std::function<void()>& wake) override;
+  result<void> sealed(std::uint64_t through) override;
+
+  const joiner* join() const { return joiner_ ? &*joiner_ : nullptr; }
+
+ private:
+  live_source(event_intake& intake, event_schema schema, settings how, stream_cut from);
+  result<bool> next_record();
+  bool next_event(event& into);
+  void feed_join(std::size_t i);
+  bool take_joined(event& into);
+  result<void> end_record();
+  result<void> cut(std::uint64_t stamp_ms);
+  result<void> give_up(const stream_cut& kept);
+
+  event_intake& intake_;
+  event_schema schema_;
+  settings how_;
+  event_reader reader_;
+  std::optional<joiner> joiner_;
+  std::uint64_t position_ = 0;
+
+  // The record at work.
+  logged_events_ptr record_;
+  schemas::event_batch batch_;
+  event_schema::names names_;
+  std::size_t place_ = 0;  // of the next event in it
+
+  stream_cut cut_;                    // as of the records that were read; joiner and marks aside
+  std::uint64_t bytes_since_cut_ = 0;
+  std::uint64_t log_bytes_ = 0;
+  std::deque<stream_cut::mark> marks_;
+  std::optional<stream_cut> waiting_cut_;  // until what was made of it is sealed
+  std::uint64_t next_cut_bytes_;
+
+  event parsed_;
+  std::vector<std::byte> packed_;
+  bad_rows bad_{0};  // the gate lets none in
+};
+
+}  // namespace headrace::worker

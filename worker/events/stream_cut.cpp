@@ -1,0 +1,67 @@
+#include "worker/events/stream_cut.hpp"
+
+#include "base/byte_io.hpp"
+#include "schemas/hash.hpp"
+
+#include <utility>
+
+namespace headrace::worker {
+namespace {
+
+constexpr std::uint32_t format_version = 1;
+
+}  // namespace
+
+std::vector<std::byte> encode(const stream_cut& cut) {
+  byte_writer body;
+  body.number(format_version);
+  body.number(cut.through.value);
+  body.number(cut.samples);
+  body.number(static_cast<std::uint64_t>(cut.partitions.size()));
+  for (const auto& [partition, end] : cut.partitions) {
+    body.text(partition);
+    body.number(end);
+  }
+  body.number(static_cast<std::uint64_t>(cut.marks.size()));
+  for (const auto& mark : cut.marks) {
+    body.number(mark.through.value);
+    body.number(mark.stamp_ms);
+    body.number(mark.bytes);
+  }
+  body.number(static_cast<std::uint64_t>(cut.joiner.size()));
+  body.numbers(std::span(cut.joiner));
+  const std::vector<std::byte> content = body.take();
+  byte_writer file;
+  file.number(schemas::hash64(content));
+  file.numbers(std::span(content));
+  return file.take();
+}
+
+result<stream_cut> decode_stream_cut(std::span<const std::byte> bytes) {
+  const error corrupt{errc::corrupt, "its checksum does not fit"};
+  byte_reader file(bytes);
+  const auto hash = file.number<std::uint64_t>();
+  if (!file.ok() || schemas::hash64(bytes.subspan(sizeof hash)) != hash) return corrupt;
+  if (const auto version = file.number<std::uint32_t>(); version != format_version)
+    return error{errc::corrupt, "format " + std::to_string(version) + " is not known here"};
+  stream_cut cut;
+  cut.through = lsn{file.number<std::uint64_t>()};
+  cut.samples = file.number<std::uint64_t>();
+  for (auto left = file.number<std::uint64_t>(); left > 0 && file.ok(); --left) {
+    const std::string partition = file.text();
+    cut.partitions[partition] = file.number<std::uint64_t>();
+  }
+  for (auto left = file.number<std::uint64_t>(); left > 0 && file.ok(); --left) {
+    stream_cut::mark mark;
+    mark.through = lsn{file.number<std::uint64_t>()};
+    mark.stamp_ms = file.number<std::uint64_t>();
+    mark.bytes = file.number<std::uint64_t>();
+    cut.marks.push_back(mark);
+  }
+  if (file.number<std::uint64_t>() != file.left()) return corrupt;
+  cut.joiner.resize(file.left());
+  file.numbers(std::span(cut.joiner));
+  return cut;
+}
+
+}  // namespace headrace::worker
