@@ -1,6 +1,7 @@
 #include "base/json_line.hpp"
 
 #include "base/check.hpp"
+#include "base/utf8.hpp"
 
 #include <array>
 #include <charconv>
@@ -8,23 +9,6 @@
 
 namespace headrace {
 namespace {
-
-// Length of the UTF-8 sequence at the front of `text` (Unicode 15, table 3-7), 0 when it is not
-// one.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const unsigned char second = byte(1);
-  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
-  const bool beyond = (lead == 0xED && second > 0x9F) || (lead == 0xF4 && second > 0x8F);
-  return overlong || beyond ? 0 : length;
-}
 
 void append_escaped(std::string& out, char c) {
   static constexpr std::string_view digits = "0123456789abcdef";

@@ -42,6 +42,8 @@ std::string_view name(errc code) {
       return "unknown_source";
     case errc::not_found:
       return "not_found";
+    case errc::unauthorized:
+      return "unauthorized";
     case errc::io_error:
       return "io_error";
     case errc::disk_full:

@@ -35,6 +35,7 @@ enum class errc : std::uint16_t {
   bad_protocol = 42,
   unknown_source = 43,  // a retired generation, or a source this shard never met
   not_found = 44,
+  unauthorized = 45,  // a token is wrong or missing
   // Local failures.
   io_error = 60,
   disk_full = 61,

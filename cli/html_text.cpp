@@ -1,5 +1,7 @@
 #include "cli/html_text.hpp"
 
+#include "base/utf8.hpp"
+
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -20,26 +22,6 @@ std::string print(int digits, double value) {
   char text[40];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
-}
-
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
-
-// Bytes of the well-formed character at the start of `text` (Unicode 15, table 3-7); 0 if there is
-// none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if (!is_continuation(text[i])) return 0;
-  }
-  if (lead == 0xE0 && byte(1) < 0xA0) return 0;  // overlong
-  if (lead == 0xED && byte(1) > 0x9F) return 0;  // surrogates
-  if (lead == 0xF0 && byte(1) < 0x90) return 0;  // overlong
-  if (lead == 0xF4 && byte(1) > 0x8F) return 0;  // beyond U+10FFFF
-  return length;
 }
 
 bool is_forbidden(std::string_view character) {

@@ -2,9 +2,11 @@
 
 #include "base/frame.hpp"
 #include "base/result.hpp"
+#include "schemas/text_arena.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,6 +28,7 @@ constexpr std::size_t event_name_bytes_max = 128;
 constexpr std::size_t producer_bytes_max = 64;
 constexpr std::size_t partition_bytes_max = 256;
 constexpr std::size_t refusals_max = 16;  // told one by one
+constexpr std::size_t push_token_bytes_max = 256;
 
 enum class event_kind : std::uint8_t {
   impression = 0,  // or any event that stands for itself
@@ -76,22 +79,29 @@ struct event_batch {
   }
 };
 
-/// Fails to encode nothing: a batch beyond the bounds above is a bug in the caller (CHECKed).
+/// One allocation of the exact size. A batch beyond the bounds above, an empty name or a column
+/// twice in one event is a bug in the caller (CHECKed); UTF-8, finite numbers and names that are
+/// there once are the decoder's to check.
 frame encode(const event_batch& batch);
-/// Fails: malformed (a place behind the names, a text that is no UTF-8, a number that is not
-/// finite), too_large, bad_protocol. Linear in the frame; never returns more than it holds.
+/// Fails: malformed (a place behind the names, a name or a column of an event twice, a text that is
+/// no UTF-8, a number that is not finite), too_large, bad_protocol. Linear in the frame; never
+/// returns more than it holds.
 result<event_batch> decode_event_batch(const frame& bytes);
-/// The same into a batch whose vectors are used again.
+/// The same into a batch whose vectors are used again; it is empty after a failure.
 result<void> decode_event_batch(const frame& bytes, event_batch& into);
 
-/// Gathers events whose texts do not outlive the call, and encodes them. Single-threaded; `clear`
-/// keeps its memory. Bounds are the caller's to keep, as for `encode`.
+/// Gathers events whose texts do not outlive the call, and encodes them. Single-threaded. Bounds
+/// are the caller's to keep, as for `encode`.
 class event_batch_builder {
  public:
+  event_batch_builder();
+  /// A new batch in the memory of the last one.
   void begin(std::string_view producer, std::uint32_t schema_version = 1);
   void from_partition(std::string_view partition, std::uint64_t offset_end);
   /// Place of `name`, new or not.
   std::uint16_t name(std::string_view name);
+  /// The same; nothing when it is new and batch_names_max are there.
+  std::optional<std::uint16_t> try_name(std::string_view name);
   void event(std::string_view id, std::string_view key, std::uint64_t time_ms);
   /// Makes the last event an action.
   void action(std::uint16_t name);
@@ -100,12 +110,30 @@ class event_batch_builder {
   void texts(std::uint16_t name, std::span<const std::string_view> values);
   void number(std::uint16_t name, double value);
   void integer(std::uint16_t name, std::int64_t value);
-  /// Takes the last event back, whole.
+  /// Takes the last event back, whole, with the names that came since it began. Once an event.
   void drop_event();
 
-  std::size_t events() const;
-  std::size_t bytes() const;  // about, of the frame
-  frame finish() const;
+  std::size_t events() const { return batch_.events.size(); }
+  std::size_t bytes() const { return bytes_; }  // the frame takes no more
+  /// What was gathered; valid until the next call that changes it.
+  const event_batch& batch() const { return batch_; }
+  frame finish() const { return encode(batch_); }
+
+ private:
+  std::uint16_t* slot_of(std::string_view name);
+  event_field& add(std::uint16_t name, field_kind kind);
+
+  event_batch batch_;
+  text_arena texts_;
+  std::vector<std::uint16_t> slots_;  // open addressing: place in names + 1, 0 = free
+  std::size_t guess_ = 0;             // the name behind the last one: events are alike
+  std::size_t bytes_ = 0;
+  struct {
+    std::size_t names = 0;
+    std::size_t texts = 0;
+    std::size_t bytes = 0;
+    text_arena::place end;
+  } before_;  // the last event
 };
 
 /// Why an event was not taken. Numbers are frozen; names are what producers and metrics see.
@@ -151,8 +179,8 @@ result<event_ack> decode_event_ack(const frame& bytes);
 
 /// A batch with the token of who pushes it; the batch's frame shares this one's memory.
 struct event_push {
-  std::string token;
-  frame batch;
+  std::string token;  // at most push_token_bytes_max
+  frame batch;        // an event_batch, not yet looked at
 };
 frame encode(const event_push& push);
 result<event_push> decode_event_push(const frame& bytes);

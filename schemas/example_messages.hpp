@@ -2,6 +2,7 @@
 
 #include "base/random.hpp"
 #include "schemas/control.hpp"
+#include "schemas/event.hpp"
 #include "schemas/pull.hpp"
 #include "schemas/push.hpp"
 #include "schemas/sample.hpp"
@@ -62,7 +63,7 @@ class maker {
 
   envelope make_envelope() {
     envelope made;
-    made.kind = static_cast<message_kind>(1 + below(10));
+    made.kind = static_cast<message_kind>(1 + below(11));
     made.reply = coin();
     made.request_id = number();
     made.first_section = small();
@@ -270,8 +271,56 @@ class maker {
   }
   release_request ask_release() { return {shard_id{small()}, source().name}; }
   release_reply released() { return {shard_id{small()}, status(), text(200), coin()}; }
+  event_batch events() {
+    event_batch made;
+    made.schema_version = small();
+    made.producer = kept(producer_bytes_max);
+    made.partition = kept(20);
+    made.offset_end = number();
+    const std::size_t names = 1 + below(9);
+    for (std::size_t i = 0; i < names; ++i)
+      made.names.push_back(keep("column " + std::to_string(i) + text(20)));
+    made.events.resize(below(20));
+    for (event_head& event : made.events) add_event(made, event);
+    return made;
+  }
+  event_ack events_ack() {
+    event_ack made{status(), text(200), small(), small(), small(), {}, small()};
+    for (std::size_t i = below(refusals_max + 1); i > 0; --i)
+      made.refusals.push_back({small(), static_cast<event_fault>(below(13)), text(60)});
+    return made;
+  }
+  event_push pushed_events() { return {text(40), encode(events())}; }
 
  private:
+  std::string_view keep(std::string text) { return texts_.emplace_back(std::move(text)); }
+  std::string_view kept(std::size_t most) { return keep(text(most)); }
+  void add_event(event_batch& batch, event_head& event) {
+    event.id = kept(event_id_bytes_max);
+    event.key = kept(20);
+    event.time_ms = number();
+    event.kind = static_cast<event_kind>(below(2));
+    if (event.kind == event_kind::action)
+      event.action = static_cast<std::uint16_t>(below(batch.names.size()));
+    event.fields_begin = static_cast<std::uint32_t>(batch.fields.size());
+    for (std::uint16_t name = 0; name < batch.names.size(); ++name) {
+      if (coin()) batch.fields.push_back(field(batch, name));
+    }
+    event.fields_count = static_cast<std::uint32_t>(batch.fields.size()) - event.fields_begin;
+  }
+  event_field field(event_batch& batch, std::uint16_t name) {
+    event_field made;
+    made.name = name;
+    made.kind = static_cast<field_kind>(below(4));
+    if (made.kind == field_kind::text) made.text = kept(30);
+    if (made.kind == field_kind::number) made.number = unit_double(number());
+    if (made.kind == field_kind::integer) made.integer = static_cast<std::int64_t>(number());
+    if (made.kind != field_kind::texts) return made;
+    made.texts_begin = static_cast<std::uint32_t>(batch.texts.size());
+    made.texts_count = static_cast<std::uint32_t>(below(4));
+    for (std::uint32_t i = 0; i < made.texts_count; ++i) batch.texts.push_back(kept(12));
+    return made;
+  }
   std::vector<std::uint64_t> some_numbers() {
     const auto made = keys(count());
     return {made.begin(), made.end()};
@@ -279,6 +328,7 @@ class maker {
 
   random_stream random_;
   std::deque<std::vector<std::uint64_t>> memory_;
+  std::deque<std::string> texts_;
 };
 
 template <class Value>
@@ -332,6 +382,36 @@ inline bool same(const sample_batch& a, const sample_batch& b) {
   d.values.clear();
   return c == d && floats(a.labels, b.labels) && floats(a.values, b.values);
 }
+/// By value: texts of columns may lie in another order.
+inline bool same_columns(const event_batch& a,
+                         const event_field& x,
+                         const event_batch& b,
+                         const event_field& y) {
+  return a.names[x.name] == b.names[y.name] && x.kind == y.kind && x.text == y.text &&
+         x.number == y.number && x.integer == y.integer &&
+         std::ranges::equal(a.texts_of(x), b.texts_of(y));
+}
+inline bool same_events(const event_batch& a,
+                        const event_head& x,
+                        const event_batch& b,
+                        const event_head& y) {
+  const bool action = x.kind == event_kind::action;
+  return x.id == y.id && x.key == y.key && x.time_ms == y.time_ms && x.kind == y.kind &&
+         (!action || a.names[x.action] == b.names[y.action]) &&
+         std::ranges::equal(a.fields_of(x), b.fields_of(y), [&](const auto& f, const auto& g) {
+           return same_columns(a, f, b, g);
+         });
+}
+inline bool same(const event_batch& a, const event_batch& b) {
+  return a.schema_version == b.schema_version && a.producer == b.producer &&
+         a.partition == b.partition && a.offset_end == b.offset_end && a.names == b.names &&
+         std::ranges::equal(a.events, b.events, [&](const auto& x, const auto& y) {
+           return same_events(a, x, b, y);
+         });
+}
+inline bool same(const event_push& a, const event_push& b) {
+  return a.token == b.token && same(a.batch.bytes(), b.batch.bytes());
+}
 template <class Message>
 bool same(const Message& a, const Message& b) {
   return a == b;
@@ -362,6 +442,9 @@ void each_kind(maker& from, Visit visit) {
   visit("forget_reply", from.forgotten(), decode_forget_reply);
   visit("release_request", from.ask_release(), decode_release_request);
   visit("release_reply", from.released(), decode_release_reply);
+  visit("event_batch", from.events(), [](const frame& bytes) { return decode_event_batch(bytes); });
+  visit("event_ack", from.events_ack(), decode_event_ack);
+  visit("event_push", from.pushed_events(), decode_event_push);
 }
 
 }  // namespace headrace::schemas::example

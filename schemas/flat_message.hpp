@@ -87,7 +87,7 @@ std::optional<error> check_flat(const frame& bytes);
 /// `failure` as one line.
 error malformed_by(const kj::Exception& failure);
 
-/// Nesting of our deepest message is 4 (root, list, struct, data).
+/// Nesting of our deepest message is 6 (batch, events, event, fields, field, texts).
 inline constexpr int nesting_max = 8;
 
 /// Opens `bytes` and returns `read(root)`, a result; nothing thrown by Cap'n Proto gets out.

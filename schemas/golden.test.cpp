@@ -39,6 +39,14 @@ class json {
     }
     return raw(field, text + "]");
   }
+  json& add(const char* field, double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.17g", value);
+    return raw(field, text);
+  }
+  json& texts(const char* field, std::span<const std::string_view> values) {
+    return list(field, values, [](std::string_view v) { return quoted(std::string(v)); });
+  }
   json& numbers(const char* field, std::span<const std::uint64_t> values) {
     return list(field, values, [](std::uint64_t v) { return quoted(std::to_string(v)); });
   }
@@ -53,6 +61,11 @@ class json {
   json& small_numbers(const char* field, std::span<const Value> values) {
     return list(field, values, [](Value v) { return std::to_string(static_cast<int>(v)); });
   }
+  json& raw(const char* field, const std::string& value) {
+    body_ += body_.empty() ? "\n" : ",\n";
+    body_ += quoted(field) + ": " + value;
+    return *this;
+  }
   std::string text() const { return "{" + body_ + "\n}"; }
 
  private:
@@ -63,11 +76,6 @@ class json {
       out += c;
     }
     return out + '"';
-  }
-  json& raw(const char* field, const std::string& value) {
-    body_ += body_.empty() ? "\n" : ",\n";
-    body_ += quoted(field) + ": " + value;
-    return *this;
   }
   std::string body_;
 };
@@ -349,6 +357,61 @@ std::string json_of(const release_reply& m) {
       .add("status", m.status)
       .add("detail", m.detail)
       .add("released", m.released)
+      .text();
+}
+
+std::string json_of(const event_batch& m, const event_field& f) {
+  json out;
+  out.add("name", std::string(m.names[f.name]));
+  if (f.kind == field_kind::text) out.add("text", std::string(f.text));
+  if (f.kind == field_kind::number) out.add("number", f.number);
+  if (f.kind == field_kind::integer) out.add("integer", std::to_string(f.integer));
+  if (f.kind == field_kind::texts) out.texts("texts", m.texts_of(f));
+  return out.text();
+}
+
+std::string json_of(const event_batch& m, const event_head& e) {
+  json out;
+  out.add("id", std::string(e.id)).add("key", std::string(e.key)).add("time_ms", e.time_ms);
+  if (e.kind == event_kind::action) out.add("action", std::string(m.names[e.action]));
+  return out.list("fields", m.fields_of(e), [&](const event_field& f) { return json_of(m, f); })
+      .text();
+}
+
+std::string json_of(const event_batch& m) {
+  return json()
+      .add("schema_version", m.schema_version)
+      .add("producer", std::string(m.producer))
+      .add("partition", std::string(m.partition))
+      .add("offset_end", m.offset_end)
+      .texts("names", m.names)
+      .list("events", m.events, [&](const event_head& e) { return json_of(m, e); })
+      .text();
+}
+
+std::string json_of(const event_push& m) {
+  return json()
+      .add("token", m.token)
+      .raw("batch", json_of(decode_event_batch(m.batch).value()))
+      .text();
+}
+
+std::string json_of(const event_ack& m) {
+  const auto refusal = [](const event_refusal& r) {
+    return json()
+        .add("event", r.event)
+        .add("fault", std::string(name(r.fault)))
+        .add("detail", r.detail)
+        .text();
+  };
+  return json()
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("accepted", m.accepted)
+      .add("duplicates", m.duplicates)
+      .add("refused", m.refused)
+      .list("refusals", m.refusals, refusal)
+      .add("retry_after_ms", m.retry_after_ms)
       .text();
 }
 
@@ -683,6 +746,46 @@ TEST(Golden, Control) {
          decode_forget_reply);
   golden("release_request", release_request{shard_id{1}, "clicks.eu-1"}, decode_release_request);
   golden("release_reply", release_reply{shard_id{1}, errc::ok, "", true}, decode_release_reply);
+}
+
+TEST(Golden, Events) {
+  event_batch_builder made;
+  made.begin("shop-1", 3);
+  made.from_partition("clicks/3", 4'004);
+  made.event("e1", "r7", 1'700'000'000'123);
+  made.text(made.name("user"), "u7");
+  made.integer(made.name("item"), 9'007'199'254'740'993);
+  made.number(made.name("price"), 3.5);
+  const std::string_view seen[] = {"i1", "", "\xC3\xA4"};
+  made.texts(made.name("seen"), seen);
+  made.event("e2", "r7", 1'700'000'000'456);
+  made.action(made.name("click"));
+  made.text(made.name("user"), "");
+  made.texts(made.name("seen"), {});
+  const auto decode = [](const frame& bytes) { return decode_event_batch(bytes); };
+  golden("event_batch", made.batch(), decode);
+  golden("event_batch_empty", event_batch{}, decode);
+  golden("event_push", event_push{"secret", made.finish()}, decode_event_push);
+}
+
+TEST(Golden, EventAcks) {
+  event_ack ack;
+  ack.accepted = 997;
+  ack.duplicates = 1;
+  ack.refused = 2;
+  ack.refusals = {
+      {3, event_fault::wrong_type, "price: a number is needed, this is text 'cheap'"},
+      {998, event_fault::unknown_action, "action 'look': click, add and buy are known"}};
+  golden("event_ack", ack, decode_event_ack);
+  event_ack refused;
+  refused.status = errc::overloaded;
+  refused.detail = "64 MiB of events wait for the log; send again later";
+  refused.retry_after_ms = 100;
+  golden("event_ack_overloaded", refused, decode_event_ack);
+  refused.status = errc::unauthorized;
+  refused.detail = "a token is needed";
+  refused.retry_after_ms = 0;
+  golden("event_ack_unauthorized", refused, decode_event_ack);
 }
 
 TEST(GoldenFolder, HoldsNothingThatNoTestReads) {

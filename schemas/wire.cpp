@@ -33,6 +33,8 @@ message_kind read_kind(field_reader& fields, std::uint16_t number) {
       return message_kind::forget;
     case 10:
       return message_kind::release;
+    case 11:
+      return message_kind::events;
     default:
       break;
   }

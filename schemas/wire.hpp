@@ -36,6 +36,7 @@ enum class message_kind : std::uint16_t {
   checkpoint = 8,  // checkpoint_request → checkpoint_reply; the shard named is not looked at
   forget = 9,      // forget_request → forget_reply: rows removed for good
   release = 10,    // release_request → release_reply: a source let out of quarantine
+  events = 11,     // event_push → event_ack; the shard named is not looked at
   // 32 and up: reserved for deltas, lookup, predict and audit
 };
 
