@@ -4,6 +4,7 @@
 #include "actors/transport/outbox.hpp"
 #include "actors/transport/peer_credit.hpp"
 #include "actors/transport/zmq_frame.hpp"
+#include "schemas/event.hpp"
 #include "schemas/pull.hpp"
 #include "schemas/push.hpp"
 #include "schemas/wire.hpp"
@@ -54,6 +55,13 @@ std::optional<frame> overloaded_reply(schemas::message_kind kind,
     reply.status = errc::overloaded;
     reply.detail = why;
     return schemas::encode(reply);
+  }
+  if (kind == schemas::message_kind::events) {
+    schemas::event_ack ack;
+    ack.status = errc::overloaded;
+    ack.detail = why;
+    ack.retry_after_ms = retry_after_ms;
+    return schemas::encode(ack);
   }
   return std::nullopt;
 }

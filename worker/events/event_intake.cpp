@@ -71,10 +71,11 @@ event_intake::event_intake(std::unique_ptr<storage::ordered_log> log,
                            settings how,
                            const clock& time)
     : log_(std::move(log)),
-      how_(how),
+      how_(std::move(how)),
       time_(time),
-      tail_(how.tail_bytes_max),
-      gate_(std::move(gate)) {}
+      tail_(how_.tail_bytes_max),
+      gate_(std::move(gate)),
+      policy_(how_.producers) {}
 
 event_intake::~event_intake() { static_cast<void>(stop()); }  // who needs to know calls stop()
 
@@ -83,6 +84,7 @@ event_intake::~event_intake() { static_cast<void>(stop()); }  // who needs to kn
 result<void> event_intake::recall(const read_state& read) {
   end_ = log_->last().last;
   if (auto recalled = recall_partitions(read); !recalled) return recalled;
+  last_events_ms_ = end_.value == 0 ? 0 : stamp();  // windows may be open: their time goes on
   return recall_ids();
 }
 
@@ -96,21 +98,18 @@ result<void> event_intake::recall_partitions(const read_state& read) {
         if (record.batch.empty()) return true;
         if (auto batch = schemas::decode_event_batch(record.batch, decoded_); !batch)
           return not_events(record, batch.error());
-        last_events_ms_ = record.arrived_ms;
         if (!decoded_.partition.empty())
           partitions_[std::string(decoded_.partition)] = decoded_.offset_end;
         return true;
       });
 }
 
-// The newest ids are in the last records, but how many hold them nobody knows: looks back twice as
-// far each time.
-result<void> event_intake::recall_ids() {
+// How many of the last records hold the ids to remember: nobody knows, so it looks back twice as far
+// each time.
+result<std::uint64_t> event_intake::records_to_recall() {
   const auto kept = log_->last();
-  if (kept.last.value == 0) return {};
-  const std::uint64_t records = kept.last.value - kept.first.value + 1;
-  std::uint64_t back = std::min<std::uint64_t>(records, 256);
-  for (bool enough = false; !enough; back = std::min(records, back * 2)) {
+  const std::uint64_t records = kept.last.value + 1 - kept.first.value;
+  for (std::uint64_t back = 256; back < records; back *= 2) {
     std::uint64_t events = 0;
     auto read = for_each_record(
         *log_, lsn{kept.last.value + 1 - back}, [&](const logged_events& record) -> result<bool> {
@@ -120,12 +119,19 @@ result<void> event_intake::recall_ids() {
           events += decoded_.events.size();
           return events < how_.gate.duplicate_ids;
         });
-    if (!read) return read;
-    enough = back == records || events >= how_.gate.duplicate_ids;
-    if (enough) break;
+    if (!read) return read.error();
+    if (events >= how_.gate.duplicate_ids) return back;
   }
+  return records;
+}
+
+result<void> event_intake::recall_ids() {
+  const auto kept = log_->last();
+  if (kept.last.value == 0) return {};
+  const auto back = records_to_recall();
+  if (!back) return back.error();
   return for_each_record(
-      *log_, lsn{kept.last.value + 1 - back}, [&](const logged_events& record) -> result<bool> {
+      *log_, lsn{kept.last.value + 1 - *back}, [&](const logged_events& record) -> result<bool> {
         stamp_ms_ = std::max(stamp_ms_, record.arrived_ms);
         if (record.batch.empty()) return true;
         if (auto batch = schemas::decode_event_batch(record.batch, decoded_); !batch)
@@ -138,6 +144,7 @@ result<void> event_intake::recall_ids() {
 // Any thread.
 
 void event_intake::offer(request batch) {
+  CHECK(batch.done != nullptr);
   std::optional<schemas::event_ack> refused;
   {
     const std::lock_guard lock(mutex_);
@@ -229,17 +236,18 @@ void event_intake::judge(std::vector<request> asked) {
     ++working_.batches;
     working_.bytes += one.batch.size();
     judged batch{std::move(one), {}, nullptr};
-    if (failed_) {
-      answer(batch, refusal(errc::io_error, "the event log failed: restart this process"));
-      continue;
-    }
-    if (auto read = schemas::decode_event_batch(batch.asked.batch, decoded_); !read) {
-      ++working_.malformed;
-      answer(batch, refusal(read.error().code, read.error().detail));
+    if (auto refused = refuse(batch.asked, now_ms)) {
+      answer(batch, std::move(*refused));
       continue;
     }
     gate_verdict verdict = gate_.judge(decoded_, now_ms);
     batch.ack = std::move(verdict.ack);
+    if (!batch.asked.trusted) {
+      const std::string_view why =
+          batch.ack.refusals.empty() ? std::string_view() : batch.ack.refusals.back().detail;
+      policy_.judged(
+          decoded_.producer, decoded_.events.size(), batch.ack.refused, why, now_ms);
+    }
     if (batch.ack.accepted > 0 || !decoded_.partition.empty()) {
       batch.record = std::make_shared<const logged_events>(
           logged_events{lsn{end_.value + 1}, now_ms, batch.asked.batch, verdict.left_out});
@@ -250,6 +258,20 @@ void event_intake::judge(std::vector<request> asked) {
   }
   last_events_ms_ = now_ms;
   if (!next.batches.empty()) append(std::move(next));
+}
+
+// Reads a batch; says why it is refused as a whole.
+std::optional<schemas::event_ack> event_intake::refuse(const request& asked,
+                                                       std::uint64_t now_ms) {
+  if (failed_) return refusal(errc::io_error, "the event log failed: restart this process");
+  if (auto read = schemas::decode_event_batch(asked.batch, decoded_); !read) {
+    ++working_.malformed;
+    return refusal(read.error().code, read.error().detail);
+  }
+  if (asked.trusted) return std::nullopt;
+  auto admitted = policy_.admit(decoded_.producer, asked.token, asked.batch.size(), now_ms);
+  if (admitted.status == errc::ok) return std::nullopt;
+  return refusal(admitted.status, std::move(admitted.detail), admitted.retry_after_ms);
 }
 
 // Time went on and nothing came.
@@ -347,6 +369,7 @@ void event_intake::answer(judged& batch, schemas::event_ack ack) {
 
 void event_intake::publish() {
   working_.events = gate_.count();
+  working_.producers = policy_.count();
   const std::lock_guard lock(mutex_);
   working_.overloaded = published_.overloaded;
   published_ = working_;

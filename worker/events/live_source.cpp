@@ -55,7 +55,7 @@ live_source::live_source(event_intake& intake, event_schema schema, settings how
       cut_(std::move(from)),
       marks_(cut_.marks.begin(), cut_.marks.end()),
       next_cut_bytes_(how_.cut_bytes) {
-  if (how_.join) joiner_.emplace(*how_.join);
+  if (how_.join) joiner_.emplace(*how_.join, how_.spill);
   if (!marks_.empty()) log_bytes_ = marks_.back().bytes;
 }
 
@@ -69,6 +69,7 @@ result<bool> live_source::next(event& into) {
       into.row_number = position_++;
       return true;
     }
+    if (joiner_ && joiner_->failure()) return *joiner_->failure();
     auto more = next_record();
     if (!more || !*more) return more;
   }
@@ -114,7 +115,9 @@ void live_source::feed_join(std::size_t i) {
 
 // The record at work is done; opens the next one. False: there is none yet.
 result<bool> live_source::next_record() {
-  if (record_) end_record();
+  if (record_) {
+    if (auto ended = end_record(); !ended) return ended.error();
+  }
   auto record = reader_.next();
   if (!record) return record.error();
   if (!*record) return false;
@@ -136,7 +139,7 @@ result<bool> live_source::next_record() {
 }
 
 // Everything that was made of it was taken, so a cut may stand here.
-void live_source::end_record() {
+result<void> live_source::end_record() {
   const std::uint64_t bytes = record_->bytes();
   cut_.through = record_->position;
   cut_.samples = position_;
@@ -144,17 +147,27 @@ void live_source::end_record() {
   bytes_since_cut_ += bytes;
   if (!record_->batch.empty() && !batch_.partition.empty())
     cut_.partitions[std::string(batch_.partition)] = batch_.offset_end;
-  if (bytes_since_cut_ >= next_cut_bytes_ && !waiting_cut_) {
-    marks_.push_back({cut_.through, record_->arrived_ms, log_bytes_});
-    if (marks_.size() > marks_max) marks_.erase(marks_.begin() + 1);
-    waiting_cut_ = cut_;
-    waiting_cut_->marks.assign(marks_.begin(), marks_.end());
-    if (joiner_) waiting_cut_->joiner = joiner_->save();
-    next_cut_bytes_ =
-        std::max<std::uint64_t>(how_.cut_bytes, cut_bytes_of_state * waiting_cut_->joiner.size());
-    bytes_since_cut_ = 0;
-  }
+  const std::uint64_t stamp_ms = record_->arrived_ms;
   record_.reset();
+  if (bytes_since_cut_ < next_cut_bytes_ || waiting_cut_) return {};
+  return cut(stamp_ms);
+}
+
+result<void> live_source::cut(std::uint64_t stamp_ms) {
+  std::vector<std::byte> joined;
+  if (joiner_) {
+    auto saved = joiner_->save();
+    if (!saved) return saved.error();
+    joined = std::move(*saved);
+  }
+  marks_.push_back({cut_.through, stamp_ms, log_bytes_});
+  if (marks_.size() > marks_max) marks_.erase(marks_.begin() + 1);
+  next_cut_bytes_ = std::max<std::uint64_t>(how_.cut_bytes, cut_bytes_of_state * joined.size());
+  bytes_since_cut_ = 0;
+  waiting_cut_ = cut_;
+  waiting_cut_->joiner = std::move(joined);
+  waiting_cut_->marks.assign(marks_.begin(), marks_.end());
+  return {};
 }
 
 result<void> live_source::sealed(std::uint64_t through) {

@@ -27,6 +27,7 @@ class live_source final : public event_source {
  public:
   struct settings {
     std::optional<join_spec> join = {};
+    storage::spill_store* spill = nullptr;  // of the join; empty, and outlives the source
     std::filesystem::path cut_file = {};
     std::uint64_t cut_bytes = std::uint64_t{64} << 20;  // of the log between two cuts, about
     // What is kept of the log behind the newest cut: at most so much, and so old; 0 = no bound.
@@ -64,7 +65,8 @@ class live_source final : public event_source {
   bool next_event(event& into);
   void feed_join(std::size_t i);
   bool take_joined(event& into);
-  void end_record();
+  result<void> end_record();
+  result<void> cut(std::uint64_t stamp_ms);
   result<void> give_up(const stream_cut& kept);
 
   event_intake& intake_;

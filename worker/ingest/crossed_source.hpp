@@ -3,6 +3,7 @@
 #include "worker/ingest/event_source.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -26,6 +27,9 @@ class crossed_source final : public event_source {
   result<std::uint64_t> count_records() const override { return inner_->count_records(); }
   const bad_rows& bad() const override { return inner_->bad(); }
   std::size_t features() const override { return inner_->features() + crosses_.size(); }
+  bool live() const override { return inner_->live(); }
+  void on_more(const std::function<void()>& wake) override { inner_->on_more(wake); }
+  result<void> sealed(std::uint64_t through) override { return inner_->sealed(through); }
 
  private:
   std::unique_ptr<event_source> inner_;

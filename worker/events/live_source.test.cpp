@@ -1,0 +1,336 @@
+#include "worker/events/live_source.hpp"
+
+#include "base/random.hpp"
+#include "storage/memory_log.hpp"
+#include "storage/segment_log.hpp"
+#include "storage/temporary_folder.hpp"
+
+#include <cstdlib>
+#include <future>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <string>
+
+namespace headrace::worker {
+namespace {
+
+source_spec two_ids_and_a_price() {
+  source_spec made;
+  feature_spec user;
+  user.name = user.column = user.salt = "user";
+  feature_spec price;
+  price.name = price.column = price.salt = "price";
+  price.kind = feature_kind::float_value;
+  made.features = {user, price};
+  made.label = {"rating", label_spec::comparison::greater_equal, 4.0};
+  return made;
+}
+
+event_schema schema(const std::vector<std::string>& actions = {}) {
+  auto source = two_ids_and_a_price();
+  if (!actions.empty()) source.label = {};
+  auto bound = event_schema::bind(source, actions);
+  EXPECT_TRUE(bound) << describe(bound.error());
+  return std::move(*bound);
+}
+
+/// One event of its own batch, or several.
+class batch_of {
+ public:
+  explicit batch_of(const std::string& producer = "test") { builder_.begin(producer); }
+  batch_of& impression(const std::string& id, std::uint64_t time_ms, int rating = 5) {
+    builder_.event(id, "k" + id, time_ms);
+    builder_.text(builder_.name("user"), "u" + id);
+    builder_.number(builder_.name("price"), static_cast<double>(time_ms % 7));
+    builder_.integer(builder_.name("rating"), rating);
+    return *this;
+  }
+  batch_of& action(const std::string& of, std::uint64_t time_ms, const std::string& kind) {
+    builder_.event("a" + of + kind, "k" + of, time_ms);
+    builder_.action(builder_.name(kind));
+    return *this;
+  }
+  batch_of& from(const std::string& partition, std::uint64_t offset_end) {
+    builder_.from_partition(partition, offset_end);
+    return *this;
+  }
+  operator frame() const { return builder_.finish(); }
+
+ private:
+  schemas::event_batch_builder builder_;
+};
+
+schemas::event_ack push(event_intake& intake, frame batch) {
+  std::promise<schemas::event_ack> answered;
+  auto answer = answered.get_future();
+  intake.offer({std::move(batch),
+                [&](schemas::event_ack ack) { answered.set_value(std::move(ack)); },
+                nullptr});
+  return answer.get();
+}
+
+class LiveSource : public testing::Test {
+ protected:
+  std::unique_ptr<storage::ordered_log> open_log() const {
+    storage::segment_log::options how;
+    how.folder = folder_.path() / "events";
+    how.mode = schemas::log_mode::os;
+    how.segment_bytes = 16'384;
+    auto log = storage::segment_log::open(how);
+    EXPECT_TRUE(log) << describe(log.error());
+    return std::move(*log);
+  }
+  std::unique_ptr<event_intake> open_intake(event_intake::settings how = {},
+                                            const std::vector<std::string>& actions = {}) {
+    cut_ = *live_source::load_cut(folder_.path() / "cut");
+    auto made = event_intake::open(
+        open_log(), schema(actions), how, {cut_.through, cut_.partitions}, time_);
+    EXPECT_TRUE(made) << describe(made.error());
+    return std::move(*made);
+  }
+  std::unique_ptr<live_source> open_source(event_intake& intake,
+                                           live_source::settings how = {},
+                                           const std::vector<std::string>& actions = {}) {
+    how.cut_file = folder_.path() / "cut";
+    auto made = live_source::open(intake, schema(actions), std::move(how), cut_);
+    EXPECT_TRUE(made) << describe(made.error());
+    return std::move(*made);
+  }
+
+  storage::temporary_folder folder_;
+  manual_clock time_;
+  stream_cut cut_;
+};
+
+TEST_F(LiveSource, GivesAcceptedEventsInOrderWithTheirArrival) {
+  const auto intake = open_intake();
+  const auto source = open_source(*intake);
+  event found;
+  EXPECT_FALSE(*source->next(found));
+  const auto ack =
+      push(*intake, batch_of().impression("1", time_.now_ms()).impression("2", time_.now_ms(), 3));
+  EXPECT_EQ(ack.status, errc::ok) << ack.detail;
+  EXPECT_EQ(ack.accepted, 2U);
+  ASSERT_TRUE(*source->next(found));
+  EXPECT_EQ(found.label, 1.0F);
+  EXPECT_EQ(found.keys.size(), 2U);
+  EXPECT_EQ(found.arrived_ms, time_.now_ms());
+  EXPECT_EQ(found.row_number, 0U);
+  ASSERT_TRUE(*source->next(found));
+  EXPECT_EQ(found.label, 0.0F);
+  EXPECT_EQ(found.row_number, 1U);
+  EXPECT_FALSE(*source->next(found));
+  EXPECT_EQ(source->position(), 2U);
+}
+
+TEST_F(LiveSource, LeavesOutWhatTheGateRefused) {
+  const auto intake = open_intake();
+  const auto source = open_source(*intake);
+  schemas::event_batch_builder wrong;
+  wrong.begin("test");
+  wrong.event("1", "", time_.now_ms());
+  wrong.text(wrong.name("price"), "cheap");
+  wrong.integer(wrong.name("rating"), 5);
+  wrong.event("2", "", time_.now_ms());
+  wrong.integer(wrong.name("rating"), 5);
+  const auto ack = push(*intake, wrong.finish());
+  EXPECT_EQ(ack.accepted, 1U);
+  ASSERT_EQ(ack.refusals.size(), 1U);
+  EXPECT_EQ(ack.refusals[0].event, 0U);
+  EXPECT_EQ(ack.refusals[0].fault, schemas::event_fault::wrong_type);
+  EXPECT_NE(ack.refusals[0].detail.find("price"), std::string::npos) << ack.refusals[0].detail;
+  event found;
+  EXPECT_TRUE(*source->next(found));
+  EXPECT_FALSE(*source->next(found));
+}
+
+TEST_F(LiveSource, TellsAnUnreadableBatch) {
+  const auto intake = open_intake();
+  const std::string text = "no batch at all.";
+  const auto ack = push(*intake, frame::copy_of(std::as_bytes(std::span(text))));
+  EXPECT_EQ(ack.status, errc::malformed);
+  EXPECT_FALSE(ack.detail.empty());
+  EXPECT_EQ(intake->log().last().last, lsn{0});
+}
+
+TEST_F(LiveSource, KnowsIdsAndPartitionsAgainAfterARestart) {
+  {
+    const auto intake = open_intake();
+    EXPECT_TRUE(intake->partitions().empty());
+    EXPECT_EQ(push(*intake, batch_of().impression("1", 1).from("clicks/0", 8)).accepted, 1U);
+    EXPECT_EQ(push(*intake, batch_of().impression("2", 2).from("clicks/1", 3)).accepted, 1U);
+    EXPECT_EQ(push(*intake, batch_of().impression("1", 1).from("clicks/0", 9)).duplicates, 1U);
+  }
+  const auto intake = open_intake();
+  EXPECT_THAT(intake->partitions(),
+              testing::ElementsAre(testing::Pair("clicks/0", 9), testing::Pair("clicks/1", 3)))
+      << "a batch of duplicates moves its partition on";
+  EXPECT_EQ(push(*intake, batch_of().impression("2", 2)).duplicates, 1U);
+  EXPECT_EQ(push(*intake, batch_of().impression("3", 3)).accepted, 1U);
+}
+
+TEST_F(LiveSource, AsksProducersToWaitWhileTrainingIsTooFarBehind) {
+  event_intake::settings how;
+  how.bytes_unread_max = 1'000;
+  const auto intake = open_intake(how);
+  const auto source = open_source(*intake);
+  std::uint64_t accepted = 0;
+  schemas::event_ack ack;
+  do {
+    ack = push(*intake, batch_of().impression(std::to_string(accepted), 1));
+    accepted += ack.accepted;
+  } while (ack.status == errc::ok);
+  EXPECT_EQ(ack.status, errc::overloaded);
+  EXPECT_GT(ack.retry_after_ms, 0U);
+  EXPECT_LT(accepted, 10U);
+  event found;
+  for (std::uint64_t i = 0; i < accepted; ++i) ASSERT_TRUE(*source->next(found));
+  EXPECT_EQ(push(*intake, batch_of().impression("again", 1)).accepted, 1U);
+  EXPECT_EQ(intake->count().overloaded, 1U);
+}
+
+TEST_F(LiveSource, ForgetsWhatTheLogRefusedAndAcceptsItLater) {
+  auto log = std::make_unique<storage::memory_log>();
+  auto* disk = log.get();
+  auto intake = std::move(*event_intake::open(std::move(log), schema(), {}, {}, time_));
+  disk->next(storage::memory_log::fate::refuse, errc::disk_full);
+  const auto refused = push(*intake, batch_of().impression("1", 1));
+  EXPECT_EQ(refused.status, errc::disk_full);
+  EXPECT_EQ(refused.accepted, 0U);
+  const auto ack = push(*intake, batch_of().impression("1", 1));
+  EXPECT_EQ(ack.status, errc::ok) << ack.detail;
+  EXPECT_EQ(ack.accepted, 1U) << "its id was not remembered";
+  EXPECT_EQ(intake->count().failed, 1U);
+}
+
+TEST_F(LiveSource, AcceptsNothingAfterAnUnknownOutcome) {
+  auto log = std::make_unique<storage::memory_log>();
+  log->next(storage::memory_log::fate::unknown_present, errc::io_error);
+  auto intake = std::move(*event_intake::open(std::move(log), schema(), {}, {}, time_));
+  EXPECT_EQ(push(*intake, batch_of().impression("1", 1)).status, errc::io_error);
+  const auto after = push(*intake, batch_of().impression("2", 1));
+  EXPECT_EQ(after.status, errc::io_error);
+  EXPECT_NE(after.detail.find("restart"), std::string::npos);
+}
+
+TEST_F(LiveSource, AnswersBatchesOfManyThreadsOnceEach) {
+  const auto intake = open_intake();
+  const auto source = open_source(*intake);
+  constexpr int threads = 4;
+  constexpr int batches = 200;
+  std::atomic<std::uint64_t> accepted = 0;
+  std::vector<std::thread> pushing;
+  for (int t = 0; t < threads; ++t) {
+    pushing.emplace_back([&, t] {
+      for (int i = 0; i < batches; ++i)
+        accepted += push(*intake,
+                         batch_of().impression(std::to_string(t) + "-" + std::to_string(i), 1))
+                        .accepted;
+    });
+  }
+  for (auto& one : pushing) one.join();
+  EXPECT_EQ(accepted, std::uint64_t{threads} * batches);
+  event found;
+  std::uint64_t read = 0;
+  while (*source->next(found)) ++read;
+  EXPECT_EQ(read, accepted);
+}
+
+// A stream that is pushed, read, sealed, cut off at any moment and opened again gives every sample
+// once, the same as in one piece.
+void restart_at_random(std::uint64_t seed, bool joins) {
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  const std::vector<std::string> actions =
+      joins ? std::vector<std::string>{"click", "buy"} : std::vector<std::string>{};
+  random_stream random(seed);
+  storage::temporary_folder folder;
+  manual_clock time;
+  live_source::settings how;
+  how.cut_file = folder.path() / "cut";
+  how.cut_bytes = 2'000;
+  how.keep_bytes = random.next_below(2) == 0 ? 0 : 20'000;
+  if (joins) {
+    join_spec join;
+    join.window_ms = 50;
+    join.out_of_order_ms = 20;
+    join.actions = 2;
+    how.join = join;
+  }
+  event_intake::settings intake_how;
+  intake_how.idle_ms = 0;
+  std::vector<event> seen;  // by position
+  std::uint64_t sealed = 0;
+  std::uint64_t pushed = 0;
+  for (int run = 0; run < 12; ++run) {
+    storage::segment_log::options log_how;
+    log_how.folder = folder.path() / "events";
+    log_how.mode = schemas::log_mode::os;
+    log_how.segment_bytes = 4'096;
+    auto cut = live_source::load_cut(how.cut_file);
+    ASSERT_TRUE(cut) << describe(cut.error());
+    auto intake = event_intake::open(std::move(*storage::segment_log::open(log_how)),
+                                     schema(actions),
+                                     intake_how,
+                                     {cut->through, cut->partitions},
+                                     time);
+    ASSERT_TRUE(intake) << describe(intake.error());
+    auto source = live_source::open(**intake, schema(actions), how, *cut);
+    ASSERT_TRUE(source) << describe(source.error());
+    const auto skipped = (*source)->skip(sealed);
+    ASSERT_TRUE(skipped) << describe(skipped.error());
+    for (auto steps = random.next_below(120); steps > 0; --steps) {
+      const auto what = random.next_below(10);
+      if (what < 4) {
+        time.advance_ms(1 + random.next_below(5));
+        batch_of batch;
+        for (auto events = 1 + random.next_below(5); events > 0; --events) {
+          const std::string id = std::to_string(pushed++);
+          const std::uint64_t happened = time.now_ms() - random.next_below(15);
+          batch.impression(id, happened, static_cast<int>(random.next_below(6)));
+          if (joins && random.next_below(3) == 0)
+            batch.action(id, happened + random.next_below(10), random.next_below(2) == 0 ? "click" : "buy");
+        }
+        ASSERT_EQ(push(**intake, batch).status, errc::ok);
+      } else if (what < 9) {
+        event found;
+        auto more = (*source)->next(found);
+        ASSERT_TRUE(more) << describe(more.error());
+        if (!*more) continue;
+        const std::uint64_t position = (*source)->position();
+        ASSERT_EQ(found.row_number, position - 1);
+        if (position > seen.size()) {
+          ASSERT_EQ(position, seen.size() + 1);
+          seen.push_back(found);
+        }
+        const event& first = seen[position - 1];
+        ASSERT_EQ(found.keys, first.keys) << "sample " << position;
+        ASSERT_EQ(found.label, first.label);
+        ASSERT_EQ(found.more_labels, first.more_labels);
+        ASSERT_EQ(found.arrived_ms, first.arrived_ms);
+      } else {
+        sealed = (*source)->position();
+        const auto told = (*source)->sealed(sealed);
+        ASSERT_TRUE(told) << describe(told.error());
+      }
+    }
+  }
+  EXPECT_LE(seen.size(), pushed);
+  EXPECT_GT(seen.size(), 20U);
+}
+
+TEST(LiveSourceRestarts, GiveEverySampleOnce) {
+  const char* more = std::getenv("HEADRACE_SEEDS");
+  const std::uint64_t seeds = more == nullptr ? 20 : std::strtoull(more, nullptr, 10);
+  for (std::uint64_t seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed)
+    restart_at_random(seed, false);
+}
+
+TEST(LiveSourceRestarts, GiveEveryJoinedSampleOnce) {
+  const char* more = std::getenv("HEADRACE_SEEDS");
+  const std::uint64_t seeds = more == nullptr ? 20 : std::strtoull(more, nullptr, 10);
+  for (std::uint64_t seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed)
+    restart_at_random(seed, true);
+}
+
+}  // namespace
+}  // namespace headrace::worker
