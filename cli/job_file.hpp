@@ -2,6 +2,7 @@
 
 #include "base/result.hpp"
 #include "cli/checkpoint_section.hpp"
+#include "cli/live_section.hpp"
 #include "cli/replay_section.hpp"
 #include "ps/shard/limits.hpp"
 #include "schemas/push.hpp"
@@ -55,6 +56,8 @@ struct durability_spec {
 struct job {
   std::string name;
   worker::source_spec source;
+  gate_spec gate;                    // of live events
+  std::optional<join_section> join;  // of a job whose labels are actions
   std::uint64_t pace_duration_ns =
       0;                   // the whole source in this time, evenly; 0 = as fast as it is read
   std::string model_name;  // of the preset, or the model file

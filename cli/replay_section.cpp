@@ -36,6 +36,9 @@ replay_spec read_replay(config_reader& config,
       config.whole("replay.seed", static_cast<std::int64_t>(replay.seed), {0}));
   replay.validate_every = count("replay.validate_every", replay.validate_every, 0);
   replay.patience = count("replay.patience", replay.patience, 0);
+  if (replay.needed() && worker::is_live(source.arrives))
+    config.refuse(replay.passes > 1 ? "replay.passes" : "replay.shuffle",
+                  "needs a file: live events come once");
   if (replay.patience > 0 && replay.validate_every == 0)
     config.refuse("replay.patience", "needs replay.validate_every, the passes between validations");
   if (replay.validate_every == 0) return replay;

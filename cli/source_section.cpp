@@ -2,6 +2,7 @@
 
 #include "base/nearest_word.hpp"
 #include "base/parse_number.hpp"
+#include "cli/live_section.hpp"
 #include "cli/model_section.hpp"
 #include "schemas/push.hpp"
 #include "schemas/sample.hpp"
@@ -60,6 +61,11 @@ class column_check {
   void operator()(std::string_view key, const std::string& column) {
     const bool is_number = parse_number<std::int64_t>(column).has_value();
     if (column.empty()) return config_.refuse(key, "name a column, or give its number from 1");
+    if (worker::is_live(source_.arrives)) {
+      if (is_number)
+        config_.refuse(key, "live events have names, no places; give the column's name");
+      return;
+    }
     if (is_number && *parse_number<std::int64_t>(column) < 1) {
       return config_.refuse(key, "columns are counted from 1");
     }
@@ -90,10 +96,15 @@ class column_check {
 void read_uri(config_reader& config, worker::source_spec& source) {
   source.uri = config.required_text(
       "source.uri", "a file (\"file:///path/to/rows.csv\") or \"generate:planted\"");
+  if (const auto way = live_arrival(source.uri)) {
+    source.arrives = *way;
+    return;
+  }
   if (source.uri == "generate:planted") source.generate = worker::generator::planted;
   if (source.uri == "generate:planted_drift") source.generate = worker::generator::planted_drift;
   if (source.uri == "generate:planted_conversion")
     source.generate = worker::generator::planted_conversion;
+  if (source.generate != worker::generator::none) source.arrives = worker::arrival::generated;
   const bool known = source.generate != worker::generator::none ||
                      source.uri.starts_with("file://") ||
                      source.uri.find("://") == std::string::npos;
@@ -102,7 +113,8 @@ void read_uri(config_reader& config, worker::source_spec& source) {
   if (!known || wrong_generator) {
     config.refuse("source.uri",
                   "accepted is file:///path, a path, generate:planted | generate:planted_drift | "
-                  "generate:planted_conversion");
+                  "generate:planted_conversion, and for live events http:// | zmq:// | kafka:// | "
+                  "nats:// | redis://");
   }
 }
 
@@ -356,10 +368,14 @@ void read_source(config_reader& config, job& made) {
   read_uri(config, source);
   source.rows = static_cast<std::uint64_t>(config.whole("source.rows", 1'000'000, {1, rows_max}));
   source.seed = static_cast<std::uint64_t>(config.whole("source.seed", 20'240'601, {0, INT64_MAX}));
-  made.pace_duration_ns = config.duration_ns("source.duration", 0, {0, 30 * day_ns});
+  if (!worker::is_live(source.arrives))
+    made.pace_duration_ns = config.duration_ns("source.duration", 0, {0, 30 * day_ns});
   read_layout(config, source);
+  read_live_source(config, made.name, source);
+  made.gate = read_gate(config, source);
+  made.join = read_join(config, source);
   column_check check(source, config);
-  read_labels(config, source, check);
+  if (!made.join) read_labels(config, source, check);
   read_time(config, source, check);
   read_features(config, source, check);
 }

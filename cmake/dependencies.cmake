@@ -18,3 +18,7 @@ pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET libzmq)
 find_package(cppzmq REQUIRED)
 find_package(CLI11 REQUIRED)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+find_package(Boost 1.81 REQUIRED)  # headers only: Beast and Asio
+pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka)
+pkg_check_modules(NATS REQUIRED IMPORTED_TARGET libnats)
+pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)

@@ -129,6 +129,24 @@ result<job_identity> read_manifest(const std::filesystem::path& path) {
   return parse_manifest(*text, path);
 }
 
+// Bytes that don't suit a file name as %XX.
+std::string file_name_of(const std::string& source) {
+  std::string name;
+  for (const char c : source) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '-' || c == '#' || (c == '.' && !name.empty());
+    if (plain) {
+      name += c;
+    } else {
+      const auto code = static_cast<unsigned char>(c);
+      name += '%';
+      name += "0123456789abcdef"[code >> 4];
+      name += "0123456789abcdef"[code & 15];
+    }
+  }
+  return name.empty() ? "%" : name;
+}
+
 }  // namespace
 
 result<std::unique_ptr<job_folder>> job_folder::open(const std::filesystem::path& root,
@@ -182,20 +200,11 @@ std::filesystem::path job_folder::shard_log(shard_id shard) const {
 }
 
 std::filesystem::path job_folder::sample_log(const std::string& source) const {
-  std::string name;
-  for (const char c : source) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '_' || c == '-' || c == '#' || (c == '.' && !name.empty());
-    if (plain) {
-      name += c;
-    } else {
-      const auto code = static_cast<unsigned char>(c);
-      name += '%';
-      name += "0123456789abcdef"[code >> 4];
-      name += "0123456789abcdef"[code & 15];
-    }
-  }
-  return root_ / "samples" / (name.empty() ? "%" : name);
+  return root_ / "samples" / file_name_of(source);
+}
+
+std::filesystem::path job_folder::event_log(const std::string& source) const {
+  return root_ / "events" / file_name_of(source);
 }
 
 }  // namespace headrace::storage

@@ -32,6 +32,7 @@ inline constexpr std::uint32_t job_folder_format_version = 1;
 ///     CHECKPOINT                storage/checkpoint_manifest.hpp
 ///     rows/                     RocksDB, all shards
 ///     log/shard-0000/           update log of a shard
+///     events/<source>/          event log of a live source
 ///     samples/<source>/         sample log of a source
 ///     worker/                   what a worker keeps: figures, frozen twin
 ///     report.html
@@ -55,6 +56,7 @@ class job_folder {
   /// `source` is a source's text, such as "movielens#1"; bytes that don't suit a file name are
   /// written %XX.
   std::filesystem::path sample_log(const std::string& source) const;
+  std::filesystem::path event_log(const std::string& source) const;
   std::filesystem::path worker() const { return root_ / "worker"; }
   std::filesystem::path checkpoint() const { return root_ / "CHECKPOINT"; }
   std::filesystem::path report() const { return root_ / "report.html"; }

@@ -1,6 +1,7 @@
 #include "actors/transport/context.hpp"
 
 #include "actors/transport/ipc_socket.hpp"
+#include "actors/transport/loopback.hpp"
 
 #include <zmq.hpp>
 
@@ -27,7 +28,7 @@ result<void> check_listen_endpoint(const std::string& endpoint) {
                      "': expected tcp://127.0.0.1:PORT, ipc:///PATH or inproc://"};
   }
   const std::string_view rest = text.substr(6);
-  if (rest.starts_with("127.")) return {};
+  if (is_loopback(rest)) return {};
   return error{
       errc::bad_config,
       "listen address '" + endpoint +

@@ -71,10 +71,11 @@ event_intake::event_intake(std::unique_ptr<storage::ordered_log> log,
                            settings how,
                            const clock& time)
     : log_(std::move(log)),
-      how_(how),
+      how_(std::move(how)),
       time_(time),
-      tail_(how.tail_bytes_max),
-      gate_(std::move(gate)) {}
+      tail_(how_.tail_bytes_max),
+      gate_(std::move(gate)),
+      policy_(how_.producers) {}
 
 event_intake::~event_intake() { static_cast<void>(stop()); }  // who needs to know calls stop()
 
@@ -235,17 +236,18 @@ void event_intake::judge(std::vector<request> asked) {
     ++working_.batches;
     working_.bytes += one.batch.size();
     judged batch{std::move(one), {}, nullptr};
-    if (failed_) {
-      answer(batch, refusal(errc::io_error, "the event log failed: restart this process"));
-      continue;
-    }
-    if (auto read = schemas::decode_event_batch(batch.asked.batch, decoded_); !read) {
-      ++working_.malformed;
-      answer(batch, refusal(read.error().code, read.error().detail));
+    if (auto refused = refuse(batch.asked, now_ms)) {
+      answer(batch, std::move(*refused));
       continue;
     }
     gate_verdict verdict = gate_.judge(decoded_, now_ms);
     batch.ack = std::move(verdict.ack);
+    if (!batch.asked.trusted) {
+      const std::string_view why =
+          batch.ack.refusals.empty() ? std::string_view() : batch.ack.refusals.back().detail;
+      policy_.judged(
+          decoded_.producer, decoded_.events.size(), batch.ack.refused, why, now_ms);
+    }
     if (batch.ack.accepted > 0 || !decoded_.partition.empty()) {
       batch.record = std::make_shared<const logged_events>(
           logged_events{lsn{end_.value + 1}, now_ms, batch.asked.batch, verdict.left_out});
@@ -256,6 +258,20 @@ void event_intake::judge(std::vector<request> asked) {
   }
   last_events_ms_ = now_ms;
   if (!next.batches.empty()) append(std::move(next));
+}
+
+// Reads a batch; says why it is refused as a whole.
+std::optional<schemas::event_ack> event_intake::refuse(const request& asked,
+                                                       std::uint64_t now_ms) {
+  if (failed_) return refusal(errc::io_error, "the event log failed: restart this process");
+  if (auto read = schemas::decode_event_batch(asked.batch, decoded_); !read) {
+    ++working_.malformed;
+    return refusal(read.error().code, read.error().detail);
+  }
+  if (asked.trusted) return std::nullopt;
+  auto admitted = policy_.admit(decoded_.producer, asked.token, asked.batch.size(), now_ms);
+  if (admitted.status == errc::ok) return std::nullopt;
+  return refusal(admitted.status, std::move(admitted.detail), admitted.retry_after_ms);
 }
 
 // Time went on and nothing came.
@@ -353,6 +369,7 @@ void event_intake::answer(judged& batch, schemas::event_ack ack) {
 
 void event_intake::publish() {
   working_.events = gate_.count();
+  working_.producers = policy_.count();
   const std::lock_guard lock(mutex_);
   working_.overloaded = published_.overloaded;
   published_ = working_;

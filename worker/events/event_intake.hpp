@@ -7,6 +7,7 @@
 #include "storage/ordered_log.hpp"
 #include "worker/events/event_gate.hpp"
 #include "worker/events/event_tail.hpp"
+#include "worker/events/producer_policy.hpp"
 #include "worker/events/stream_cut.hpp"
 
 #include <atomic>
@@ -26,8 +27,8 @@ namespace headrace::worker {
 /// Takes batches of events from every front (HTTP, ZeroMQ, brokers), judges them, appends them to
 /// the event log, and answers when the log has them with its mode's durability: never before.
 ///
-/// Fronts call `offer` from any thread; one thread of its own judges and appends, several batches in
-/// one write, so batches of one front stay in order. Bounded: what waits (`bytes_waiting_max`) and
+/// Fronts call `offer` from any thread; one thread of its own asks the producer policy, judges and
+/// appends, several batches in one write, so batches of one front stay in order. Bounded: what waits (`bytes_waiting_max`) and
 /// what was logged but not read (`bytes_unread_max`); beyond either a batch is answered `overloaded`.
 /// When the log refuses (a full disk), what was judged behind it is forgotten and answered the same;
 /// it accepts again as soon as the log does. After an append of unknown outcome everything is
@@ -39,9 +40,12 @@ class event_intake {
     frame batch;   // an EventBatch, not yet decoded
     on_ack done;   // once, on the intake's thread or the caller's: must only hand over
     std::shared_ptr<const void> room = nullptr;  // let go of when `done` was called
+    std::string token = {};                      // of the producer
+    bool trusted = false;  // fetched by ourselves: needs no token and has no rate
   };
   struct settings {
     event_gate::settings gate = {};
+    producer_policy::settings producers = {};
     std::size_t bytes_waiting_max = std::size_t{64} << 20;
     std::uint64_t bytes_unread_max = std::uint64_t{1} << 30;
     std::size_t tail_bytes_max = std::size_t{64} << 20;
@@ -83,6 +87,7 @@ class event_intake {
     std::uint64_t failed = 0;      // batches the log refused
     std::uint64_t unread_bytes = 0;
     event_gate::counters events;
+    producer_policy::counters producers;
   };
   counters count() const;
 
@@ -113,6 +118,7 @@ class event_intake {
   void run();
   std::vector<request> wait_for_work();
   void judge(std::vector<request> asked);
+  std::optional<schemas::event_ack> refuse(const request& asked, std::uint64_t now_ms);
   void add_tick();
   void append(group next);
   void settle();
@@ -138,6 +144,7 @@ class event_intake {
   std::uint64_t last_events_ms_ = 0;
   bool draining_ = false;  // a group was refused: those behind it are, too
   bool failed_ = false;    // an outcome is unknown
+  producer_policy policy_;
   counters working_;
 
   mutable std::mutex mutex_;  // guards what follows; never held during I/O or `done`

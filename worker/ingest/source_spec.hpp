@@ -63,9 +63,34 @@ struct label_spec {
 
 enum class generator : std::uint8_t { none, planted, planted_drift, planted_conversion };
 
+/// How events come to a source. Live ones are pushed, or fetched from a broker; they have names for
+/// columns, and what the spec says of files does not count for them.
+enum class arrival : std::uint8_t { file, generated, pushed, kafka, jetstream, redis };
+constexpr bool is_live(arrival way) { return way >= arrival::pushed; }
+constexpr bool is_of_broker(arrival way) { return way >= arrival::kafka; }
+
+/// Where live events come from.
+struct live_spec {
+  // Pushed: where they are taken; at least one of both.
+  std::vector<std::string> http;  // "127.0.0.1:8081"
+  std::vector<std::string> zmq;   // "tcp://127.0.0.1:8082", "ipc:///path"
+
+  // Of a broker, as broker_feed.hpp wants it.
+  std::string brokers;  // "host:port,host:port"; JetStream "nats://…"; Redis "unix:/path"
+  std::vector<std::string> topics;  // Kafka's topics; JetStream's stream; Redis's streams
+  std::string subject;              // JetStream: of the stream's messages; empty: all
+  std::string group;                // the job's name unless set
+  std::string dead_letter;  // topic, subject or stream; empty: such messages are only counted
+  std::string user;
+  std::string password_env;  // the environment variable that holds the password; empty: none
+  bool tls = false;
+};
+
 struct source_spec {
   std::string name = "events";  // of the source in the log: [A-Za-z0-9_.-], 1 … 64 bytes
-  std::string uri;              // file:///path, a path, or generate: and a generator's name
+  std::string uri;  // file:///path, a path, generate: and a generator's name, or of live events
+  arrival arrives = arrival::file;
+  live_spec live = {};
   generator generate = generator::none;
   std::uint64_t rows = 1'000'000;   // of a generated stream
   std::uint64_t seed = 20'240'601;  // of a generated stream

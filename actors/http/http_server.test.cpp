@@ -1,0 +1,476 @@
+#include "actors/http/http_server.hpp"
+
+#include "actors/http/test_http_client.hpp"
+#include "base/random.hpp"
+#include "tests/support/child_process.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <sys/resource.h>
+#include <thread>
+#include <vector>
+
+namespace headrace::actors {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+/// A handler that keeps requests until the test answers them.
+class held_requests {
+ public:
+  http_handler handler() {
+    return [this](http_request request, http_reply reply) {
+      const std::lock_guard hold(lock_);
+      held_.emplace_back(std::move(request), std::move(reply));
+      changed_.notify_all();
+    };
+  }
+  bool wait_for(std::size_t count) {
+    std::unique_lock hold(lock_);
+    return changed_.wait_for(hold, 10s, [&] { return held_.size() >= count; });
+  }
+  std::pair<http_request, http_reply> take(std::size_t at) {
+    const std::lock_guard hold(lock_);
+    auto out = std::move(held_[at]);
+    held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(at));
+    return out;
+  }
+  std::size_t size() {
+    const std::lock_guard hold(lock_);
+    return held_.size();
+  }
+
+ private:
+  std::mutex lock_;
+  std::condition_variable changed_;
+  std::deque<std::pair<http_request, http_reply>> held_;
+};
+
+http_answer text_answer(std::string body) {
+  http_answer out;
+  out.body = std::move(body);
+  return out;
+}
+
+void echo(http_request request, const http_reply& reply) {
+  reply(text_answer(request.method + ' ' + request.path + ' ' + request.query + ' ' + request.body));
+}
+
+template <class Condition>
+bool eventually(Condition holds) {
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+class HttpServer : public testing::Test {
+ protected:
+  void serve(http_options how = {}) {
+    how_ = how;
+    auto made = http_server::open({"127.0.0.1:0"},
+                                  {{"GET", "/echo/*", echo, 1'000},
+                                   {"POST", "/echo/*", echo, 1'000'000},
+                                   {"GET", "/held", held_.handler(), 1'000},
+                                   {"POST", "/held", held_.handler(), 1'000'000}},
+                                  how);
+    ASSERT_TRUE(made.ok()) << describe(made.error());
+    server_ = std::move(*made);
+  }
+  std::string where() const { return server_->endpoints()[0]; }
+
+  http_options how_;
+  held_requests held_;
+  std::unique_ptr<http_server> server_;
+};
+
+TEST_F(HttpServer, AnswersOneRequestAfterAnotherOnOneConnection) {
+  serve();
+  test_http_client client(where());
+  for (int i = 0; i < 50; ++i) {
+    const auto answer = client.ask(post("/echo/a%20b?n=" + std::to_string(i), "body"));
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 200U);
+    EXPECT_EQ(answer->body, "POST /echo/a b n=" + std::to_string(i) + " body");
+    EXPECT_EQ(answer->fields.count("connection"), 0U);
+    EXPECT_EQ(answer->fields.count("date"), 1U);
+  }
+  EXPECT_EQ(server_->count().connections, 1U);
+  EXPECT_EQ(server_->count().requests, 50U);
+}
+
+TEST_F(HttpServer, HeadHasTheLengthOfGetAndNoBody) {
+  serve();
+  test_http_client client(where());
+  ASSERT_TRUE(client.send("HEAD /echo/x HTTP/1.1\r\nHost: h\r\n\r\n" + get("/echo/y")));
+  const auto head = client.read(true);
+  ASSERT_TRUE(head);
+  EXPECT_EQ(head->fields.at("content-length"), std::to_string(sizeof "GET /echo/x  " - 1));
+  const auto next = client.read();
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->body, "GET /echo/y  ");
+}
+
+TEST_F(HttpServer, AnOldClientIsAnsweredAndTheConnectionEnds) {
+  serve();
+  test_http_client once(where());
+  const auto answer = once.ask("GET /echo/x HTTP/1.0\r\n\r\n");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->fields.at("connection"), "close");
+  EXPECT_TRUE(once.ended());
+  test_http_client kept(where());
+  const auto first = kept.ask("GET /echo/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->fields.at("connection"), "keep-alive");
+  EXPECT_TRUE(kept.ask(get("/echo/x")));
+}
+
+TEST_F(HttpServer, PipelinedRequestsAreAnsweredInOrderWhateverOrderHandlersTake) {
+  const auto seed = tests::test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  random_stream draw(seed);
+  http_options how;
+  how.pipeline_max = 16;
+  serve(how);
+  for (int round = 0; round < 10; ++round) {
+    constexpr std::size_t requests = 60;  // more than wait at once
+    test_http_client client(where());
+    std::string text;
+    for (std::size_t i = 0; i < requests; ++i) {
+      const auto body = std::to_string(i);
+      text += draw.next_below(2) == 0 ? post("/held", body) : post_in_chunks("/held", body, 1);
+    }
+    ASSERT_TRUE(client.send(text));
+    std::vector<std::jthread> answering;
+    for (std::size_t done = 0; done < requests; ++done) {
+      ASSERT_TRUE(held_.wait_for(1));
+      const std::size_t lot = std::min<std::size_t>(requests - done, 16);
+      if (draw.next_below(3) != 0) ASSERT_TRUE(held_.wait_for(std::min(lot, held_.size())));
+      auto [request, reply] = held_.take(draw.next_below(held_.size()));
+      answering.emplace_back([body = request.body, answer = std::move(reply)] {
+        answer(text_answer(body));
+        answer(text_answer("twice"));  // does nothing
+      });
+    }
+    for (std::size_t i = 0; i < requests; ++i) {
+      const auto answer = client.read();
+      ASSERT_TRUE(answer);
+      ASSERT_EQ(answer->body, std::to_string(i));
+    }
+  }
+}
+
+TEST_F(HttpServer, ARefusedRequestKeepsItsPlaceInTheOrder) {
+  serve();
+  test_http_client client(where());
+  ASSERT_TRUE(client.send(get("/held") + get("/nowhere") + get("/echo/x") + "DELETE /held HTTP/1.1\r\n"
+                          "Host: h\r\n\r\n"));
+  ASSERT_TRUE(held_.wait_for(1));
+  held_.take(0).second(text_answer("first"));
+  EXPECT_EQ(client.read()->body, "first");
+  const auto missing = client.read();
+  EXPECT_EQ(missing->status, 404U);
+  EXPECT_EQ(missing->body, "{\"error\":\"nothing is at /nowhere\"}\n");
+  EXPECT_EQ(client.read()->status, 200U);
+  const auto wrong = client.read();
+  EXPECT_EQ(wrong->status, 501U);
+  EXPECT_EQ(client.ask("POST /echo HTTP/1.1\r\nHost: h\r\n\r\n")->status, 404U);
+  const auto allowed = client.ask("HEAD /held HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n" + get("/x"));
+  (void)allowed;
+}
+
+TEST_F(HttpServer, AMethodThatAPathLacksIsToldTheOthers) {
+  auto made = http_server::open({"127.0.0.1:0"}, {{"GET", "/a", echo}, {"POST", "/b", echo}});
+  ASSERT_TRUE(made.ok());
+  test_http_client client((*made)->endpoints()[0]);
+  const auto answer = client.ask("POST /a HTTP/1.1\r\nHost: h\r\n\r\n");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 405U);
+  EXPECT_EQ(answer->fields.at("allow"), "GET, HEAD");
+  EXPECT_EQ((*made)->count().refused, 1U);
+}
+
+TEST_F(HttpServer, ABodyThatIsTooLargeIsRefusedBeforeItIsSent) {
+  serve();
+  test_http_client client(where());
+  const auto answer =
+      client.ask("POST /echo/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000001\r\n\r\n");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 413U);
+  EXPECT_EQ(answer->fields.at("connection"), "close");
+  // What was under way still comes, and does not take the answer away from who reads it late.
+  test_http_client late(where());
+  ASSERT_TRUE(late.send("POST /echo/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000001\r\n\r\n"));
+  (void)late.send(std::string(1'000'001, 'x'));
+  const auto read = late.read();
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->status, 413U);
+  EXPECT_TRUE(client.ended());
+}
+
+TEST_F(HttpServer, WhoExpectsToBeAskedIsAskedBehindEarlierAnswers) {
+  serve();
+  test_http_client client(where());
+  ASSERT_TRUE(client.send(get("/held") +
+                          "POST /echo/x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+                          "Content-Length: 3\r\n\r\n"));
+  ASSERT_TRUE(held_.wait_for(1));
+  held_.take(0).second(text_answer("first"));
+  EXPECT_EQ(client.read()->body, "first");
+  EXPECT_EQ(client.read()->status, 100U);
+  const auto answer = client.ask("abc");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->body, "POST /echo/x  abc");
+}
+
+TEST_F(HttpServer, ASlowHeaderAndASlowBodyAreGivenUp) {
+  http_options how;
+  how.header_ms_max = 60;
+  how.body_ms_max = 60;
+  serve(how);
+  for (const std::string start :
+       {"GET /echo/x HT", "POST /echo/x HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nab"}) {
+    test_http_client client(where());
+    std::optional<test_http_client::answer> answer;
+    ASSERT_TRUE(client.send(start));
+    // A byte now and then buys no time.
+    for (int i = 0; i < 1'000; ++i) {
+      pollfd item{client.socket(), POLLIN, 0};
+      if (::poll(&item, 1, 10) == 1) break;
+      if (!client.send("a")) break;
+    }
+    answer = client.read();
+    ASSERT_TRUE(answer) << start;
+    EXPECT_EQ(answer->status, 408U);
+    EXPECT_TRUE(client.ended());
+  }
+  EXPECT_EQ(server_->count().timed_out, 2U);
+}
+
+TEST_F(HttpServer, WhoSaysNothingIsClosedInSilence) {
+  http_options how;
+  how.idle_ms_max = 50;
+  serve(how);
+  test_http_client silent(where());
+  test_http_client served(where());
+  EXPECT_TRUE(served.ask(get("/echo/x")));
+  EXPECT_TRUE(silent.ended());
+  EXPECT_TRUE(served.ended());
+  EXPECT_EQ(server_->count().timed_out, 2U);
+}
+
+TEST_F(HttpServer, AHandlerThatNeverRepliesIsAnsweredFor) {
+  http_options how;
+  how.answer_ms_max = 50;
+  serve(how);
+  test_http_client client(where());
+  EXPECT_EQ(client.ask(get("/held"))->status, 504U);
+  EXPECT_TRUE(held_.wait_for(1));
+  held_.take(0).second(text_answer("too late"));
+  EXPECT_EQ(client.ask(get("/echo/x"))->body, "GET /echo/x  ");
+}
+
+TEST_F(HttpServer, AReplyThatIsDroppedIsAnError) {
+  serve();
+  test_http_client client(where());
+  ASSERT_TRUE(client.send(get("/held") + get("/echo/x")));
+  ASSERT_TRUE(held_.wait_for(1));
+  { const auto dropped = held_.take(0); }
+  EXPECT_EQ(client.read()->status, 500U);
+  EXPECT_EQ(client.read()->status, 200U);
+}
+
+TEST_F(HttpServer, AHandlerThatThrowsIsAnErrorOfItsRequestAlone) {
+  auto made = http_server::open({"127.0.0.1:0"}, {{"GET", "/", [](http_request, http_reply) {
+                                                     throw std::runtime_error("no");
+                                                   }}});
+  ASSERT_TRUE(made.ok());
+  test_http_client client((*made)->endpoints()[0]);
+  EXPECT_EQ(client.ask(get("/"))->status, 500U);
+  EXPECT_EQ(client.ask(get("/"))->status, 500U);
+}
+
+TEST_F(HttpServer, AHalfClosedClientStillGetsItsAnswers) {
+  serve();
+  test_http_client client(where());
+  ASSERT_TRUE(client.send(get("/held") + get("/echo/x")));
+  client.end_sending();
+  ASSERT_TRUE(held_.wait_for(1));
+  held_.take(0).second(text_answer("first"));
+  EXPECT_EQ(client.read()->body, "first");
+  const auto last = client.read();
+  EXPECT_EQ(last->body, "GET /echo/x  ");
+  EXPECT_EQ(last->fields.at("connection"), "close");
+  EXPECT_TRUE(client.ended());
+}
+
+TEST_F(HttpServer, AReplyToAConnectionThatDiedDoesNothing) {
+  serve();
+  for (int i = 0; i < 20; ++i) {
+    test_http_client client(where());
+    ASSERT_TRUE(client.send(get("/held")));
+    ASSERT_TRUE(held_.wait_for(1));
+    client.close_with_reset();
+    if (i % 2 == 0) ASSERT_TRUE(eventually([&] { return server_->count().open == 0; }));
+    held_.take(0).second(text_answer("nobody"));
+  }
+  test_http_client next(where());
+  EXPECT_TRUE(next.ask(get("/echo/x")));
+}
+
+TEST_F(HttpServer, AClientThatNeverReadsIsBoundedAndClosed) {
+  http_options how;
+  how.write_ms_max = 100;
+  serve(how);
+  test_http_client client(where(), 4'096);
+  const std::string one = post("/echo/x", std::string(100'000, 'x'));
+  std::string much;
+  for (int i = 0; i < 200; ++i) much += one;
+  EXPECT_FALSE(client.send(much, 2s)) << "20 MB of requests were taken whose answers nobody reads";
+  ASSERT_TRUE(eventually([&] { return server_->count().timed_out == 1; }));
+  EXPECT_TRUE(eventually([&] { return server_->count().open == 0; }));
+  EXPECT_LT(server_->count().requests, 150U);
+}
+
+TEST_F(HttpServer, BodiesOfAllConnectionsTogetherAreBounded) {
+  http_options how;
+  how.bytes_max = 1'000;
+  serve(how);
+  test_http_client first(where());
+  ASSERT_TRUE(first.send(post("/held", std::string(900, 'x'))));
+  ASSERT_TRUE(held_.wait_for(1));
+  test_http_client second(where());
+  const auto refused = second.ask(post("/held", std::string(101, 'x')));
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->status, 503U);
+  EXPECT_EQ(refused->fields.at("retry-after"), "1");
+  test_http_client third(where());
+  EXPECT_TRUE(third.ask(get("/echo/x"))) << "what has no body is still answered";
+  held_.take(0).second(text_answer("done"));
+  EXPECT_TRUE(first.read());
+  test_http_client fourth(where());
+  EXPECT_EQ(fourth.ask(post("/echo/x", std::string(1'000, 'x')))->status, 200U);
+}
+
+TEST_F(HttpServer, OneConnectionTooManyIsTurnedAway) {
+  http_options how;
+  how.connections_max = 3;
+  serve(how);
+  std::vector<std::unique_ptr<test_http_client>> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<test_http_client>(where()));
+    ASSERT_TRUE(clients.back()->ask(get("/echo/x")));
+  }
+  test_http_client fourth(where());
+  const auto answer = fourth.read();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 503U);
+  EXPECT_TRUE(fourth.ended());
+  clients.pop_back();
+  ASSERT_TRUE(eventually([&] { return server_->count().open == 2; }));
+  test_http_client next(where());
+  EXPECT_EQ(next.ask(get("/echo/x"))->status, 200U);
+}
+
+TEST_F(HttpServer, AThousandConnectionsAreServedAtOnce) {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_cur < 2'200) GTEST_SKIP() << "2,200 open files are needed";
+  serve();
+  std::vector<std::unique_ptr<test_http_client>> clients;
+  for (int i = 0; i < 1'000; ++i) {
+    clients.push_back(std::make_unique<test_http_client>(where()));
+    ASSERT_TRUE(clients.back()->connected());
+  }
+  for (int round = 0; round < 3; ++round) {
+    for (auto& each : clients) ASSERT_TRUE(each->send(get("/echo/" + std::to_string(round))));
+    for (auto& each : clients) {
+      const auto answer = each->read();
+      ASSERT_TRUE(answer);
+      ASSERT_EQ(answer->body, "GET /echo/" + std::to_string(round) + "  ");
+    }
+  }
+  EXPECT_EQ(server_->count().open, 1'000U);
+}
+
+TEST_F(HttpServer, StoppingAnswersWhatIsHeldAndCallsNobodyAfterwards) {
+  serve();
+  test_http_client client(where());
+  ASSERT_TRUE(client.send(get("/held")));
+  ASSERT_TRUE(held_.wait_for(1));
+  std::jthread stopping([this] { server_->stop(); });
+  ASSERT_TRUE(eventually([&] { return !test_http_client(where()).connected(); }));
+  ASSERT_TRUE(client.send(get("/held")));  // behind the stop: nobody takes it
+  held_.take(0).second(text_answer("last"));
+  const auto answer = client.read();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->body, "last");
+  EXPECT_EQ(answer->fields.at("connection"), "close");
+  EXPECT_TRUE(client.ended());
+  stopping.join();
+  EXPECT_EQ(held_.size(), 0U);
+  server_->stop();
+}
+
+TEST_F(HttpServer, StoppingWaitsNoLongerThanItSays) {
+  http_options how;
+  how.stop_ms_max = 50;
+  serve(how);
+  test_http_client client(where());
+  ASSERT_TRUE(client.send(get("/held")));
+  ASSERT_TRUE(held_.wait_for(1));
+  server_->stop();
+  EXPECT_TRUE(client.ended());
+  auto late = held_.take(0);
+  server_.reset();
+  late.second(text_answer("nobody"));  // outlives the server
+}
+
+TEST_F(HttpServer, ListensOnLoopbackAloneAndOnAFreePort) {
+  for (const char* bad : {"0.0.0.0:0", "192.168.1.1:80", "localhost:0", "127.0.0.1", "127.0.0.1:x",
+                          "127.0.0.1:99999", "127.evil.org:80", "", "[::1]:0"}) {
+    const auto made = http_server::open({bad}, {});
+    ASSERT_FALSE(made.ok()) << bad;
+    EXPECT_EQ(made.error().code, errc::bad_config) << bad;
+    EXPECT_THAT(made.error().detail, HasSubstr(bad));
+  }
+  serve();
+  const auto second = http_server::open({"127.0.0.1:0", where()}, {});
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, errc::in_use);
+}
+
+TEST_F(HttpServer, GarbageIsAnsweredOrClosedAndServiceGoesOn) {
+  const auto seed = tests::test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  random_stream draw(seed);
+  serve();
+  for (int i = 0; i < 200; ++i) {
+    test_http_client client(where());
+    std::string bytes;
+    const bool has_start = draw.next_below(2) == 0;
+    if (has_start) bytes = "POST /echo/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (std::uint64_t n = draw.next_below(3'000); n-- > 0;) {
+      bytes += static_cast<char>(draw.next_below(256));
+    }
+    (void)client.send(bytes);
+    client.end_sending();
+    EXPECT_TRUE(client.ended());
+  }
+  test_http_client next(where());
+  EXPECT_TRUE(next.ask(get("/echo/x")));
+  EXPECT_EQ(server_->count().bytes, 0U);
+}
+
+}  // namespace
+}  // namespace headrace::actors

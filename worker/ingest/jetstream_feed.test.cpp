@@ -1,0 +1,377 @@
+#include "worker/ingest/jetstream_feed.hpp"
+
+#include "worker/ingest/test_feeds.hpp"
+
+#include <nats/nats.h>
+#include <random>
+
+namespace headrace::worker {
+namespace {
+
+/// nats-server with JetStream in a folder of its own.
+class nats_server {
+ public:
+  explicit nats_server(std::vector<std::string> more = {}) : more_(std::move(more)) {}
+  std::string url() const { return "nats://127.0.0.1:" + std::to_string(port_); }
+  void start() {
+    std::vector<std::string> words{find_server("nats-server"),
+                                   "-a",
+                                   "127.0.0.1",
+                                   "-p",
+                                   std::to_string(port_),
+                                   "-js",
+                                   "-sd",
+                                   folder_.path()};
+    words.insert(words.end(), more_.begin(), more_.end());
+    process_ = std::make_unique<tests::child_process>(words);
+    ASSERT_TRUE(process_->wait_for_text("Server is ready", 10s)) << process_->errors();
+  }
+  void kill() { process_.reset(); }  // SIGKILL
+
+ private:
+  tests::temporary_folder folder_;
+  std::vector<std::string> more_;
+  int port_ = free_port();
+  std::unique_ptr<tests::child_process> process_;
+};
+
+/// A plain client, as a producer or an operator has one.
+class nats_client {
+ public:
+  explicit nats_client(const std::string& url) {
+    EXPECT_EQ(natsConnection_ConnectTo(&connection_, url.c_str()), NATS_OK);
+    EXPECT_EQ(natsConnection_JetStream(&js_, connection_, nullptr), NATS_OK);
+  }
+  ~nats_client() {
+    jsCtx_Destroy(js_);
+    natsConnection_Destroy(connection_);
+  }
+  nats_client(const nats_client&) = delete;
+  nats_client& operator=(const nats_client&) = delete;
+
+  void make_stream(const char* name, std::vector<const char*> subjects) {
+    jsStreamConfig how;
+    jsStreamConfig_Init(&how);
+    how.Name = name;
+    how.Subjects = subjects.data();
+    how.SubjectsLen = static_cast<int>(subjects.size());
+    EXPECT_EQ(js_AddStream(nullptr, js_, &how, nullptr, nullptr), NATS_OK);
+  }
+  void add(const std::string& subject, std::size_t from, std::size_t to) {
+    for (auto i = from; i < to; ++i) {
+      natsMsg* message = nullptr;
+      const auto text = "e" + std::to_string(i);
+      natsMsg_Create(
+          &message, subject.c_str(), nullptr, text.data(), static_cast<int>(text.size()));
+      natsMsgHeader_Set(message, "key", "k7");
+      natsMsgHeader_Set(message, "Content-Type", "application/json");
+      natsMsgHeader_Set(message, "schema-version", "4");
+      EXPECT_EQ(js_PublishMsg(nullptr, js_, message, nullptr, nullptr), NATS_OK);
+      natsMsg_Destroy(message);
+    }
+  }
+  struct consumer_facts {
+    std::uint64_t delivered = 0;
+    std::uint64_t ack_floor = 0;
+    std::uint64_t pending = 0;
+    std::int64_t unacked = 0;
+  };
+  consumer_facts look(const char* stream, const char* durable) {
+    EXPECT_EQ(natsConnection_Flush(connection_), NATS_OK);
+    jsConsumerInfo* info = nullptr;
+    EXPECT_EQ(js_GetConsumerInfo(&info, js_, stream, durable, nullptr, nullptr), NATS_OK);
+    if (info == nullptr) return {};
+    const consumer_facts facts{
+        info->Delivered.Stream, info->AckFloor.Stream, info->NumPending, info->NumAckPending};
+    jsConsumerInfo_Destroy(info);
+    return facts;
+  }
+  void remove_consumer(const char* stream, const char* durable) {
+    EXPECT_EQ(js_DeleteConsumer(js_, stream, durable, nullptr, nullptr), NATS_OK);
+  }
+  void remove_through(const char* stream, std::uint64_t last) {
+    for (std::uint64_t at = 1; at <= last; ++at) {
+      EXPECT_EQ(js_DeleteMsg(js_, stream, at, nullptr, nullptr), NATS_OK);
+    }
+  }
+  /// Header `name` of message `sequence`, and its text behind a space.
+  std::string letter(const char* stream, std::uint64_t sequence, const char* name) {
+    natsMsg* message = nullptr;
+    if (js_GetMsg(&message, js_, stream, sequence, nullptr, nullptr) != NATS_OK) return "none";
+    const char* value = nullptr;
+    natsMsgHeader_Get(message, name, &value);
+    std::string text = std::string(value == nullptr ? "" : value) + " " +
+                       std::string(natsMsg_GetData(message),
+                                   static_cast<std::size_t>(natsMsg_GetDataLength(message)));
+    natsMsg_Destroy(message);
+    return text;
+  }
+
+ private:
+  natsConnection* connection_ = nullptr;
+  jsCtx* js_ = nullptr;
+};
+
+class JetStreamFeed : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (find_server("nats-server").empty()) GTEST_SKIP() << "nats-server is not installed";
+    server_.start();
+    client_ = std::make_unique<nats_client>(server_.url());
+    client_->make_stream("EVENTS", {"events.>"});
+  }
+  feed_spec spec() const {
+    feed_spec made;
+    made.broker = feed_spec::kind::jetstream;
+    made.endpoints = server_.url();
+    made.topics = {"EVENTS"};
+    made.group = "job";
+    return made;
+  }
+  void restart() {
+    client_.reset();
+    server_.kill();
+    server_.start();
+    client_ = std::make_unique<nats_client>(server_.url());
+  }
+
+  nats_server server_;
+  std::unique_ptr<nats_client> client_;
+};
+
+TEST_F(JetStreamFeed, ReadsAStreamInOrderAndShowsItsLag) {
+  client_->add("events.a", 0, 250);
+  kept_log log;
+  const auto feed = must_open(spec(), {});
+  ASSERT_TRUE(take_until(*feed, log, 250));
+  expect_numbered(log, "EVENTS", 250);
+  EXPECT_TRUE(feed->look().connected);
+  ASSERT_TRUE(poll_until(
+      *feed, [&] { return client_->look("EVENTS", "job").unacked == 0; }, [](const auto&) {}));
+  EXPECT_EQ(client_->look("EVENTS", "job").ack_floor, 250U);
+  client_->add("events.a", 250, 260);
+  EXPECT_EQ(client_->look("EVENTS", "job").pending, 10U);
+}
+
+TEST_F(JetStreamFeed, AMessageHasItsHeaders) {
+  client_->add("events.a", 0, 1);
+  const auto feed = must_open(spec(), {});
+  ASSERT_TRUE(poll_until(
+      *feed,
+      [n = 0]() mutable { return n++ == 3; },
+      [](const broker_message& message) {
+        EXPECT_EQ(message.key, "k7");
+        EXPECT_EQ(message.content_type, "application/json");
+        EXPECT_EQ(message.schema_version, 4U);
+        EXPECT_EQ(message.offset, 1U);
+        EXPECT_GT(message.time_ms, 1'600'000'000'000U);
+      }));
+}
+
+TEST_F(JetStreamFeed, ReadsOneSubjectOfAStream) {
+  client_->add("events.a", 0, 3);
+  client_->add("events.b", 0, 5);
+  auto with = spec();
+  with.subject = "events.b";
+  kept_log log;
+  const auto feed = must_open(with, {});
+  ASSERT_TRUE(take_until(*feed, log, 5));
+  expect_numbered(log, "EVENTS/events.b", 5);
+  EXPECT_EQ(log.next.at("EVENTS/events.b"), 9U);
+}
+
+TEST_F(JetStreamFeed, TheLogCountsNotWhatTheConsumerRemembers) {
+  client_->add("events.a", 0, 20);
+  kept_log log;
+  {
+    const auto feed = must_open(spec(), {});
+    kept_log lost;
+    ASSERT_TRUE(take_until(*feed, lost, 20));
+    for (std::size_t i = 0; i < 5; ++i) log.values["EVENTS"].push_back(lost.values["EVENTS"][i]);
+    log.next["EVENTS"] = 6;
+    log.size = 5;
+  }
+  const auto feed = must_open(spec(), log.next);
+  ASSERT_TRUE(take_until(*feed, log, 20));
+  expect_numbered(log, "EVENTS", 20);
+}
+
+TEST_F(JetStreamFeed, GoesOnWhereTheConsumerStandsWhenTheLogKnowsNothing) {
+  client_->add("events.a", 0, 20);
+  {
+    const auto feed = must_open(spec(), {});
+    kept_log log;
+    ASSERT_TRUE(take_until(*feed, log, 20));
+    ASSERT_TRUE(poll_until(
+        *feed, [&] { return client_->look("EVENTS", "job").unacked == 0; }, [](const auto&) {}));
+  }
+  client_->add("events.a", 20, 25);
+  kept_log log;
+  const auto feed = must_open(spec(), {});
+  ASSERT_TRUE(take_until(*feed, log, 5));
+  EXPECT_EQ(log.values["EVENTS"].front(), "e20");
+}
+
+TEST_F(JetStreamFeed, LosesAndDoublesNothingWhenReaderAndServerAreKilled) {
+  const auto seed = tests::test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  constexpr std::size_t count = 2'000;
+  kept_log log;
+  std::size_t added = 100;
+  client_->add("events.a", 0, added);
+  auto feed = must_open(spec(), {});
+  while (log.size < count) {
+    const std::size_t until = std::min(added, log.size + random() % 200);
+    ASSERT_TRUE(poll_until(
+        *feed,
+        [&] { return log.size >= until; },
+        [&](const broker_message& message) {
+          log.take(message);
+          if (random() % 3 == 0) {
+            ASSERT_TRUE(feed->commit("EVENTS", message.offset + 1));
+          }
+        },
+        1 + random() % 64));
+    switch (random() % 3) {
+      case 0: {  // the reader dies with messages in its hands
+        std::vector<broker_message> dropped;
+        ASSERT_TRUE(feed->poll(1ms, 50, dropped));
+        feed = must_open(spec(), log.next);
+        break;
+      }
+      case 1:
+        restart();
+        break;
+      default:
+        break;
+    }
+    const auto more = std::min<std::size_t>(count - added, random() % 300);
+    client_->add("events.a", added, added + more);
+    added += more;
+  }
+  expect_numbered(log, "EVENTS", count);
+}
+
+TEST_F(JetStreamFeed, IsNotConnectedWhileTheServerIsGoneAndComesBack) {
+  client_->add("events.a", 0, 5);
+  kept_log log;
+  const auto feed = must_open(spec(), {});
+  ASSERT_TRUE(take_until(*feed, log, 5));
+  client_.reset();
+  server_.kill();
+  ASSERT_TRUE(poll_until(
+      *feed, [&] { return !feed->look().connected; }, [](const auto&) {}));
+  EXPECT_FALSE(feed->look().last_error.empty());
+  server_.start();
+  client_ = std::make_unique<nats_client>(server_.url());
+  client_->add("events.a", 5, 10);
+  ASSERT_TRUE(take_until(*feed, log, 10));
+  expect_numbered(log, "EVENTS", 10);
+  EXPECT_EQ(feed->look().reconnects, 1U);
+}
+
+TEST_F(JetStreamFeed, AConsumerThatWasTakenAwayIsMadeAnew) {
+  client_->add("events.a", 0, 5);
+  kept_log log;
+  const auto feed = must_open(spec(), {});
+  ASSERT_TRUE(take_until(*feed, log, 5));
+  client_->remove_consumer("EVENTS", "job");
+  client_->add("events.a", 5, 10);
+  ASSERT_TRUE(take_until(*feed, log, 10));
+  expect_numbered(log, "EVENTS", 10);
+}
+
+TEST_F(JetStreamFeed, AStreamThatIsNotThereFails) {
+  auto with = spec();
+  with.topics = {"OTHER"};
+  const auto failure = failure_of(*must_open(with, {}));
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->code, errc::io_error);
+  EXPECT_NE(failure->detail.find("OTHER"), std::string::npos) << failure->detail;
+}
+
+TEST_F(JetStreamFeed, AStreamThatEndsBeforeTheLogFails) {
+  client_->add("events.a", 0, 5);
+  const auto failure = failure_of(*must_open(spec(), {{"EVENTS", 9}}));
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->code, errc::bad_input);
+  EXPECT_NE(failure->detail.find("ends at sequence 5"), std::string::npos) << failure->detail;
+}
+
+TEST_F(JetStreamFeed, MessagesThatAreGoneAreCounted) {
+  client_->add("events.a", 0, 10);
+  client_->remove_through("EVENTS", 4);
+  kept_log log;
+  const auto feed = must_open(spec(), {{"EVENTS", 2}});
+  ASSERT_TRUE(take_until(*feed, log, 6));
+  EXPECT_EQ(log.values["EVENTS"].front(), "e4");
+  EXPECT_EQ(feed->look().missing, 3U);
+}
+
+TEST_F(JetStreamFeed, ADeadLetterHasTheReason) {
+  client_->make_stream("DEAD", {"dead.events"});
+  client_->add("events.a", 0, 1);
+  auto with = spec();
+  with.dead_letter = "dead.events";
+  const auto feed = must_open(with, {});
+  bool sent = false;
+  ASSERT_TRUE(poll_until(
+      *feed,
+      [&] { return sent; },
+      [&](const broker_message& message) {
+        EXPECT_TRUE(feed->dead_letter(message, "no event"));
+        sent = true;
+      }));
+  EXPECT_EQ(client_->letter("DEAD", 1, "reason"), "no event e0");
+  EXPECT_EQ(client_->letter("DEAD", 1, "partition"), "EVENTS e0");
+  EXPECT_EQ(feed->look().dead_letters_lost, 0U);
+}
+
+TEST_F(JetStreamFeed, ADeadLetterNoStreamTakesIsCounted) {
+  client_->add("events.a", 0, 1);
+  auto with = spec();
+  with.dead_letter = "dead.events";
+  const auto feed = must_open(with, {});
+  bool sent = false;
+  ASSERT_TRUE(poll_until(
+      *feed,
+      [&] { return sent; },
+      [&](const broker_message& message) {
+        EXPECT_TRUE(feed->dead_letter(message, "no event"));
+        sent = true;
+      }));
+  EXPECT_EQ(feed->look().dead_letters_lost, 1U);
+}
+
+TEST_F(JetStreamFeed, PausedItReadsNothing) {
+  client_->add("events.a", 0, 5);
+  const auto feed = must_open(spec(), {});
+  feed->pause();
+  std::vector<broker_message> messages;
+  ASSERT_TRUE(feed->poll(10ms, 10, messages));
+  EXPECT_TRUE(messages.empty());
+  feed->resume();
+  kept_log log;
+  EXPECT_TRUE(take_until(*feed, log, 5));
+}
+
+TEST(JetStreamFeedPassword, AWrongOneFailsInTheServersWords) {
+  if (find_server("nats-server").empty()) GTEST_SKIP() << "nats-server is not installed";
+  nats_server server({"--user", "u", "--pass", "right"});
+  server.start();
+  feed_spec spec;
+  spec.broker = feed_spec::kind::jetstream;
+  spec.endpoints = server.url();
+  spec.topics = {"EVENTS"};
+  spec.group = "job";
+  spec.user = "u";
+  spec.password = "wrong";
+  const auto failure = failure_of(*must_open(spec, {}));
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->code, errc::io_error);
+  EXPECT_NE(failure->detail.find("uthorization"), std::string::npos) << failure->detail;
+}
+
+}  // namespace
+}  // namespace headrace::worker

@@ -1,0 +1,366 @@
+#include "worker/ingest/kafka_feed.hpp"
+
+#include "base/log.hpp"
+#include "worker/ingest/feed_support.hpp"
+#include "worker/ingest/kafka_dead_letters.hpp"
+#include "worker/ingest/kafka_support.hpp"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+namespace headrace::worker {
+namespace {
+
+using steady = std::chrono::steady_clock;
+constexpr int ask_ms = 2'000;  // for offsets, of a broker that is there
+
+/// Where one partition stands.
+struct partition_place {
+  std::uint64_t next = 0;       // to be read
+  std::uint64_t committed = 0;  // in the log
+  bool was_ours = false;        // assigned before
+};
+
+std::string name_of(const char* topic, std::int32_t partition) {
+  return std::string(topic) + "/" + std::to_string(partition);
+}
+
+/// "topic/3" as the library has it. Names come from it, so they are whole.
+std::pair<std::string, std::int32_t> split_name(const std::string& name) {
+  const auto slash = name.rfind('/');
+  return {name.substr(0, slash), static_cast<std::int32_t>(std::stol(name.substr(slash + 1)))};
+}
+
+std::string_view header_of(rd_kafka_headers_t* headers, const char* name) {
+  const void* value = nullptr;
+  std::size_t size = 0;
+  if (rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+      value == nullptr) {
+    return {};
+  }
+  return {static_cast<const char*>(value), size};
+}
+
+/// What a broker will never give, however often it is asked.
+bool is_final(rd_kafka_resp_err_t code) {
+  constexpr std::array final_ones{RD_KAFKA_RESP_ERR__AUTHENTICATION,
+                                  RD_KAFKA_RESP_ERR__FATAL,
+                                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+                                  RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+                                  RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+                                  RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+                                  RD_KAFKA_RESP_ERR_INVALID_GROUP_ID,
+                                  RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION};
+  return std::find(final_ones.begin(), final_ones.end(), code) != final_ones.end();
+}
+bool is_unknown_topic(rd_kafka_resp_err_t code) {
+  return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+         code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+}
+
+class kafka_feed final : public broker_feed {
+ public:
+  kafka_feed(const feed_spec& spec, const feed_positions& next)
+      : spec_(spec),
+        link_("kafka " + spec.endpoints, state_),
+        letters_(spec, state_.dead_letters_lost),
+        letter_count_(state_) {
+    for (const auto& [partition, offset] : next) places_[partition] = {offset, offset, false};
+  }
+  ~kafka_feed() override { close(); }
+
+  result<void> start();
+  result<void> poll(std::chrono::milliseconds patience,
+                    std::size_t messages_max,
+                    std::vector<broker_message>& into) override;
+  result<void> commit(const std::string& partition, std::uint64_t next) override;
+  void pause() override { set_paused(true); }
+  void resume() override { set_paused(false); }
+  result<void> dead_letter(const broker_message& message, std::string_view reason) override;
+  state look() const override;
+
+ private:
+  void close();
+  void on_rebalance(rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t* partitions);
+  void place(rd_kafka_topic_partition_list_t* partitions);
+  void on_error(rd_kafka_resp_err_t code, std::string_view words);
+  void probe(int patience_ms);
+  void set_paused(bool paused);
+  bool take(kafka_message message, std::vector<broker_message>& into);
+  void find_place_again(const char* topic, std::int32_t partition);
+  void fail(errc code, std::string words) {
+    if (!failure_) failure_ = error{code, "kafka: " + std::move(words)};
+  }
+
+  feed_spec spec_;
+  state state_;
+  link_watch link_;
+  kafka_dead_letters letters_;
+  dead_letter_count letter_count_;
+  kafka_handle consumer_;
+  std::map<std::string, partition_place, std::less<>> places_;
+  std::vector<std::string> assigned_;
+  std::vector<kafka_message> kept_;  // of the last poll
+  std::optional<error> failure_;
+  steady::time_point probe_next_{};
+  bool paused_ = false;
+};
+
+result<void> kafka_feed::start() {
+  const auto kilobytes = std::clamp<std::size_t>(spec_.poll_bytes_max / 1024, 64, 1 << 20);
+  const std::array<std::pair<const char*, std::string>, 10> more{{
+      {"group.id", spec_.group},
+      {"session.timeout.ms", "10000"},
+      {"enable.auto.commit", "true"},  // of what commit() stored
+      {"auto.commit.interval.ms", "500"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},
+      {"allow.auto.create.topics", "false"},
+      {"topic.metadata.refresh.interval.ms", "30000"},
+      {"fetch.wait.max.ms", "100"},
+      {"queued.max.messages.kbytes", std::to_string(kilobytes)},
+  }};
+  auto settings = make_kafka_settings(spec_, more);
+  if (!settings) return settings.error();
+  rd_kafka_conf_set_opaque(settings->get(), this);
+  rd_kafka_conf_set_rebalance_cb(settings->get(),
+                                 [](rd_kafka_t*, auto what, auto* partitions, void* self) {
+                                   static_cast<kafka_feed*>(self)->on_rebalance(what, partitions);
+                                 });
+  rd_kafka_conf_set_error_cb(settings->get(), [](rd_kafka_t*, int code, auto* words, void* self) {
+    static_cast<kafka_feed*>(self)->on_error(static_cast<rd_kafka_resp_err_t>(code), words);
+  });
+  auto made = make_kafka_handle(RD_KAFKA_CONSUMER, std::move(*settings));
+  if (!made) return made.error();
+  consumer_ = std::move(*made);
+  rd_kafka_poll_set_consumer(consumer_.get());
+  const kafka_partitions topics(rd_kafka_topic_partition_list_new(1));
+  for (const auto& topic : spec_.topics) {
+    rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
+  }
+  const auto failed = rd_kafka_subscribe(consumer_.get(), topics.get());
+  if (failed == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
+  return error{errc::bad_config, "kafka: " + std::string(rd_kafka_err2str(failed))};
+}
+
+void kafka_feed::close() {
+  kept_.clear();
+  if (consumer_ != nullptr) rd_kafka_consumer_close(consumer_.get());
+  consumer_.reset();
+}
+
+void kafka_feed::on_rebalance(rd_kafka_resp_err_t what,
+                              rd_kafka_topic_partition_list_t* partitions) {
+  assigned_.clear();
+  if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+    rd_kafka_assign(consumer_.get(), nullptr);
+    return;
+  }
+  place(partitions);
+  rd_kafka_assign(consumer_.get(), partitions);
+  if (paused_) rd_kafka_pause_partitions(consumer_.get(), partitions);
+  link_.up();
+}
+
+/// Sets where each partition is read from.
+void kafka_feed::place(rd_kafka_topic_partition_list_t* partitions) {
+  const kafka_partitions told(rd_kafka_topic_partition_list_copy(partitions));
+  const bool knows =
+      rd_kafka_committed(consumer_.get(), told.get(), ask_ms) == RD_KAFKA_RESP_ERR_NO_ERROR;
+  for (int i = 0; i < partitions->cnt; ++i) {
+    auto& one = partitions->elems[i];
+    const auto group = knows ? told->elems[i].offset : RD_KAFKA_OFFSET_INVALID;
+    const auto name = name_of(one.topic, one.partition);
+    assigned_.push_back(name);
+    const auto known = places_.find(name);
+    if (known == places_.end()) {  // the library asks again where we got no answer
+      one.offset = knows && group < 0 ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_STORED;
+      if (group >= 0) {
+        const auto at = static_cast<std::uint64_t>(group);
+        places_[name] = {at, at, true};
+        one.offset = group;
+      }
+      continue;
+    }
+    auto& at = known->second;
+    if (group >= 0 && static_cast<std::uint64_t>(group) > at.next) {
+      log_warn("feed.behind_group",
+               {{"partition", name}, {"next", at.next}, {"group", group}, {"ours", at.was_ours}});
+      // Another member read on while the partition was away; at the start only the log counts.
+      if (at.was_ours) at.next = at.committed = static_cast<std::uint64_t>(group);
+    }
+    at.was_ours = true;
+    one.offset = static_cast<std::int64_t>(at.next);
+  }
+}
+
+void kafka_feed::on_error(rd_kafka_resp_err_t code, std::string_view words) {
+  if (is_final(code)) {
+    fail(errc::io_error, std::string(words));
+  } else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+    link_.down(words);
+  }
+  state_.last_error = words;
+}
+
+/// While nothing is heard, asks any broker for the topics.
+void kafka_feed::probe(int patience_ms) {
+  if (state_.connected || steady::now() < probe_next_) return;
+  probe_next_ = steady::now() + std::chrono::milliseconds(500);
+  const rd_kafka_metadata_t* about = nullptr;
+  const auto failed =
+      rd_kafka_metadata(consumer_.get(), 0, nullptr, &about, std::clamp(patience_ms, 10, 200));
+  if (failed != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    link_.down(rd_kafka_err2str(failed));
+    return;
+  }
+  rd_kafka_metadata_destroy(about);
+  link_.up();
+}
+
+result<void> kafka_feed::poll(std::chrono::milliseconds patience,
+                              std::size_t messages_max,
+                              std::vector<broker_message>& into) {
+  kept_.clear();
+  letters_.look();
+  probe(static_cast<int>(patience.count()));
+  std::size_t bytes = 0;
+  auto wait = static_cast<int>(patience.count());
+  const auto first = into.size();
+  while (into.size() - first < messages_max && bytes < spec_.poll_bytes_max && !failure_) {
+    kafka_message message(rd_kafka_consumer_poll(consumer_.get(), wait));
+    if (message == nullptr) break;
+    bytes += message->len;
+    if (take(std::move(message), into)) wait = 0;
+  }
+  if (failure_ && into.size() == first) return *failure_;
+  return {};
+}
+
+/// False when it was no message.
+bool kafka_feed::take(kafka_message message, std::vector<broker_message>& into) {
+  const char* topic = message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt);
+  if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    const std::string words = rd_kafka_message_errstr(message.get());
+    state_.last_error = words;
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+      find_place_again(topic, message->partition);
+    } else if (is_final(message->err) || (is_unknown_topic(message->err) && assigned_.empty())) {
+      fail(errc::io_error, words);
+    }
+    return false;
+  }
+  link_.up();
+  const auto offset = static_cast<std::uint64_t>(message->offset);
+  auto [found, is_new] = places_.try_emplace(name_of(topic, message->partition),
+                                             partition_place{offset, offset, true});
+  if (offset < found->second.next) return true;  // fetched before a seek
+  found->second.next = offset + 1;
+  broker_message one;
+  one.partition = found->first;
+  one.offset = offset;
+  one.key = {static_cast<const char*>(message->key), message->key_len};
+  one.tombstone = message->payload == nullptr;
+  one.value = {static_cast<const char*>(message->payload), message->len};
+  if (one.tombstone) ++state_.tombstones;
+  const auto time = rd_kafka_message_timestamp(message.get(), nullptr);
+  one.time_ms = time > 0 ? static_cast<std::uint64_t>(time) : 0;
+  rd_kafka_headers_t* headers = nullptr;
+  if (rd_kafka_message_headers(message.get(), &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    one.content_type = header_of(headers, "content-type");
+    one.schema_version = parse_schema_version(header_of(headers, "schema-version"));
+  }
+  into.push_back(one);
+  kept_.push_back(std::move(message));
+  return true;
+}
+
+/// The broker has nothing at the offset we want: older messages are gone, or it is another topic.
+void kafka_feed::find_place_again(const char* topic, std::int32_t partition) {
+  const auto name = name_of(topic, partition);
+  std::int64_t low = 0;
+  std::int64_t high = 0;
+  if (rd_kafka_query_watermark_offsets(consumer_.get(), topic, partition, &low, &high, ask_ms) !=
+      RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return;  // the library tells us again
+  }
+  const auto known = places_.find(name);
+  const auto next = known == places_.end() ? low : static_cast<std::int64_t>(known->second.next);
+  if (next > high) {
+    fail(errc::bad_input,
+         name + " ends at offset " + std::to_string(high) + ", the event log has read to " +
+             std::to_string(next) + ": this is not the topic it was; give the source a new name");
+    return;
+  }
+  if (next < low) {
+    state_.missing += static_cast<std::uint64_t>(low - next);
+    log_warn("feed.missing", {{"partition", name}, {"from", next}, {"to", low}});
+  }
+  const auto at = std::max(next, low);
+  if (known != places_.end()) known->second.next = static_cast<std::uint64_t>(at);
+  const kafka_partitions list(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_list_add(list.get(), topic, partition)->offset = at;
+  rd_kafka_error_t* failed = rd_kafka_seek_partitions(consumer_.get(), list.get(), ask_ms);
+  if (failed == nullptr) return;
+  state_.last_error = rd_kafka_error_string(failed);
+  rd_kafka_error_destroy(failed);
+}
+
+result<void> kafka_feed::commit(const std::string& partition, std::uint64_t next) {
+  const auto found = places_.find(partition);
+  if (found == places_.end()) return {};
+  found->second.committed = std::max(found->second.committed, next);
+  if (std::find(assigned_.begin(), assigned_.end(), partition) == assigned_.end()) return {};
+  const auto [topic, number] = split_name(partition);
+  const kafka_partitions list(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), number)->offset =
+      static_cast<std::int64_t>(next);
+  const auto failed = rd_kafka_offsets_store(consumer_.get(), list.get());
+  if (failed != RD_KAFKA_RESP_ERR_NO_ERROR) state_.last_error = rd_kafka_err2str(failed);
+  return {};
+}
+
+void kafka_feed::set_paused(bool paused) {
+  if (paused_ == paused) return;
+  paused_ = paused;
+  rd_kafka_topic_partition_list_t* current = nullptr;
+  if (rd_kafka_assignment(consumer_.get(), &current) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  const kafka_partitions owned(current);
+  if (paused) rd_kafka_pause_partitions(consumer_.get(), current);
+  if (!paused) rd_kafka_resume_partitions(consumer_.get(), current);
+}
+
+result<void> kafka_feed::dead_letter(const broker_message& message, std::string_view reason) {
+  letter_count_.add(message, reason, letters_.write(message, reason));
+  return {};
+}
+
+broker_feed::state kafka_feed::look() const {
+  auto now = state_;
+  for (const auto& name : assigned_) {
+    const auto [topic, number] = split_name(name);
+    std::int64_t low = 0;
+    std::int64_t high = 0;
+    if (rd_kafka_get_watermark_offsets(consumer_.get(), topic.c_str(), number, &low, &high) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR ||
+        high < 0) {
+      continue;
+    }
+    const auto found = places_.find(name);
+    const auto at = static_cast<std::int64_t>(found == places_.end() ? 0 : found->second.committed);
+    now.lag[name] = static_cast<std::uint64_t>(std::max<std::int64_t>(0, high - at));
+  }
+  return now;
+}
+
+}  // namespace
+
+result<std::unique_ptr<broker_feed>> open_kafka_feed(const feed_spec& spec,
+                                                     const feed_positions& next) {
+  auto feed = std::make_unique<kafka_feed>(spec, next);
+  if (auto started = feed->start(); !started) return started.error();
+  return std::unique_ptr<broker_feed>(std::move(feed));
+}
+
+}  // namespace headrace::worker
