@@ -47,7 +47,7 @@ void event_front::handle(section_job job) {
   auto answer = [job = std::move(job)](const schemas::event_ack& ack) {
     job.answer(schemas::encode(ack));
   };
-  offer_({std::move(push->batch), std::move(answer), std::move(room)});
+  offer_({std::move(push->batch), std::move(answer), std::move(room), std::move(push->token)});
 }
 
 event_front::counters event_front::count() const {

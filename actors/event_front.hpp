@@ -30,7 +30,8 @@ class event_front {
  public:
   /// What is done with a batch: event_intake::offer.
   using offer = std::function<void(worker::event_intake::request)>;
-  /// Whether the holder of a token may push now; a failure becomes the answer's status and detail.
+  /// Whether the holder of a token may push at all; a failure becomes the answer's status and
+  /// detail. Whose token it is the intake asks, which is given it.
   using admit = std::function<result<void>(std::string_view token)>;
   struct settings {
     std::size_t batch_bytes_max = std::size_t{16} << 20;

@@ -84,11 +84,13 @@ class fake_intake {
     return ids_;
   }
   const std::byte* last_batch_at = nullptr;
+  std::string last_token;
 
  private:
   void answer(worker::event_intake::request& batch) {
     event_ack ack;
     last_batch_at = batch.batch.bytes().data();
+    last_token = batch.token;
     if (refusals_ > 0) {
       --refusals_;
       ack.status = errc::overloaded;
@@ -116,7 +118,7 @@ class fake_intake {
 
 result<void> only_open_sesame(std::string_view token) {
   if (token == "open sesame") return {};
-  return error{errc::quarantined, "token not known"};
+  return error{errc::unauthorized, "token not known"};
 }
 
 /// A front behind a router; a new one at the same endpoint stands for a restarted server.
@@ -161,6 +163,7 @@ TEST_F(EventFront, AnswersWhatTheIntakeSaid) {
   EXPECT_EQ(count.failed, 0U);
   EXPECT_EQ(intake_.ids().size(), 3U);
   EXPECT_EQ(front_->count().pushes, 2U);
+  EXPECT_EQ(intake_.last_token, "open sesame");
 }
 
 TEST_F(EventFront, AWrongTokenIsRefusedBeforeTheBatchIsLookedAt) {
@@ -170,9 +173,9 @@ TEST_F(EventFront, AWrongTokenIsRefusedBeforeTheBatchIsLookedAt) {
   ASSERT_TRUE(
       pushing->push(batch_of("a"), [&](const event_ack& ack) { told.push_back(ack.status); }).ok());
   ASSERT_TRUE(pushing->flush(patience).ok());
-  EXPECT_EQ(told, std::vector<errc>{errc::quarantined});
+  EXPECT_EQ(told, std::vector<errc>{errc::unauthorized});
   EXPECT_EQ(pushing->count().failed, 1U);
-  EXPECT_EQ(pushing->count().last_refusal, "quarantined: token not known");
+  EXPECT_EQ(pushing->count().last_refusal, "unauthorized: token not known");
   EXPECT_TRUE(intake_.ids().empty());
   EXPECT_EQ(front_->count().refused, 1U);
   EXPECT_EQ(front_->count().pushes, 0U);
