@@ -1,9 +1,10 @@
 #include "cli/live_stream.hpp"
 
 #include "base/json_line.hpp"
-#include "cli/live_section.hpp"
+#include "cli/event_tokens.hpp"
 #include "schemas/event.hpp"
 #include "storage/segment_log.hpp"
+#include "worker/ingest/crossed_source.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -20,6 +21,15 @@ std::uint64_t idle_ms(const job& job) {
   if (!job.join) return 0;
   const worker::join_spec& join = job.join->how;
   return join.window_ms + join.out_of_order_ms + join.correct_ms + 1'000;
+}
+
+// Whether it is the token of some producer; of whom, the intake looks at.
+result<void> known(const std::vector<worker::producer_token>& tokens, std::string_view given) {
+  bool found = tokens.empty();
+  for (const auto& one : tokens) found |= worker::is_same_secret(given, one.token);
+  if (found) return {};
+  return error{errc::unauthorized,
+               given.empty() ? "a token is needed" : "this token is not known here"};
 }
 
 }  // namespace
@@ -67,9 +77,11 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
   if (job_.join) how.join = job_.join->how;
   how.cut_file = cut_file_;
   auto opened = worker::live_source::open(
-      *intake_, std::move(*schema), std::move(how), std::exchange(cut_, {}));
+      intake_, std::move(*schema), std::move(how), std::exchange(cut_, {}));
   if (!opened) return opened.error();
-  return worker::with_crosses(std::move(*opened), job_.source.crosses);
+  if (job_.source.crosses.empty()) return std::unique_ptr<worker::event_source>(std::move(*opened));
+  return std::unique_ptr<worker::event_source>(
+      std::make_unique<worker::crossed_source>(std::move(*opened), job_.source.crosses));
 }
 
 result<void> live_stream::serve(actors::transport_context& context) {
@@ -82,7 +94,7 @@ result<void> live_stream::serve_http() {
   if (job_.source.live.http.empty()) return {};
   routes_ = std::make_unique<actors::event_routes>(
       [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
-      [this](const actors::event_routes::claim& by) { return worker::knows(tokens_, by.token); },
+      [this](const actors::event_routes::claim& by) { return known(tokens_, by.token); },
       *time_,
       actors::event_routes::settings{});
   auto routes = routes_->routes();
@@ -100,7 +112,7 @@ result<void> live_stream::serve_zmq(actors::transport_context& context) {
   if (job_.source.live.zmq.empty()) return {};
   front_ = std::make_unique<actors::event_front>(
       [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
-      [this](std::string_view token) { return worker::knows(tokens_, token); });
+      [this](std::string_view token) { return known(tokens_, token); });
   auto served = actors::router::open(context, job_.source.live.zmq, front_->handler());
   if (!served) return served.error();
   router_ = std::move(*served);

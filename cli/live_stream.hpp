@@ -29,7 +29,7 @@ class live_stream {
                                                    const clock& time);
   ~live_stream();
 
-  /// What training reads; once. This outlives it. Fails: corrupt.
+  /// What training reads; once. Fails: corrupt.
   result<std::unique_ptr<worker::event_source>> source();
   /// Lets events in. Fails: bad_config, in_use; a broker's words.
   result<void> serve(actors::transport_context& context);
@@ -41,7 +41,7 @@ class live_stream {
   std::string status() const;
   /// Lets nothing more in; what was acknowledged is in the log. Idempotent.
   void close();
-  /// `close`, then ends the intake, after the source is gone.
+  /// `close`, then ends the intake.
   result<void> stop();
 
  private:
@@ -54,7 +54,7 @@ class live_stream {
   worker::stream_cut cut_;
   const clock* time_ = nullptr;
   std::vector<worker::producer_token> tokens_;
-  std::unique_ptr<worker::event_intake> intake_;
+  std::shared_ptr<worker::event_intake> intake_;
   std::vector<std::string> endpoints_;
   // Fronts, which offer to the intake.
   std::unique_ptr<actors::event_routes> routes_;
