@@ -106,6 +106,9 @@ void ingest_actor::listen() {
   });
 }
 
+// However it ends: what wakes it holds it.
+void ingest_actor::on_exit() { stream_->on_more(nullptr); }
+
 void ingest_actor::wake_at(std::uint64_t steady_ns) {
   if (steady_ns == worker::sealed_stream::never) return;
   if (std::exchange(waking_, true)) return;
@@ -123,7 +126,6 @@ void ingest_actor::publish_bad_rows() {
 }
 
 void ingest_actor::end(std::optional<error> failure) {
-  stream_->on_more(nullptr);
   publish_bad_rows();
   if (auto closed = stream_->close(); !closed && !failure) failure = closed.error();
   if (failure) board_->end(std::move(failure));

@@ -29,6 +29,7 @@ class ingest_actor : public ingest_handle::base {
                std::uint32_t permits);
 
   behavior_type make_behavior() override;
+  void on_exit() override;
   const char* name() const override { return "ingest_actor"; }
 
  private:

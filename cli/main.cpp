@@ -32,6 +32,7 @@ int run(int argc, char** argv) {
   add_verify(app, context);
   add_forget(app, context);
   add_release(app, context);
+  add_generate(app, context);
   add_bench(app, context);
   try {
     app.parse(argc, argv);

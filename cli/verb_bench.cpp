@@ -1,4 +1,5 @@
 #include "bench/gates/gate_options.hpp"
+#include "bench/ingest/ingest.hpp"
 #include "bench/rows64/rows64.hpp"
 #include "cli/bench_beside_torch.hpp"
 #include "cli/flag_choice.hpp"
@@ -223,6 +224,53 @@ void add_gates(CLI::App& verb, verb_context& context) {
            });
 }
 
+void add_options(CLI::App& verb, bench::ingest_options& options) {
+  verb.add_option("--clients", options.clients, "processes that push")->check(CLI::Range(1, 64));
+  verb.add_option("--events", options.events, "events of a round, of all clients")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000}));
+  verb.add_option("--batch", options.batch, "events of one push")->check(CLI::Range(1, 65'536));
+  verb.add_option("--depth", options.depth, "pushes of one client in flight")
+      ->check(CLI::Range(1, 64));
+  add_choice<log_mode>(verb,
+                       "--durable",
+                       options.durable,
+                       {{"none", log_mode::none}, {"os", log_mode::os}, {"fsync", log_mode::fsync}},
+                       "what an acknowledged event survives: nothing, kill -9, a power cut");
+  verb.add_option("--rounds", options.rounds, "rounds, medians of which are reported")
+      ->check(CLI::Range(1, 1'000));
+  verb.add_option("--dir", options.dir, "folder for the logs, removed at the end");
+  verb.add_option("--redis", options.redis, "redis-server to measure beside it; empty: none");
+  verb.add_flag("--json", options.json, "one line of JSON on standard output");
+  verb.add_flag("--inside", options.inside)->group("");
+  add_choice<bench::ingest_peer>(
+      verb,
+      "--peer",
+      options.peer,
+      {{"headrace", bench::ingest_peer::headrace}, {"redis", bench::ingest_peer::redis}},
+      "");
+  verb.get_option("--peer")->group("");
+  verb.add_option("--endpoint", options.endpoint)->group("");
+  verb.add_option("--client", options.client)->group("");
+  verb.add_option("--round", options.round)->group("");
+  verb.add_option("--command", options.command)->group("");
+}
+
+void add_ingest(CLI::App& bench_verb, verb_context& context) {
+  auto options = std::make_shared<bench::ingest_options>();
+  CLI::App* verb = bench_verb.add_subcommand(
+      "ingest", "Events a second into the log, acknowledged, beside Redis Streams");
+  CLI::App* server = bench_verb.add_subcommand("ingest-server", "")->group("");
+  CLI::App* client = bench_verb.add_subcommand("ingest-client", "")->group("");
+  for (CLI::App* each : {verb, server, client}) add_options(*each, *options);
+  verb->callback([options, &context] {
+    context.status = bench::run_bench_ingest(
+        *options,
+        [&context](std::chrono::milliseconds patience) { return context.signals.wait(patience); });
+  });
+  server->callback([options, &context] { context.status = bench::run_ingest_server(*options); });
+  client->callback([options, &context] { context.status = bench::run_ingest_client(*options); });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, verb_context& context) {
@@ -231,6 +279,7 @@ void add_bench(CLI::App& app, verb_context& context) {
   verb->require_subcommand(1);
   add_gates(*verb, context);
   add_benches_beside_torch(*verb, context);
+  add_ingest(*verb, context);
   auto options = std::make_shared<rows64_options>();
 
   CLI::App* rows64 =

@@ -45,6 +45,7 @@ void add_undo(CLI::App& app, verb_context& context);
 void add_verify(CLI::App& app, verb_context& context);
 void add_forget(CLI::App& app, verb_context& context);
 void add_release(CLI::App& app, verb_context& context);
+void add_generate(CLI::App& app, verb_context& context);
 void add_bench(CLI::App& app, verb_context& context);
 
 }  // namespace headrace::cli

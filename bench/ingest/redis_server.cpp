@@ -106,7 +106,9 @@ result<redis_server> redis_server::start(const std::string& program,
   made.port_ = *port;
   const auto give_up = std::chrono::steady_clock::now() + patience;
   while (!answers(*port)) {
-    if (std::chrono::steady_clock::now() > give_up || ::waitpid(*pid, nullptr, WNOHANG) == *pid)
+    const bool ended = ::waitpid(*pid, nullptr, WNOHANG) == *pid;
+    if (ended) made.pid_ = -1;
+    if (ended || std::chrono::steady_clock::now() > give_up)
       return error{errc::unavailable, program + " does not serve on port " + std::to_string(*port)};
     ::poll(nullptr, 0, 10);
   }

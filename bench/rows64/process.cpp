@@ -78,6 +78,14 @@ std::string child::read_line() {
   return line;
 }
 
+void child::write_line(const std::string& line) {
+  const std::string bytes = line + "\n";
+  // A child that has ended must not end us: the signal is taken away from the default for the write.
+  const auto before = ::signal(SIGPIPE, SIG_IGN);
+  (void)!::write(input_, bytes.data(), bytes.size());
+  ::signal(SIGPIPE, before);
+}
+
 void child::kill() {
   if (pid_ > 0) {
     ::kill(own_session_ ? -pid_ : pid_, SIGKILL);

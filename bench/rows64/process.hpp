@@ -24,6 +24,8 @@ class child {
 
   /// One line of its standard output; empty when it ended without.
   std::string read_line();
+  /// Writes one line to its standard input; nothing when it has ended.
+  void write_line(const std::string& line);
   /// Kills the process, with its group when it has a session of its own, and reaps it.
   void kill();
   /// The exit status once it has ended by itself, 128 + signal when killed; nothing while it runs.

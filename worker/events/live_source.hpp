@@ -37,9 +37,8 @@ class live_source final : public event_source {
   /// What an earlier run kept in `file`; an empty cut where there is none. Fails: corrupt, io_error.
   static result<stream_cut> load_cut(const std::filesystem::path& file);
 
-  /// Reads behind `from`; `intake` was opened with it and outlives this. Fails: corrupt (the cut's
-  /// joiner).
-  static result<std::unique_ptr<live_source>> open(event_intake& intake,
+  /// Reads behind `from`; `intake` was opened with it. Fails: corrupt (the cut's joiner).
+  static result<std::unique_ptr<live_source>> open(std::shared_ptr<event_intake> intake,
                                                    event_schema schema,
                                                    settings how,
                                                    stream_cut from);
@@ -60,7 +59,7 @@ class live_source final : public event_source {
   const joiner* join() const { return joiner_ ? &*joiner_ : nullptr; }
 
  private:
-  live_source(event_intake& intake, event_schema schema, settings how, stream_cut from);
+  live_source(std::shared_ptr<event_intake> intake, event_schema schema, settings how, stream_cut from);
   result<bool> next_record();
   bool next_event(event& into);
   void feed_join(std::size_t i);
@@ -69,7 +68,7 @@ class live_source final : public event_source {
   result<void> cut(std::uint64_t stamp_ms);
   result<void> give_up(const stream_cut& kept);
 
-  event_intake& intake_;
+  std::shared_ptr<event_intake> intake_;
   event_schema schema_;
   settings how_;
   event_reader reader_;

@@ -80,7 +80,7 @@ class LiveSource : public testing::Test {
     EXPECT_TRUE(log) << describe(log.error());
     return std::move(*log);
   }
-  std::unique_ptr<event_intake> open_intake(event_intake::settings how = {},
+  std::shared_ptr<event_intake> open_intake(event_intake::settings how = {},
                                             const std::vector<std::string>& actions = {}) {
     cut_ = *live_source::load_cut(folder_.path() / "cut");
     auto made = event_intake::open(
@@ -88,7 +88,7 @@ class LiveSource : public testing::Test {
     EXPECT_TRUE(made) << describe(made.error());
     return std::move(*made);
   }
-  std::unique_ptr<live_source> open_source(event_intake& intake,
+  std::unique_ptr<live_source> open_source(const std::shared_ptr<event_intake>& intake,
                                            live_source::settings how = {},
                                            const std::vector<std::string>& actions = {}) {
     how.cut_file = folder_.path() / "cut";
@@ -104,7 +104,7 @@ class LiveSource : public testing::Test {
 
 TEST_F(LiveSource, GivesAcceptedEventsInOrderWithTheirArrival) {
   const auto intake = open_intake();
-  const auto source = open_source(*intake);
+  const auto source = open_source(intake);
   event found;
   EXPECT_FALSE(*source->next(found));
   const auto ack =
@@ -125,7 +125,7 @@ TEST_F(LiveSource, GivesAcceptedEventsInOrderWithTheirArrival) {
 
 TEST_F(LiveSource, LeavesOutWhatTheGateRefused) {
   const auto intake = open_intake();
-  const auto source = open_source(*intake);
+  const auto source = open_source(intake);
   schemas::event_batch_builder wrong;
   wrong.begin("test");
   wrong.event("1", "", time_.now_ms());
@@ -173,7 +173,7 @@ TEST_F(LiveSource, AsksProducersToWaitWhileTrainingIsTooFarBehind) {
   event_intake::settings how;
   how.bytes_unread_max = 1'000;
   const auto intake = open_intake(how);
-  const auto source = open_source(*intake);
+  const auto source = open_source(intake);
   std::uint64_t accepted = 0;
   schemas::event_ack ack;
   do {
@@ -215,7 +215,7 @@ TEST_F(LiveSource, AcceptsNothingAfterAnUnknownOutcome) {
 
 TEST_F(LiveSource, AnswersBatchesOfManyThreadsOnceEach) {
   const auto intake = open_intake();
-  const auto source = open_source(*intake);
+  const auto source = open_source(intake);
   constexpr int threads = 4;
   constexpr int batches = 200;
   std::atomic<std::uint64_t> accepted = 0;
@@ -268,13 +268,14 @@ void restart_at_random(std::uint64_t seed, bool joins) {
     log_how.segment_bytes = 4'096;
     auto cut = live_source::load_cut(how.cut_file);
     ASSERT_TRUE(cut) << describe(cut.error());
-    auto intake = event_intake::open(std::move(*storage::segment_log::open(log_how)),
+    auto opened = event_intake::open(std::move(*storage::segment_log::open(log_how)),
                                      schema(actions),
                                      intake_how,
                                      {cut->through, cut->partitions},
                                      time);
-    ASSERT_TRUE(intake) << describe(intake.error());
-    auto source = live_source::open(**intake, schema(actions), how, *cut);
+    ASSERT_TRUE(opened) << describe(opened.error());
+    const std::shared_ptr<event_intake> intake = std::move(*opened);
+    auto source = live_source::open(intake, schema(actions), how, *cut);
     ASSERT_TRUE(source) << describe(source.error());
     const auto skipped = (*source)->skip(sealed);
     ASSERT_TRUE(skipped) << describe(skipped.error());
@@ -290,7 +291,7 @@ void restart_at_random(std::uint64_t seed, bool joins) {
           if (joins && random.next_below(3) == 0)
             batch.action(id, happened + random.next_below(10), random.next_below(2) == 0 ? "click" : "buy");
         }
-        ASSERT_EQ(push(**intake, batch).status, errc::ok);
+        ASSERT_EQ(push(*intake, batch).status, errc::ok);
       } else if (what < 9) {
         event found;
         auto more = (*source)->next(found);

@@ -1,0 +1,161 @@
+#include "cli/live_stream.hpp"
+
+#include "base/json_line.hpp"
+#include "cli/event_tokens.hpp"
+#include "schemas/event.hpp"
+#include "storage/segment_log.hpp"
+#include "worker/ingest/crossed_source.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace headrace::cli {
+namespace {
+
+std::vector<std::string> actions_of(const job& job) {
+  return job.join ? job.join->actions : std::vector<std::string>{};
+}
+
+// How long after the last event windows may be open.
+std::uint64_t idle_ms(const job& job) {
+  if (!job.join) return 0;
+  const worker::join_spec& join = job.join->how;
+  return join.window_ms + join.out_of_order_ms + join.correct_ms + 1'000;
+}
+
+// Whether it is the token of some producer; of whom, the intake looks at.
+result<void> known(const std::vector<worker::producer_token>& tokens, std::string_view given) {
+  bool found = tokens.empty();
+  for (const auto& one : tokens) found |= worker::is_same_secret(given, one.token);
+  if (found) return {};
+  return error{errc::unauthorized,
+               given.empty() ? "a token is needed" : "this token is not known here"};
+}
+
+}  // namespace
+
+result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
+                                                       const storage::job_folder& folder,
+                                                       const clock& time) {
+  std::unique_ptr<live_stream> made(new live_stream(job));
+  made->time_ = &time;
+  made->cut_file_ = folder.worker() / "events.cut";
+  auto tokens = read_tokens(job.gate);
+  if (!tokens) return tokens.error();
+  made->tokens_ = std::move(*tokens);
+  auto cut = worker::live_source::load_cut(made->cut_file_);
+  if (!cut) return cut.error();
+  made->cut_ = std::move(*cut);
+  storage::segment_log::options how;
+  how.folder = folder.event_log(job.source.name);
+  how.mode = job.durability.log;
+  auto log = storage::segment_log::open(std::move(how));
+  if (!log) return log.error();
+  auto schema = worker::event_schema::bind(job.source, actions_of(job));
+  if (!schema) return schema.error();
+  worker::event_intake::settings intake;
+  intake.gate = job.gate.gate;
+  intake.producers = job.gate.producers;
+  intake.producers.tokens = made->tokens_;
+  intake.idle_ms = idle_ms(job);
+  auto opened = worker::event_intake::open(std::move(*log),
+                                           std::move(*schema),
+                                           std::move(intake),
+                                           {made->cut_.through, made->cut_.partitions},
+                                           time);
+  if (!opened) return opened.error();
+  made->intake_ = std::move(*opened);
+  return made;
+}
+
+live_stream::~live_stream() { static_cast<void>(stop()); }  // who needs to know calls stop()
+
+result<std::unique_ptr<worker::event_source>> live_stream::source() {
+  auto schema = worker::event_schema::bind(job_.source, actions_of(job_));
+  if (!schema) return schema.error();
+  worker::live_source::settings how;
+  if (job_.join) how.join = job_.join->how;
+  how.cut_file = cut_file_;
+  auto opened = worker::live_source::open(
+      intake_, std::move(*schema), std::move(how), std::exchange(cut_, {}));
+  if (!opened) return opened.error();
+  if (job_.source.crosses.empty()) return std::unique_ptr<worker::event_source>(std::move(*opened));
+  return std::unique_ptr<worker::event_source>(
+      std::make_unique<worker::crossed_source>(std::move(*opened), job_.source.crosses));
+}
+
+result<void> live_stream::serve(actors::transport_context& context) {
+  if (auto served = serve_http(); !served) return served;
+  return serve_zmq(context);
+}
+
+// Fronts ask for some token before they read anything; the intake asks for the producer's own.
+result<void> live_stream::serve_http() {
+  if (job_.source.live.http.empty()) return {};
+  routes_ = std::make_unique<actors::event_routes>(
+      [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
+      [this](const actors::event_routes::claim& by) { return known(tokens_, by.token); },
+      *time_,
+      actors::event_routes::settings{});
+  auto routes = routes_->routes();
+  routes.push_back({"GET", "/v1/status", [this](const auto&, const actors::http_reply& reply) {
+                      reply({200, status() + "\n"});
+                    }});
+  auto server = actors::http_server::open(job_.source.live.http, std::move(routes));
+  if (!server) return server.error();
+  http_ = std::move(*server);
+  for (const std::string& address : http_->endpoints()) endpoints_.push_back("http://" + address);
+  return {};
+}
+
+result<void> live_stream::serve_zmq(actors::transport_context& context) {
+  if (job_.source.live.zmq.empty()) return {};
+  front_ = std::make_unique<actors::event_front>(
+      [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
+      [this](std::string_view token) { return known(tokens_, token); });
+  auto served = actors::router::open(context, job_.source.live.zmq, front_->handler());
+  if (!served) return served.error();
+  router_ = std::move(*served);
+  for (const std::string& endpoint : router_->endpoints()) endpoints_.push_back(endpoint);
+  return {};
+}
+
+std::string live_stream::status() const {
+  const auto counted = intake_->count();
+  json_line line;
+  line.add("job", job_.name)
+      .add("source", job_.source.name)
+      .add("batches", counted.batches)
+      .add("bytes", counted.bytes)
+      .add("accepted", counted.events.accepted)
+      .add("duplicates", counted.events.duplicates)
+      .begin_object("refused");
+  for (std::size_t fault = 0; fault < counted.events.refused.size(); ++fault) {
+    if (counted.events.refused[fault] == 0) continue;
+    line.add(schemas::name(static_cast<schemas::event_fault>(fault)),
+             counted.events.refused[fault]);
+  }
+  return line.end()
+      .add("malformed_batches", counted.malformed)
+      .add("overloaded_batches", counted.overloaded + counted.producers.overloaded)
+      .add("unauthorized_batches", counted.producers.unauthorized)
+      .add("failed_batches", counted.failed)
+      .add("unread_bytes", counted.unread_bytes)
+      .end()
+      .text();
+}
+
+void live_stream::close() {
+  if (http_) http_->stop();
+  if (router_) router_->stop();
+}
+
+result<void> live_stream::stop() {
+  close();
+  http_.reset();
+  routes_.reset();
+  router_.reset();
+  return intake_ ? intake_->stop() : result<void>();
+}
+
+}  // namespace headrace::cli

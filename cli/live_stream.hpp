@@ -1,0 +1,66 @@
+#pragma once
+
+#include "actors/event_front.hpp"
+#include "actors/http/event_routes.hpp"
+#include "actors/http/http_server.hpp"
+#include "actors/transport/context.hpp"
+#include "actors/transport/router.hpp"
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "cli/job_file.hpp"
+#include "storage/job_folder.hpp"
+#include "worker/events/event_intake.hpp"
+#include "worker/events/live_source.hpp"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace headrace::cli {
+
+/// The front half of a job whose events come live: the event log, the intake that fills it, and the
+/// ways events come in. Goes on where an earlier run of the state folder ended.
+class live_stream {
+ public:
+  /// Opens the event log in `folder`; nothing comes in yet. Fails: corrupt, io_error, bad_config.
+  static result<std::unique_ptr<live_stream>> open(const job& job,
+                                                   const storage::job_folder& folder,
+                                                   const clock& time);
+  ~live_stream();
+
+  /// What training reads; once. Fails: corrupt.
+  result<std::unique_ptr<worker::event_source>> source();
+  /// Lets events in. Fails: bad_config, in_use; a broker's words.
+  result<void> serve(actors::transport_context& context);
+  /// Where events are taken, as bound.
+  const std::vector<std::string>& endpoints() const { return endpoints_; }
+
+  worker::event_intake& intake() { return *intake_; }
+  /// What was taken, refused and why, as one line of JSON.
+  std::string status() const;
+  /// Lets nothing more in; what was acknowledged is in the log. Idempotent.
+  void close();
+  /// `close`, then ends the intake.
+  result<void> stop();
+
+ private:
+  explicit live_stream(const job& job) : job_(job) {}
+  result<void> serve_http();
+  result<void> serve_zmq(actors::transport_context& context);
+
+  job job_;
+  std::filesystem::path cut_file_;
+  worker::stream_cut cut_;
+  const clock* time_ = nullptr;
+  std::vector<worker::producer_token> tokens_;
+  std::shared_ptr<worker::event_intake> intake_;
+  std::vector<std::string> endpoints_;
+  // Fronts, which offer to the intake.
+  std::unique_ptr<actors::event_routes> routes_;
+  std::unique_ptr<actors::http_server> http_;
+  std::unique_ptr<actors::event_front> front_;
+  std::shared_ptr<actors::router> router_;
+};
+
+}  // namespace headrace::cli
