@@ -9,10 +9,10 @@ namespace headrace::worker {
 namespace {
 
 constexpr std::size_t latent_values = 4;
-// Of repeats within 100 requests, 0.3 are of the last one and the rest grow with the logarithm of
-// the distance (docs/events-generator.md).
+// Of repeats within 100 requests so many are of the last one, and the others' distance is even in
+// its logarithm (docs/events-generator.md).
 constexpr std::size_t recent_max = 100;
-constexpr double repeats_at_once = 0.3;
+constexpr double repeats_at_once = 0.15;
 constexpr std::uint64_t categories = 50;
 constexpr std::uint32_t positions = 10;
 constexpr double buy_delay = 10.0;        // times the click's
