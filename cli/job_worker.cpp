@@ -200,7 +200,8 @@ result<void> job_worker::begin(caf::actor_system& system,
   held_->worker = system.spawn<actors::worker_actor, caf::detached>(std::move(*parts));
   held_->ingest = system.spawn<actors::ingest_actor, caf::detached>(
       std::move(*stream), held_->worker, time, board_, job_.train.in_flight);
-  return live_ ? live_->serve(context) : result<void>();
+  if (!live_) return {};
+  return live_->serve(context, [board = board_] { return board->read().samples; });
 }
 
 // The job's source, as often as it is to be learned.

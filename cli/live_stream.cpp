@@ -1,6 +1,7 @@
 #include "cli/live_stream.hpp"
 
 #include "base/json_line.hpp"
+#include "base/log.hpp"
 #include "cli/event_tokens.hpp"
 #include "schemas/event.hpp"
 #include "storage/segment_log.hpp"
@@ -84,9 +85,14 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
       std::make_unique<worker::crossed_source>(std::move(*opened), job_.source.crosses));
 }
 
-result<void> live_stream::serve(actors::transport_context& context) {
+result<void> live_stream::serve(actors::transport_context& context,
+                                std::function<std::uint64_t()> learned) {
+  learned_ = std::move(learned);
   if (auto served = serve_http(); !served) return served;
-  return serve_zmq(context);
+  if (auto served = serve_zmq(context); !served) return served;
+  for (const std::string& endpoint : endpoints_)
+    log_info("events.listening", {{"endpoint", endpoint}});
+  return {};
 }
 
 // Fronts ask for some token before they read anything; the intake asks for the producer's own.
@@ -104,7 +110,9 @@ result<void> live_stream::serve_http() {
   auto server = actors::http_server::open(job_.source.live.http, std::move(routes));
   if (!server) return server.error();
   http_ = std::move(*server);
-  for (const std::string& address : http_->endpoints()) endpoints_.push_back("http://" + address);
+  for (const std::string& address : http_->endpoints()) {
+    endpoints_.push_back("http://" + address + "/v1/events");
+  }
   return {};
 }
 
@@ -141,6 +149,7 @@ std::string live_stream::status() const {
       .add("unauthorized_batches", counted.producers.unauthorized)
       .add("failed_batches", counted.failed)
       .add("unread_bytes", counted.unread_bytes)
+      .add("samples", learned_())
       .end()
       .text();
 }

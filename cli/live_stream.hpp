@@ -12,7 +12,9 @@
 #include "worker/events/event_intake.hpp"
 #include "worker/events/live_source.hpp"
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,8 +33,9 @@ class live_stream {
 
   /// What training reads; once. Fails: corrupt.
   result<std::unique_ptr<worker::event_source>> source();
-  /// Lets events in. Fails: bad_config, in_use; a broker's words.
-  result<void> serve(actors::transport_context& context);
+  /// Lets events in; `learned` says how many samples were, for the status. Fails: bad_config,
+  /// in_use; a broker's words.
+  result<void> serve(actors::transport_context& context, std::function<std::uint64_t()> learned);
   /// Where events are taken, as bound.
   const std::vector<std::string>& endpoints() const { return endpoints_; }
 
@@ -53,6 +56,7 @@ class live_stream {
   std::filesystem::path cut_file_;
   worker::stream_cut cut_;
   const clock* time_ = nullptr;
+  std::function<std::uint64_t()> learned_;
   std::vector<worker::producer_token> tokens_;
   std::shared_ptr<worker::event_intake> intake_;
   std::vector<std::string> endpoints_;
