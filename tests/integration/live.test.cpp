@@ -19,7 +19,8 @@ constexpr auto patience = 120s;
 std::string live_job(const temporary_folder& folder, const std::string& more = {}) {
   const std::string path = folder / "live.toml";
   std::ofstream(path) << "[job]\nname = \"live\"\n[source]\nuri = \"http://127.0.0.1:0\"\n"
-                      << (more.find("[join]") == std::string::npos ? "label = \"rating >= 4\"\n" : "")
+                      << (more.find("[join]") == std::string::npos ? "label = \"rating >= 4\"\n"
+                                                                   : "")
                       << "[features.user]\n[features.item]\n[model]\narch = \"fm\"\ndim = 4\n"
                       << "[train]\nbatch_max = 64\n[durability]\nlog = \"os\"\n"
                       << "[server]\nlisten = \"tcp://127.0.0.1:0\"\n"
@@ -150,8 +151,15 @@ TEST_F(LiveRun, AKilledRunLosesNothingAndDoublesNothing) {
       const bool last = push + 1 == pushes;
       const std::string file = folder_ / "killed";
       std::ofstream(file) << lines;
-      child_process curl({"curl", "-sS", "--max-time", "20", "-w", " status=%{http_code}",
-                          "--data-binary", "@" + file, run.url});
+      child_process curl({"curl",
+                          "-sS",
+                          "--max-time",
+                          "20",
+                          "-w",
+                          " status=%{http_code}",
+                          "--data-binary",
+                          "@" + file,
+                          run.url});
       if (last) run.process.signal(SIGKILL);
       curl.wait_for(patience);
       if (curl.output().find("status=200") != std::string::npos) kept = next;
@@ -170,15 +178,14 @@ TEST_F(LiveRun, AKilledRunLosesNothingAndDoublesNothing) {
 }
 
 TEST_F(LiveRun, JoinsImpressionsWithTheirActions) {
-  live_run run(live_job(folder_,
-                        "[join]\nactions = [\"click\", \"buy\"]\nwindow = \"2s\"\n"),
+  live_run run(live_job(folder_, "[join]\nactions = [\"click\", \"buy\"]\nwindow = \"2s\"\n"),
                folder_ / "state");
   ASSERT_NE(run.url, "") << run.process.errors();
   std::string lines;
-  const std::uint64_t now = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(
-          std::chrono::system_clock::now().time_since_epoch())
-          .count());
+  const std::uint64_t now =
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                     std::chrono::system_clock::now().time_since_epoch())
+                                     .count());
   for (int i = 0; i < 50; ++i) {
     const std::string n = std::to_string(i);
     lines += R"({"id":"i)" + n + R"(","key":"k)" + n + R"(","time":)" + std::to_string(now) +

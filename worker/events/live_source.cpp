@@ -29,9 +29,9 @@ result<stream_cut> live_source::load_cut(const std::filesystem::path& file) {
   if (!bytes) return bytes.error();
   auto cut = decode_stream_cut(*bytes);
   if (cut) return cut;
-  return error{cut.error().code,
-               "'" + file.string() + "': " + cut.error().detail +
-                   "; restore the state folder from a copy"};
+  return error{
+      cut.error().code,
+      "'" + file.string() + "': " + cut.error().detail + "; restore the state folder from a copy"};
 }
 
 result<std::unique_ptr<live_source>> live_source::open(std::shared_ptr<event_intake> intake,
@@ -46,7 +46,10 @@ result<std::unique_ptr<live_source>> live_source::open(std::shared_ptr<event_int
   return made;
 }
 
-live_source::live_source(std::shared_ptr<event_intake> intake, event_schema schema, settings how, stream_cut from)
+live_source::live_source(std::shared_ptr<event_intake> intake,
+                         event_schema schema,
+                         settings how,
+                         stream_cut from)
     : intake_(std::move(intake)),
       schema_(std::move(schema)),
       how_(std::move(how)),
@@ -173,8 +176,8 @@ result<void> live_source::cut(std::uint64_t stamp_ms) {
 result<void> live_source::sealed(std::uint64_t through) {
   if (!waiting_cut_ || waiting_cut_->samples > through || how_.cut_file.empty()) return {};
   const std::vector<std::byte> bytes = encode(*waiting_cut_);
-  auto kept = storage::replace_file(
-      how_.cut_file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  auto kept = storage::replace_file(how_.cut_file,
+                                    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   if (!kept) return kept;
   const stream_cut cut = *std::exchange(waiting_cut_, std::nullopt);
   return give_up(cut);

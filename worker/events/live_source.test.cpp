@@ -5,10 +5,11 @@
 #include "storage/segment_log.hpp"
 #include "storage/temporary_folder.hpp"
 
-#include <cstdlib>
-#include <future>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <future>
 #include <string>
 
 namespace headrace::worker {
@@ -223,9 +224,9 @@ TEST_F(LiveSource, AnswersBatchesOfManyThreadsOnceEach) {
   for (int t = 0; t < threads; ++t) {
     pushing.emplace_back([&, t] {
       for (int i = 0; i < batches; ++i)
-        accepted += push(*intake,
-                         batch_of().impression(std::to_string(t) + "-" + std::to_string(i), 1))
-                        .accepted;
+        accepted +=
+            push(*intake, batch_of().impression(std::to_string(t) + "-" + std::to_string(i), 1))
+                .accepted;
     });
   }
   for (auto& one : pushing) one.join();
@@ -289,7 +290,8 @@ void restart_at_random(std::uint64_t seed, bool joins) {
           const std::uint64_t happened = time.now_ms() - random.next_below(15);
           batch.impression(id, happened, static_cast<int>(random.next_below(6)));
           if (joins && random.next_below(3) == 0)
-            batch.action(id, happened + random.next_below(10), random.next_below(2) == 0 ? "click" : "buy");
+            batch.action(
+                id, happened + random.next_below(10), random.next_below(2) == 0 ? "click" : "buy");
         }
         ASSERT_EQ(push(*intake, batch).status, errc::ok);
       } else if (what < 9) {
