@@ -201,7 +201,7 @@ result<void> job_worker::begin(caf::actor_system& system,
   held_->ingest = system.spawn<actors::ingest_actor, caf::detached>(
       std::move(*stream), held_->worker, time, board_, job_.train.in_flight);
   if (!live_) return {};
-  return live_->serve(context, [board = board_] { return board->read().samples; });
+  return live_->serve(context, board_);
 }
 
 // The job's source, as often as it is to be learned.

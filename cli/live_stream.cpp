@@ -86,8 +86,8 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
 }
 
 result<void> live_stream::serve(actors::transport_context& context,
-                                std::function<std::uint64_t()> learned) {
-  learned_ = std::move(learned);
+                                std::shared_ptr<const actors::progress_board> board) {
+  board_ = std::move(board);
   if (auto served = serve_http(); !served) return served;
   if (auto served = serve_zmq(context); !served) return served;
   for (const std::string& endpoint : endpoints_)
@@ -130,6 +130,7 @@ result<void> live_stream::serve_zmq(actors::transport_context& context) {
 
 std::string live_stream::status() const {
   const auto counted = intake_->count();
+  const auto learned = board_->read();
   json_line line;
   line.add("job", job_.name)
       .add("source", job_.source.name)
@@ -149,7 +150,9 @@ std::string live_stream::status() const {
       .add("unauthorized_batches", counted.producers.unauthorized)
       .add("failed_batches", counted.failed)
       .add("unread_bytes", counted.unread_bytes)
-      .add("samples", learned_())
+      .add("samples", learned.samples)
+      .add("available_ms_p50", learned.available_ms_p50)
+      .add("available_ms_p99", learned.available_ms_p99)
       .end()
       .text();
 }

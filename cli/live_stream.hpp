@@ -3,6 +3,7 @@
 #include "actors/event_front.hpp"
 #include "actors/http/event_routes.hpp"
 #include "actors/http/http_server.hpp"
+#include "actors/progress_board.hpp"
 #include "actors/transport/context.hpp"
 #include "actors/transport/router.hpp"
 #include "base/clock.hpp"
@@ -12,9 +13,7 @@
 #include "worker/events/event_intake.hpp"
 #include "worker/events/live_source.hpp"
 
-#include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,9 +32,10 @@ class live_stream {
 
   /// What training reads; once. Fails: corrupt.
   result<std::unique_ptr<worker::event_source>> source();
-  /// Lets events in; `learned` says how many samples were, for the status. Fails: bad_config,
-  /// in_use; a broker's words.
-  result<void> serve(actors::transport_context& context, std::function<std::uint64_t()> learned);
+  /// Lets events in; `board` is looked at for the status. Fails: bad_config, in_use; a broker's
+  /// words.
+  result<void> serve(actors::transport_context& context,
+                     std::shared_ptr<const actors::progress_board> board);
   /// Where events are taken, as bound.
   const std::vector<std::string>& endpoints() const { return endpoints_; }
 
@@ -56,7 +56,7 @@ class live_stream {
   std::filesystem::path cut_file_;
   worker::stream_cut cut_;
   const clock* time_ = nullptr;
-  std::function<std::uint64_t()> learned_;
+  std::shared_ptr<const actors::progress_board> board_;
   std::vector<worker::producer_token> tokens_;
   std::shared_ptr<worker::event_intake> intake_;
   std::vector<std::string> endpoints_;
