@@ -78,6 +78,7 @@ void ingest_actor::pump() {
     if (std::exchange(paused_, false)) log_info("ingest.goes_on");
     if (pumped->batch) {
       --permits_;
+      if (stream_->source().live()) measure(*pumped->batch);
       if (pumped->batch->last) publish_bad_rows();  // before the worker can end the run
       send(worker_, sealed_atom_v, pumped->batch);
       if (pumped->batch->last) return end();
@@ -93,6 +94,15 @@ void ingest_actor::pump() {
   }
 }
 
+void ingest_actor::measure(const schemas::sample_batch& batch) {
+  const std::uint64_t now_ms = time_.now_ms();
+  available_.add(now_ms > batch.accepted_ms ? now_ms - batch.accepted_ms : 0);
+  board_->update([&](progress& p) {
+    p.available_ms_p50 = available_.quantile(0.5);
+    p.available_ms_p99 = available_.quantile(0.99);
+  });
+}
+
 // Every permit is back when every batch was acknowledged; until then each one that comes asks
 // again.
 void ingest_actor::halt() {
@@ -105,6 +115,9 @@ void ingest_actor::listen() {
     if (!told->exchange(true, std::memory_order_relaxed)) caf::anon_send(self, arrived_atom_v);
   });
 }
+
+// However it ends: what wakes it holds it.
+void ingest_actor::on_exit() { stream_->on_more(nullptr); }
 
 void ingest_actor::wake_at(std::uint64_t steady_ns) {
   if (steady_ns == worker::sealed_stream::never) return;
@@ -123,7 +136,6 @@ void ingest_actor::publish_bad_rows() {
 }
 
 void ingest_actor::end(std::optional<error> failure) {
-  stream_->on_more(nullptr);
   publish_bad_rows();
   if (auto closed = stream_->close(); !closed && !failure) failure = closed.error();
   if (failure) board_->end(std::move(failure));

@@ -4,6 +4,7 @@
 #include "actors/progress_board.hpp"
 #include "base/clock.hpp"
 #include "worker/batch/sealed_stream.hpp"
+#include "worker/metrics/latency_histogram.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
 
@@ -29,6 +30,7 @@ class ingest_actor : public ingest_handle::base {
                std::uint32_t permits);
 
   behavior_type make_behavior() override;
+  void on_exit() override;
   const char* name() const override { return "ingest_actor"; }
 
  private:
@@ -37,6 +39,7 @@ class ingest_actor : public ingest_handle::base {
   void listen();
   void halt();
   void publish_bad_rows();
+  void measure(const schemas::sample_batch& batch);
   void end(std::optional<error> failure = std::nullopt);
 
   std::unique_ptr<worker::sealed_stream> stream_;
@@ -45,6 +48,7 @@ class ingest_actor : public ingest_handle::base {
   std::shared_ptr<progress_board> board_;
   const std::uint32_t permits_all_;
   std::uint32_t permits_;
+  worker::latency_histogram available_;
   bool waking_ = false;
   bool paused_ = false;  // the disk is full
   /// An arrival is in the mailbox: one is enough, however much arrives meanwhile.

@@ -64,6 +64,10 @@ struct progress {
   std::uint64_t routed_dropped = 0;  // of which found no room
   std::uint64_t routed_room = 0;     // of all experts
   std::uint64_t passes = 0;  // over the source, complete: the ingest waits to go on with the next
+  // Of live events, in this run: from when the oldest event of a batch was accepted until training
+  // had the batch.
+  std::uint64_t available_ms_p50 = 0;
+  std::uint64_t available_ms_p99 = 0;
   std::uint64_t bad_rows = 0;
   std::string first_bad_row;
   std::string bad_row_reasons;  // such as "3 not_a_number, 1 too_long"

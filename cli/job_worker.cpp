@@ -164,7 +164,7 @@ result<void> job_worker::begin(caf::actor_system& system,
                                actors::transport_context& context,
                                const options& how,
                                const clock& time) {
-  auto source = open_source();
+  auto source = open_source(time);
   if (!source) return source.error();
   auto records = (*source)->count_records();
   if (!records) return records.error();
@@ -200,11 +200,18 @@ result<void> job_worker::begin(caf::actor_system& system,
   held_->worker = system.spawn<actors::worker_actor, caf::detached>(std::move(*parts));
   held_->ingest = system.spawn<actors::ingest_actor, caf::detached>(
       std::move(*stream), held_->worker, time, board_, job_.train.in_flight);
-  return {};
+  if (!live_) return {};
+  return live_->serve(context, board_);
 }
 
 // The job's source, as often as it is to be learned.
-result<std::unique_ptr<worker::event_source>> job_worker::open_source() {
+result<std::unique_ptr<worker::event_source>> job_worker::open_source(const clock& time) {
+  if (worker::is_live(job_.source.arrives)) {
+    auto live = live_stream::open(job_, *folder_, time);
+    if (!live) return live.error();
+    live_ = std::move(*live);
+    return live_->source();
+  }
   auto once = worker::make_source(job_.source);
   if (!once || !job_.replay.needed()) return once;
   auto replayed = worker::replayed_source::read(
@@ -333,10 +340,12 @@ void job_worker::go_on() {
 }
 
 void job_worker::finish_early() {
+  if (live_) live_->close();
   if (held_) caf::anon_send(held_->ingest, actors::stop_atom_v);
 }
 
 void job_worker::stop() {
+  if (live_) live_->close();
   if (!held_) return;
   caf::scoped_actor self{*held_->system};
   self->send_exit(held_->ingest, caf::exit_reason::user_shutdown);
@@ -344,6 +353,9 @@ void job_worker::stop() {
   self->send_exit(held_->worker, caf::exit_reason::user_shutdown);
   self->wait_for(held_->worker);
   held_.reset();
+  if (!live_) return;
+  if (auto stopped = live_->stop(); !stopped)
+    log_warn("events.not_closed", {{"error", describe(stopped.error())}});
 }
 
 }  // namespace headrace::cli

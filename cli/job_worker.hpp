@@ -6,6 +6,7 @@
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "cli/job_file.hpp"
+#include "cli/live_stream.hpp"
 #include "storage/job_folder.hpp"
 #include "storage/ordered_log.hpp"
 #include "worker/batch/sealed_stream.hpp"
@@ -53,6 +54,8 @@ class job_worker {
   actors::progress_board& board() { return *board_; }
   const storage::job_folder& folder() const { return *folder_; }
   std::uint64_t records() const { return records_; }
+  /// Of a job whose events come live; else null.
+  const live_stream* live() const { return live_.get(); }
   /// The source has so many passes; 1 unless the job replays it.
   std::uint32_t passes() const { return job_.replay.passes; }
 
@@ -69,7 +72,7 @@ class job_worker {
 
   /// After a halt between two passes: on with the next.
   void go_on();
-  /// Seals what is held and reads no more; the board ends when everything in flight was
+  /// Lets no more events in, seals what is held and reads no more; the board ends when everything in flight was
   /// acknowledged.
   void finish_early();
   /// Ends the actors, however far they are. Idempotent; called by the destructor.
@@ -82,7 +85,7 @@ class job_worker {
                      actors::transport_context& context,
                      const options& how,
                      const clock& time);
-  result<std::unique_ptr<worker::event_source>> open_source();
+  result<std::unique_ptr<worker::event_source>> open_source(const clock& time);
   result<batch_number> ask_where_to_begin();
   result<std::unique_ptr<storage::ordered_log>> open_sample_log() const;
   result<actors::worker_parts> load_parts(storage::ordered_log& samples, batch_number first) const;
@@ -94,6 +97,7 @@ class job_worker {
 
   job job_;
   std::unique_ptr<storage::job_folder> folder_;
+  std::unique_ptr<live_stream> live_;  // of a job whose events come live; outlives the actors
   std::unique_ptr<actors::control_client> control_;
   std::shared_ptr<actors::progress_board> board_;
   std::unique_ptr<actors_held> held_;

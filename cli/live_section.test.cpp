@@ -3,6 +3,7 @@
 #include "cli/event_tokens.hpp"
 #include "cli/job_file.hpp"
 #include "cli/model_section.hpp"
+#include "cli/verb_check.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -259,6 +260,18 @@ TEST(LiveSection, AJobOfAFileKnowsNothingOfAllThis) {
   EXPECT_THAT(made.text, Not(HasSubstr("gate")));
   EXPECT_THAT(made.text, Not(HasSubstr("join")));
   EXPECT_THAT(made.text, Not(HasSubstr("listen")));
+}
+
+TEST(LiveSection, CheckingAJobOfLiveEventsWaitsForNone) {
+  const auto told = check_job(good(joining_job("window = \"1m\"\nactions = \"click\"\n")), false);
+  ASSERT_TRUE(told.ok()) << describe(told.error());
+  EXPECT_THAT(*told, HasSubstr("http://127.0.0.1:8081, live"));
+  EXPECT_THAT(*told, HasSubstr("no token needed"));
+  EXPECT_THAT(*told, HasSubstr(": click"));
+  EXPECT_THAT(*told, HasSubstr("2: user, ad"));
+  const auto json = check_job(good(job_of("kafka://a:1", "topics = \"t\"\n")), true);
+  ASSERT_TRUE(json.ok()) << describe(json.error());
+  EXPECT_THAT(*json, HasSubstr("\"live\":true"));
 }
 
 class EventTokens : public testing::Test {

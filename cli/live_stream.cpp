@@ -1,9 +1,11 @@
 #include "cli/live_stream.hpp"
 
 #include "base/json_line.hpp"
-#include "cli/live_section.hpp"
+#include "base/log.hpp"
+#include "cli/event_tokens.hpp"
 #include "schemas/event.hpp"
 #include "storage/segment_log.hpp"
+#include "worker/ingest/crossed_source.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -20,6 +22,15 @@ std::uint64_t idle_ms(const job& job) {
   if (!job.join) return 0;
   const worker::join_spec& join = job.join->how;
   return join.window_ms + join.out_of_order_ms + join.correct_ms + 1'000;
+}
+
+// Whether it is the token of some producer; of whom, the intake looks at.
+result<void> known(const std::vector<worker::producer_token>& tokens, std::string_view given) {
+  bool found = tokens.empty();
+  for (const auto& one : tokens) found |= worker::is_same_secret(given, one.token);
+  if (found) return {};
+  return error{errc::unauthorized,
+               given.empty() ? "a token is needed" : "this token is not known here"};
 }
 
 }  // namespace
@@ -67,14 +78,21 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
   if (job_.join) how.join = job_.join->how;
   how.cut_file = cut_file_;
   auto opened = worker::live_source::open(
-      *intake_, std::move(*schema), std::move(how), std::exchange(cut_, {}));
+      intake_, std::move(*schema), std::move(how), std::exchange(cut_, {}));
   if (!opened) return opened.error();
-  return worker::with_crosses(std::move(*opened), job_.source.crosses);
+  if (job_.source.crosses.empty()) return std::unique_ptr<worker::event_source>(std::move(*opened));
+  return std::unique_ptr<worker::event_source>(
+      std::make_unique<worker::crossed_source>(std::move(*opened), job_.source.crosses));
 }
 
-result<void> live_stream::serve(actors::transport_context& context) {
+result<void> live_stream::serve(actors::transport_context& context,
+                                std::shared_ptr<const actors::progress_board> board) {
+  board_ = std::move(board);
   if (auto served = serve_http(); !served) return served;
-  return serve_zmq(context);
+  if (auto served = serve_zmq(context); !served) return served;
+  for (const std::string& endpoint : endpoints_)
+    log_info("events.listening", {{"endpoint", endpoint}});
+  return {};
 }
 
 // Fronts ask for some token before they read anything; the intake asks for the producer's own.
@@ -82,7 +100,7 @@ result<void> live_stream::serve_http() {
   if (job_.source.live.http.empty()) return {};
   routes_ = std::make_unique<actors::event_routes>(
       [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
-      [this](const actors::event_routes::claim& by) { return worker::knows(tokens_, by.token); },
+      [this](const actors::event_routes::claim& by) { return known(tokens_, by.token); },
       *time_,
       actors::event_routes::settings{});
   auto routes = routes_->routes();
@@ -92,7 +110,9 @@ result<void> live_stream::serve_http() {
   auto server = actors::http_server::open(job_.source.live.http, std::move(routes));
   if (!server) return server.error();
   http_ = std::move(*server);
-  for (const std::string& address : http_->endpoints()) endpoints_.push_back("http://" + address);
+  for (const std::string& address : http_->endpoints()) {
+    endpoints_.push_back("http://" + address + "/v1/events");
+  }
   return {};
 }
 
@@ -100,7 +120,7 @@ result<void> live_stream::serve_zmq(actors::transport_context& context) {
   if (job_.source.live.zmq.empty()) return {};
   front_ = std::make_unique<actors::event_front>(
       [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
-      [this](std::string_view token) { return worker::knows(tokens_, token); });
+      [this](std::string_view token) { return known(tokens_, token); });
   auto served = actors::router::open(context, job_.source.live.zmq, front_->handler());
   if (!served) return served.error();
   router_ = std::move(*served);
@@ -110,6 +130,7 @@ result<void> live_stream::serve_zmq(actors::transport_context& context) {
 
 std::string live_stream::status() const {
   const auto counted = intake_->count();
+  const auto learned = board_->read();
   json_line line;
   line.add("job", job_.name)
       .add("source", job_.source.name)
@@ -129,6 +150,9 @@ std::string live_stream::status() const {
       .add("unauthorized_batches", counted.producers.unauthorized)
       .add("failed_batches", counted.failed)
       .add("unread_bytes", counted.unread_bytes)
+      .add("samples", learned.samples)
+      .add("available_ms_p50", learned.available_ms_p50)
+      .add("available_ms_p99", learned.available_ms_p99)
       .end()
       .text();
 }

@@ -3,6 +3,7 @@
 #include "actors/event_front.hpp"
 #include "actors/http/event_routes.hpp"
 #include "actors/http/http_server.hpp"
+#include "actors/progress_board.hpp"
 #include "actors/transport/context.hpp"
 #include "actors/transport/router.hpp"
 #include "base/clock.hpp"
@@ -29,10 +30,12 @@ class live_stream {
                                                    const clock& time);
   ~live_stream();
 
-  /// What training reads; once. This outlives it. Fails: corrupt.
+  /// What training reads; once. Fails: corrupt.
   result<std::unique_ptr<worker::event_source>> source();
-  /// Lets events in. Fails: bad_config, in_use; a broker's words.
-  result<void> serve(actors::transport_context& context);
+  /// Lets events in; `board` is looked at for the status. Fails: bad_config, in_use; a broker's
+  /// words.
+  result<void> serve(actors::transport_context& context,
+                     std::shared_ptr<const actors::progress_board> board);
   /// Where events are taken, as bound.
   const std::vector<std::string>& endpoints() const { return endpoints_; }
 
@@ -41,7 +44,7 @@ class live_stream {
   std::string status() const;
   /// Lets nothing more in; what was acknowledged is in the log. Idempotent.
   void close();
-  /// `close`, then ends the intake, after the source is gone.
+  /// `close`, then ends the intake.
   result<void> stop();
 
  private:
@@ -53,8 +56,9 @@ class live_stream {
   std::filesystem::path cut_file_;
   worker::stream_cut cut_;
   const clock* time_ = nullptr;
+  std::shared_ptr<const actors::progress_board> board_;
   std::vector<worker::producer_token> tokens_;
-  std::unique_ptr<worker::event_intake> intake_;
+  std::shared_ptr<worker::event_intake> intake_;
   std::vector<std::string> endpoints_;
   // Fronts, which offer to the intake.
   std::unique_ptr<actors::event_routes> routes_;

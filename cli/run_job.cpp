@@ -7,7 +7,10 @@
 #include "storage/file_io.hpp"
 
 #include <cstdio>
+#include <string>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 namespace headrace::cli {
 namespace {
@@ -68,8 +71,11 @@ int train(job_worker& worker,
 
 int run_job(const job& job, const run_options& how, verb_context& context) {
   job_process process;
+  std::vector<std::string> endpoints{in_process};
+  // A run that has no end is looked at from outside.
+  if (worker::is_live(job.source.arrives)) endpoints.push_back(job.listen);
   auto server = job_server::start(
-      process.system, process.transport, job, how.state, {in_process}, process.time);
+      process.system, process.transport, job, how.state, std::move(endpoints), process.time);
   if (!server) return report_error(server.error());
   auto worker = job_worker::start(process.system,
                                   process.transport,

@@ -6,6 +6,7 @@
 #include "cli/job_flags.hpp"
 #include "cli/model_section.hpp"
 #include "cli/verbs.hpp"
+#include "worker/events/event_schema.hpp"
 #include "worker/ingest/event_source.hpp"
 
 #include <CLI/CLI.hpp>
@@ -58,7 +59,49 @@ result<first_rows> read_first_rows(worker::source_spec spec) {
   return seen;
 }
 
+result<first_rows> bind_live(const job& job) {
+  const auto actions = job.join ? job.join->actions : std::vector<std::string>();
+  const auto schema = worker::event_schema::bind(job.source, actions);
+  if (!schema) return schema.error();
+  first_rows none;
+  none.features = schema->features() + job.source.crosses.size();
+  return none;
+}
+
+std::string describe_features(const worker::source_spec& source, std::size_t features) {
+  std::ostringstream out;
+  out << "\n  features  " << features;
+  for (std::size_t i = 0; i < source.features.size(); ++i)
+    out << (i == 0 ? ": " : ", ") << source.features[i].name;
+  for (std::size_t i = 0; i < source.crosses.size(); ++i)
+    out << (i == 0 ? "; crosses: " : ", ") << source.crosses[i].name;
+  return out.str();
+}
+
+// Of live events nothing can be read ahead.
+std::string describe_live(const job& job, std::size_t features) {
+  std::ostringstream out;
+  const auto& source = job.source;
+  out << "  source    " << source.uri << ", live";
+  for (const auto& http : source.live.http) out << ", http://" << http;
+  for (const auto& zmq : source.live.zmq) out << ", " << zmq;
+  for (std::size_t t = 0; t < source.live.topics.size(); ++t)
+    out << (t == 0 ? ": " : ", ") << source.live.topics[t];
+  if (worker::is_of_broker(source.arrives)) out << " as " << source.live.group;
+  out << "\n  gate      "
+      << (job.gate.token_env.empty() && job.gate.token_file.empty() ? "no token needed"
+                                                                    : "a token needed")
+      << ", the newest " << job.gate.gate.duplicate_ids << " ids known";
+  if (job.join) {
+    out << "\n  join      within " << format_duration(job.join->how.window_ms * 1'000'000) << ":";
+    for (const auto& action : job.join->actions) out << ' ' << action;
+  }
+  out << describe_features(source, features);
+  return out.str();
+}
+
 std::string describe_source(const job& job, const first_rows& seen) {
+  if (worker::is_live(job.source.arrives)) return describe_live(job, seen.features);
   std::ostringstream out;
   const auto& source = job.source;
   const bool generated = source.generate != worker::generator::none;
@@ -70,11 +113,7 @@ std::string describe_source(const job& job, const first_rows& seen) {
   out << "\n  rows      first " << seen.records << " read: " << seen.good << " good ("
       << seen.positive << " with label 1), " << seen.bad << " bad";
   if (seen.bad > 0) out << "; first: " << seen.first_bad;
-  out << "\n  features  " << seen.features;
-  for (std::size_t i = 0; i < source.features.size(); ++i)
-    out << (i == 0 ? ": " : ", ") << source.features[i].name;
-  for (std::size_t i = 0; i < source.crosses.size(); ++i)
-    out << (i == 0 ? "; crosses: " : ", ") << source.crosses[i].name;
+  out << describe_features(source, seen.features);
   return out.str();
 }
 
@@ -108,8 +147,13 @@ std::string describe_training(const job& job) {
 std::string to_json(const job& job, const first_rows& seen) {
   json_line line;
   line.add("job", job.name).add("ok", true).add("source", job.source.uri);
-  line.add("rows_read", seen.records).add("rows_good", seen.good).add("rows_bad", seen.bad);
-  line.add("label_1", seen.positive).add("features", seen.features);
+  if (worker::is_live(job.source.arrives)) {
+    line.add("live", true);
+  } else {
+    line.add("rows_read", seen.records).add("rows_good", seen.good).add("rows_bad", seen.bad);
+    line.add("label_1", seen.positive);
+  }
+  line.add("features", seen.features);
   line.add("model", job.model_name)
       .add("dim", widest_lookup(*job.model))
       .add("shards", job.schema.shards);
@@ -134,7 +178,7 @@ int check(const check_flags& given) {
 }  // namespace
 
 result<std::string> check_job(const job& job, bool json) {
-  const auto seen = read_first_rows(job.source);
+  const auto seen = is_live(job.source.arrives) ? bind_live(job) : read_first_rows(job.source);
   if (!seen) return seen.error();
   if (json) return to_json(job, *seen);
   return job.name + ": good; `headrace run` would do this\n" + describe_source(job, *seen) + "\n" +

@@ -6,6 +6,7 @@
 #include "cli/verbs.hpp"
 #include "kernels/runtime/cuda_library.hpp"
 #include "schemas/hash.hpp"
+#include "storage/http_exchange.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -37,7 +38,8 @@ double hit_ratio(const schemas::status_reply& shard) {
 }
 
 std::string to_json(const std::vector<schemas::status_reply>& shards,
-                    const std::optional<std::string>& digest) {
+                    const std::optional<std::string>& digest,
+                    const std::optional<std::string>& events) {
   json_line line;
   line.add("shards", shards.size())
       .add("log_mode", name(shards.front().mode))
@@ -63,7 +65,9 @@ std::string to_json(const std::vector<schemas::status_reply>& shards,
         .add("trouble", shard.trouble)
         .end();
   }
-  return line.end().text();
+  line.end();
+  if (events) line.add_raw("events", *events);
+  return line.text();
 }
 
 void print(const std::vector<schemas::status_reply>& shards,
@@ -112,6 +116,23 @@ result<std::string> endpoint_of(const status_flags& flags) {
   return described->listen;
 }
 
+// What a live job took and refused, as its own line of JSON says; nothing where no HTTP is spoken.
+result<std::optional<std::string>> ask_events(const status_flags& flags) {
+  if (flags.file.empty()) return std::optional<std::string>{};
+  const auto described = load_job(flags.file, flags.all_overrides());
+  if (!described) return described.error();
+  if (described->source.live.http.empty()) return std::optional<std::string>{};
+  storage::http_exchange http({.connect = 5s, .stall = 5s});
+  storage::http_request request;
+  request.url = "http://" + described->source.live.http.front() + "/v1/status";
+  auto answer = http.send(request);
+  if (!answer) return answer.error();
+  if (answer->status != 200)
+    return error{errc::unavailable, request.url + " answers " + std::to_string(answer->status)};
+  answer->body.erase(answer->body.find_last_not_of('\n') + 1);
+  return std::optional(std::move(answer->body));
+}
+
 int status(const status_flags& flags) {
   if (flags.devices) return report_devices(kernels::cuda_library_path(), flags.json);
   const auto endpoint = endpoint_of(flags);
@@ -130,10 +151,13 @@ int status(const status_flags& flags) {
     for (const auto& one : *digests) sum += {one.low, one.high};
     digest = schemas::to_string(sum);
   }
+  const auto events = ask_events(flags);
+  if (!events) return report_error(events.error());
   if (flags.json) {
-    std::puts(to_json(*shards, digest).c_str());
+    std::puts(to_json(*shards, digest, *events).c_str());
   } else {
     print(*shards, digest);
+    if (*events) std::printf("events %s\n", (*events)->c_str());
   }
   return exit_done;
 }

@@ -104,8 +104,8 @@ result<void> event_intake::recall_partitions(const read_state& read) {
       });
 }
 
-// How many of the last records hold the ids to remember: nobody knows, so it looks back twice as far
-// each time.
+// How many of the last records hold the ids to remember: nobody knows, so it looks back twice as
+// far each time.
 result<std::uint64_t> event_intake::records_to_recall() {
   const auto kept = log_->last();
   const std::uint64_t records = kept.last.value + 1 - kept.first.value;
@@ -148,8 +148,8 @@ void event_intake::offer(request batch) {
   std::optional<schemas::event_ack> refused;
   {
     const std::lock_guard lock(mutex_);
-    const bool full = waiting_bytes_ + batch.batch.size() > how_.bytes_waiting_max &&
-                      !waiting_.empty();
+    const bool full =
+        waiting_bytes_ + batch.batch.size() > how_.bytes_waiting_max && !waiting_.empty();
     const bool unread = unread_.load(std::memory_order_relaxed) > how_.bytes_unread_max;
     if (stopping_) {
       refused = refusal(errc::unavailable, "shutting down", failure_retry_ms);
@@ -208,8 +208,7 @@ std::vector<event_intake::request> event_intake::wait_for_work() {
   const auto ready = [&] {
     return may_take() || !outcomes_.empty() || (stopping_ && in_flight_.empty());
   };
-  const bool ticking =
-      how_.idle_ms > 0 && !stopping_ && stamp_ms_ < last_events_ms_ + how_.idle_ms;
+  const bool ticking = how_.idle_ms > 0 && !stopping_ && stamp_ms_ < last_events_ms_ + how_.idle_ms;
   if (!ticking) {
     work_.wait(lock, ready);
   } else if (!work_.wait_for(lock, std::chrono::milliseconds(how_.tick_ms), ready)) {
@@ -245,8 +244,7 @@ void event_intake::judge(std::vector<request> asked) {
     if (!batch.asked.trusted) {
       const std::string_view why =
           batch.ack.refusals.empty() ? std::string_view() : batch.ack.refusals.back().detail;
-      policy_.judged(
-          decoded_.producer, decoded_.events.size(), batch.ack.refused, why, now_ms);
+      policy_.judged(decoded_.producer, decoded_.events.size(), batch.ack.refused, why, now_ms);
     }
     if (batch.ack.accepted > 0 || !decoded_.partition.empty()) {
       batch.record = std::make_shared<const logged_events>(
@@ -261,8 +259,7 @@ void event_intake::judge(std::vector<request> asked) {
 }
 
 // Reads a batch; says why it is refused as a whole.
-std::optional<schemas::event_ack> event_intake::refuse(const request& asked,
-                                                       std::uint64_t now_ms) {
+std::optional<schemas::event_ack> event_intake::refuse(const request& asked, std::uint64_t now_ms) {
   if (failed_) return refusal(errc::io_error, "the event log failed: restart this process");
   if (auto read = schemas::decode_event_batch(asked.batch, decoded_); !read) {
     ++working_.malformed;

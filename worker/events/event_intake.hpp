@@ -28,17 +28,17 @@ namespace headrace::worker {
 /// the event log, and answers when the log has them with its mode's durability: never before.
 ///
 /// Fronts call `offer` from any thread; one thread of its own asks the producer policy, judges and
-/// appends, several batches in one write, so batches of one front stay in order. Bounded: what waits (`bytes_waiting_max`) and
-/// what was logged but not read (`bytes_unread_max`); beyond either a batch is answered `overloaded`.
-/// When the log refuses (a full disk), what was judged behind it is forgotten and answered the same;
-/// it accepts again as soon as the log does. After an append of unknown outcome everything is
-/// answered `io_error`: a restart reads what the log holds.
+/// appends, several batches in one write, so batches of one front stay in order. Bounded: what
+/// waits (`bytes_waiting_max`) and what was logged but not read (`bytes_unread_max`); beyond either
+/// a batch is answered `overloaded`. When the log refuses (a full disk), what was judged behind it
+/// is forgotten and answered the same; it accepts again as soon as the log does. After an append of
+/// unknown outcome everything is answered `io_error`: a restart reads what the log holds.
 class event_intake {
  public:
   using on_ack = std::function<void(schemas::event_ack)>;
   struct request {
-    frame batch;   // an EventBatch, not yet decoded
-    on_ack done;   // once, on the intake's thread or the caller's: must only hand over
+    frame batch;  // an EventBatch, not yet decoded
+    on_ack done;  // once, on the intake's thread or the caller's: must only hand over
     std::shared_ptr<const void> room = nullptr;  // let go of when `done` was called
     std::string token = {};                      // of the producer
     bool trusted = false;  // fetched by ourselves: needs no token and has no rate

@@ -33,7 +33,7 @@ lsn event_tail::take(lsn next, std::size_t count, std::vector<logged_events_ptr>
 
 void event_tail::on_put(std::function<void()> wake) {
   const std::lock_guard lock(mutex_);
-  wake_ = std::move(wake);
+  wake_.swap(wake);  // what it was goes when the lock is free: it may end an actor
 }
 
 }  // namespace headrace::worker

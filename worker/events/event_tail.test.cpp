@@ -1,12 +1,14 @@
+#include "worker/events/event_tail.hpp"
+
 #include "base/random.hpp"
 #include "storage/segment_log.hpp"
 #include "storage/temporary_folder.hpp"
 #include "worker/events/event_reader.hpp"
-#include "worker/events/event_tail.hpp"
+
+#include <gtest/gtest.h>
 
 #include <array>
 #include <atomic>
-#include <gtest/gtest.h>
 #include <thread>
 
 namespace headrace::worker {

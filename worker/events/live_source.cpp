@@ -29,28 +29,31 @@ result<stream_cut> live_source::load_cut(const std::filesystem::path& file) {
   if (!bytes) return bytes.error();
   auto cut = decode_stream_cut(*bytes);
   if (cut) return cut;
-  return error{cut.error().code,
-               "'" + file.string() + "': " + cut.error().detail +
-                   "; restore the state folder from a copy"};
+  return error{
+      cut.error().code,
+      "'" + file.string() + "': " + cut.error().detail + "; restore the state folder from a copy"};
 }
 
-result<std::unique_ptr<live_source>> live_source::open(event_intake& intake,
+result<std::unique_ptr<live_source>> live_source::open(std::shared_ptr<event_intake> intake,
                                                        event_schema schema,
                                                        settings how,
                                                        stream_cut from) {
   const std::vector<std::byte> joined = std::exchange(from.joiner, {});
   std::unique_ptr<live_source> made(
-      new live_source(intake, std::move(schema), std::move(how), std::move(from)));
+      new live_source(std::move(intake), std::move(schema), std::move(how), std::move(from)));
   if (!made->joiner_ || joined.empty()) return made;
   if (auto loaded = made->joiner_->load(joined); !loaded) return loaded.error();
   return made;
 }
 
-live_source::live_source(event_intake& intake, event_schema schema, settings how, stream_cut from)
-    : intake_(intake),
+live_source::live_source(std::shared_ptr<event_intake> intake,
+                         event_schema schema,
+                         settings how,
+                         stream_cut from)
+    : intake_(std::move(intake)),
       schema_(std::move(schema)),
       how_(std::move(how)),
-      reader_(intake.log(), intake.tail(), lsn{from.through.value + 1}),
+      reader_(intake_->log(), intake_->tail(), lsn{from.through.value + 1}),
       position_(from.samples),
       cut_(std::move(from)),
       marks_(cut_.marks.begin(), cut_.marks.end()),
@@ -59,9 +62,9 @@ live_source::live_source(event_intake& intake, event_schema schema, settings how
   if (!marks_.empty()) log_bytes_ = marks_.back().bytes;
 }
 
-live_source::~live_source() { intake_.tail().on_put(nullptr); }
+live_source::~live_source() { intake_->tail().on_put(nullptr); }
 
-void live_source::on_more(const std::function<void()>& wake) { intake_.tail().on_put(wake); }
+void live_source::on_more(const std::function<void()>& wake) { intake_->tail().on_put(wake); }
 
 result<bool> live_source::next(event& into) {
   while (true) {
@@ -121,7 +124,7 @@ result<bool> live_source::next_record() {
   auto record = reader_.next();
   if (!record) return record.error();
   if (!*record) return false;
-  intake_.was_read((*record)->bytes());
+  intake_->was_read((*record)->bytes());
   record_ = std::move(*record);
   place_ = 0;
   batch_.events.clear();
@@ -173,8 +176,8 @@ result<void> live_source::cut(std::uint64_t stamp_ms) {
 result<void> live_source::sealed(std::uint64_t through) {
   if (!waiting_cut_ || waiting_cut_->samples > through || how_.cut_file.empty()) return {};
   const std::vector<std::byte> bytes = encode(*waiting_cut_);
-  auto kept = storage::replace_file(
-      how_.cut_file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  auto kept = storage::replace_file(how_.cut_file,
+                                    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   if (!kept) return kept;
   const stream_cut cut = *std::exchange(waiting_cut_, std::nullopt);
   return give_up(cut);
@@ -195,7 +198,7 @@ result<void> live_source::give_up(const stream_cut& kept) {
     marks_.pop_front();
   }
   if (!through) return {};
-  return intake_.log().truncate_before(lsn{through->value + 1});
+  return intake_->log().truncate_before(lsn{through->value + 1});
 }
 
 result<void> live_source::skip(std::uint64_t through) {

@@ -16,13 +16,14 @@
 
 namespace headrace::worker {
 
-/// The samples of a live stream: what the event log holds, joined where the job joins, in log order.
+/// The samples of a live stream: what the event log holds, joined where the job joins, in log
+/// order.
 ///
 /// A record here is a sample, counted since the log was begun; row numbers are those counts. The
-/// same log gives the same samples, so a position is enough to go on after a restart: reading begins
-/// at the last *cut* (stream_cut.hpp), which is kept in a file once everything that was made of it
-/// is sealed, and the log before it is given up as far as retention allows. One thread (the ingest
-/// actor's), beside the intake's.
+/// same log gives the same samples, so a position is enough to go on after a restart: reading
+/// begins at the last *cut* (stream_cut.hpp), which is kept in a file once everything that was made
+/// of it is sealed, and the log before it is given up as far as retention allows. One thread (the
+/// ingest actor's), beside the intake's.
 class live_source final : public event_source {
  public:
   struct settings {
@@ -34,12 +35,12 @@ class live_source final : public event_source {
     std::uint64_t keep_bytes = 0;
     std::uint64_t keep_ms = 0;
   };
-  /// What an earlier run kept in `file`; an empty cut where there is none. Fails: corrupt, io_error.
+  /// What an earlier run kept in `file`; an empty cut where there is none. Fails: corrupt,
+  /// io_error.
   static result<stream_cut> load_cut(const std::filesystem::path& file);
 
-  /// Reads behind `from`; `intake` was opened with it and outlives this. Fails: corrupt (the cut's
-  /// joiner).
-  static result<std::unique_ptr<live_source>> open(event_intake& intake,
+  /// Reads behind `from`; `intake` was opened with it. Fails: corrupt (the cut's joiner).
+  static result<std::unique_ptr<live_source>> open(std::shared_ptr<event_intake> intake,
                                                    event_schema schema,
                                                    settings how,
                                                    stream_cut from);
@@ -60,7 +61,10 @@ class live_source final : public event_source {
   const joiner* join() const { return joiner_ ? &*joiner_ : nullptr; }
 
  private:
-  live_source(event_intake& intake, event_schema schema, settings how, stream_cut from);
+  live_source(std::shared_ptr<event_intake> intake,
+              event_schema schema,
+              settings how,
+              stream_cut from);
   result<bool> next_record();
   bool next_event(event& into);
   void feed_join(std::size_t i);
@@ -69,7 +73,7 @@ class live_source final : public event_source {
   result<void> cut(std::uint64_t stamp_ms);
   result<void> give_up(const stream_cut& kept);
 
-  event_intake& intake_;
+  std::shared_ptr<event_intake> intake_;
   event_schema schema_;
   settings how_;
   event_reader reader_;
@@ -82,7 +86,7 @@ class live_source final : public event_source {
   event_schema::names names_;
   std::size_t place_ = 0;  // of the next event in it
 
-  stream_cut cut_;                    // as of the records that were read; joiner and marks aside
+  stream_cut cut_;  // as of the records that were read; joiner and marks aside
   std::uint64_t bytes_since_cut_ = 0;
   std::uint64_t log_bytes_ = 0;
   std::deque<stream_cut::mark> marks_;

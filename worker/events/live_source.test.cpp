@@ -5,10 +5,11 @@
 #include "storage/segment_log.hpp"
 #include "storage/temporary_folder.hpp"
 
-#include <cstdlib>
-#include <future>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <future>
 #include <string>
 
 namespace headrace::worker {
@@ -80,7 +81,7 @@ class LiveSource : public testing::Test {
     EXPECT_TRUE(log) << describe(log.error());
     return std::move(*log);
   }
-  std::unique_ptr<event_intake> open_intake(event_intake::settings how = {},
+  std::shared_ptr<event_intake> open_intake(event_intake::settings how = {},
                                             const std::vector<std::string>& actions = {}) {
     cut_ = *live_source::load_cut(folder_.path() / "cut");
     auto made = event_intake::open(
@@ -88,7 +89,7 @@ class LiveSource : public testing::Test {
     EXPECT_TRUE(made) << describe(made.error());
     return std::move(*made);
   }
-  std::unique_ptr<live_source> open_source(event_intake& intake,
+  std::unique_ptr<live_source> open_source(const std::shared_ptr<event_intake>& intake,
                                            live_source::settings how = {},
                                            const std::vector<std::string>& actions = {}) {
     how.cut_file = folder_.path() / "cut";
@@ -104,7 +105,7 @@ class LiveSource : public testing::Test {
 
 TEST_F(LiveSource, GivesAcceptedEventsInOrderWithTheirArrival) {
   const auto intake = open_intake();
-  const auto source = open_source(*intake);
+  const auto source = open_source(intake);
   event found;
   EXPECT_FALSE(*source->next(found));
   const auto ack =
@@ -125,7 +126,7 @@ TEST_F(LiveSource, GivesAcceptedEventsInOrderWithTheirArrival) {
 
 TEST_F(LiveSource, LeavesOutWhatTheGateRefused) {
   const auto intake = open_intake();
-  const auto source = open_source(*intake);
+  const auto source = open_source(intake);
   schemas::event_batch_builder wrong;
   wrong.begin("test");
   wrong.event("1", "", time_.now_ms());
@@ -173,7 +174,7 @@ TEST_F(LiveSource, AsksProducersToWaitWhileTrainingIsTooFarBehind) {
   event_intake::settings how;
   how.bytes_unread_max = 1'000;
   const auto intake = open_intake(how);
-  const auto source = open_source(*intake);
+  const auto source = open_source(intake);
   std::uint64_t accepted = 0;
   schemas::event_ack ack;
   do {
@@ -215,7 +216,7 @@ TEST_F(LiveSource, AcceptsNothingAfterAnUnknownOutcome) {
 
 TEST_F(LiveSource, AnswersBatchesOfManyThreadsOnceEach) {
   const auto intake = open_intake();
-  const auto source = open_source(*intake);
+  const auto source = open_source(intake);
   constexpr int threads = 4;
   constexpr int batches = 200;
   std::atomic<std::uint64_t> accepted = 0;
@@ -223,9 +224,9 @@ TEST_F(LiveSource, AnswersBatchesOfManyThreadsOnceEach) {
   for (int t = 0; t < threads; ++t) {
     pushing.emplace_back([&, t] {
       for (int i = 0; i < batches; ++i)
-        accepted += push(*intake,
-                         batch_of().impression(std::to_string(t) + "-" + std::to_string(i), 1))
-                        .accepted;
+        accepted +=
+            push(*intake, batch_of().impression(std::to_string(t) + "-" + std::to_string(i), 1))
+                .accepted;
     });
   }
   for (auto& one : pushing) one.join();
@@ -268,13 +269,14 @@ void restart_at_random(std::uint64_t seed, bool joins) {
     log_how.segment_bytes = 4'096;
     auto cut = live_source::load_cut(how.cut_file);
     ASSERT_TRUE(cut) << describe(cut.error());
-    auto intake = event_intake::open(std::move(*storage::segment_log::open(log_how)),
+    auto opened = event_intake::open(std::move(*storage::segment_log::open(log_how)),
                                      schema(actions),
                                      intake_how,
                                      {cut->through, cut->partitions},
                                      time);
-    ASSERT_TRUE(intake) << describe(intake.error());
-    auto source = live_source::open(**intake, schema(actions), how, *cut);
+    ASSERT_TRUE(opened) << describe(opened.error());
+    const std::shared_ptr<event_intake> intake = std::move(*opened);
+    auto source = live_source::open(intake, schema(actions), how, *cut);
     ASSERT_TRUE(source) << describe(source.error());
     const auto skipped = (*source)->skip(sealed);
     ASSERT_TRUE(skipped) << describe(skipped.error());
@@ -288,9 +290,10 @@ void restart_at_random(std::uint64_t seed, bool joins) {
           const std::uint64_t happened = time.now_ms() - random.next_below(15);
           batch.impression(id, happened, static_cast<int>(random.next_below(6)));
           if (joins && random.next_below(3) == 0)
-            batch.action(id, happened + random.next_below(10), random.next_below(2) == 0 ? "click" : "buy");
+            batch.action(
+                id, happened + random.next_below(10), random.next_below(2) == 0 ? "click" : "buy");
         }
-        ASSERT_EQ(push(**intake, batch).status, errc::ok);
+        ASSERT_EQ(push(*intake, batch).status, errc::ok);
       } else if (what < 9) {
         event found;
         auto more = (*source)->next(found);
@@ -320,14 +323,14 @@ void restart_at_random(std::uint64_t seed, bool joins) {
 
 TEST(LiveSourceRestarts, GiveEverySampleOnce) {
   const char* more = std::getenv("HEADRACE_SEEDS");
-  const std::uint64_t seeds = more == nullptr ? 20 : std::strtoull(more, nullptr, 10);
+  const std::uint64_t seeds = more == nullptr ? 6 : std::strtoull(more, nullptr, 10);
   for (std::uint64_t seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed)
     restart_at_random(seed, false);
 }
 
 TEST(LiveSourceRestarts, GiveEveryJoinedSampleOnce) {
   const char* more = std::getenv("HEADRACE_SEEDS");
-  const std::uint64_t seeds = more == nullptr ? 20 : std::strtoull(more, nullptr, 10);
+  const std::uint64_t seeds = more == nullptr ? 6 : std::strtoull(more, nullptr, 10);
   for (std::uint64_t seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed)
     restart_at_random(seed, true);
 }

@@ -25,8 +25,8 @@ struct stream_cut {
     std::uint64_t bytes = 0;  // of the log until there, since it was begun
     friend bool operator==(const mark&, const mark&) = default;
   };
-  lsn through;                    // the last record that is in it
-  std::uint64_t samples = 0;      // made of it
+  lsn through;                // the last record that is in it
+  std::uint64_t samples = 0;  // made of it
   partition_ends partitions = {};
   std::vector<std::byte> joiner;  // joiner::save(); empty without a join
   std::vector<mark> marks;        // oldest first; the last is this cut's

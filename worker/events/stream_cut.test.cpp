@@ -1,6 +1,7 @@
+#include "worker/events/stream_cut.hpp"
+
 #include "base/random.hpp"
 #include "worker/events/packed_event.hpp"
-#include "worker/events/stream_cut.hpp"
 
 #include <gtest/gtest.h>
 

@@ -11,6 +11,10 @@ namespace headrace::worker {
 namespace {
 
 result<std::unique_ptr<event_source>> make_plain(const source_spec& spec) {
+  if (is_live(spec.arrives)) {
+    return error{errc::bad_config,
+                 "source '" + spec.uri + "' is live: it cannot be read from its beginning"};
+  }
   if (spec.generate != generator::none) {
     return std::unique_ptr<event_source>(
         std::make_unique<planted_source>(spec.rows, spec.seed, spec.generate));

@@ -59,7 +59,8 @@ class event_source {
 
   /// More may come behind the last event: false from `next` is no end.
   virtual bool live() const { return false; }
-  /// Of a live source: `wake` is called, on any thread, whenever there may be more. Empty ends that.
+  /// Of a live source: `wake` is called, on any thread, whenever there may be more. Empty ends
+  /// that.
   virtual void on_more(const std::function<void()>& wake) { static_cast<void>(wake); }
   /// The records through this position are in the sample log: they are never asked for again.
   virtual result<void> sealed(std::uint64_t through) {
@@ -69,8 +70,8 @@ class event_source {
 };
 
 /// Opens the source that `spec` describes. Fails: not_found (no such file), io_error, bad_config (a
-/// column that is not there, an unknown time format letter), bad_input (an empty file where a
-/// header should be).
+/// column that is not there, an unknown time format letter, a source of live events), bad_input (an
+/// empty file where a header should be).
 result<std::unique_ptr<event_source>> make_source(const source_spec& spec);
 
 }  // namespace headrace::worker
