@@ -124,6 +124,9 @@ result<void> only_open_sesame(std::string_view token) {
 /// A front behind a router; a new one at the same endpoint stands for a restarted server.
 class EventFront : public ::testing::Test {
  protected:
+  ~EventFront() override {
+    if (router_) router_->stop();  // before it is let go of: a peer may be sending
+  }
   void serve(const router_options& how = {}, event_front::settings limits = {}) {
     const std::string at = endpoint_.empty() ? "tcp://127.0.0.1:*" : endpoint_;
     front_ = std::make_unique<event_front>(intake_.taker(), only_open_sesame, limits);
@@ -168,8 +171,8 @@ TEST_F(EventFront, AnswersWhatTheIntakeSaid) {
 
 TEST_F(EventFront, AWrongTokenIsRefusedBeforeTheBatchIsLookedAt) {
   serve();
-  const auto pushing = client({.token = "sesame"});
   std::vector<errc> told;
+  const auto pushing = client({.token = "sesame"});
   ASSERT_TRUE(
       pushing->push(batch_of("a"), [&](const event_ack& ack) { told.push_back(ack.status); }).ok());
   ASSERT_TRUE(pushing->flush(patience).ok());
@@ -248,9 +251,12 @@ TEST_F(EventFront, AProducerBeyondItsCreditIsToldToWaitAndLosesNothing) {
 }
 
 TEST_F(EventFront, WhatAKilledServerTookWithoutAnAnswerIsSentAgainAndTakenOnce) {
+  // A socket file: while nobody listens at a TCP port, a client may be given it for its own end.
+  const socket_path file("event-front");
+  endpoint_ = file.endpoint();
   serve();
-  const auto pushing = client({.window = {.in_flight_max = 4, .resend_after_ms = 50}});
   std::vector<int> told;
+  const auto pushing = client({.window = {.in_flight_max = 4, .resend_after_ms = 50}});
   const auto push = [&](int i) {
     ASSERT_TRUE(pushing
                     ->push(batch_of(std::to_string(i)),
@@ -297,8 +303,8 @@ TEST_F(EventFront, PushingIntoAFullClientWaitsAndSaysSo) {
 TEST_F(EventFront, StoppingTellsWhatHasNoAnswer) {
   serve();
   intake_.hold();
-  auto pushing = client();
   std::vector<errc> told;
+  auto pushing = client();
   for (const char* id : {"a", "b"}) {
     ASSERT_TRUE(
         pushing->push(batch_of(id), [&](const event_ack& ack) { told.push_back(ack.status); })
