@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Runs the commands of README's "Push your own stream" as they stand there, and looks at what they say.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scratch=$(mktemp -d)
+coproc kafka { exec build/dev/bin/headrace_mock_kafka; }
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$scratch"' EXIT
+read -r brokers <&"${kafka[0]}"
+brokers=${brokers##* }
+
+# Prints the commands between the heading and the next, from the N-th block of them.
+commands() {
+  awk -v wanted="$1" '/^## Push your own stream/ { on = 1; next } /^## / { on = 0 }
+    on && /^    / { if (!inside) block++; inside = 1; if (block == wanted) print substr($0, 5); next } { inside = 0 }' README.md
+}
+place() { sed -e "s|/tmp/|$scratch/|g" -e "s|localhost:9092|$brokers|g"; }
+# has KEY LEAST FILE: the first number behind "KEY": is at least so much.
+has() {
+  local found
+  found=$(grep -o "\"$1\":[0-9]*" "$3" | head -n 1 | cut -d: -f2)
+  [ "${found:-0}" -ge "$2" ] || { echo "$1 is ${found:-missing}, not $2 or more"; cat "$3"; exit 1; }
+}
+
+commands 1 | place >"$scratch/push.sh"
+bash -m "$scratch/push.sh" >"$scratch/push.out" 2>"$scratch/push.err" || { cat "$scratch/push.out" "$scratch/push.err"; exit 1; }
+cat "$scratch/push.out"
+has accepted 1 "$scratch/push.out"
+grep -q '^events ' "$scratch/push.out"
+grep '^events ' "$scratch/push.out" >"$scratch/status"
+has accepted 4002 "$scratch/status"
+
+{ commands 2 | place && echo 'echo $! >"'"$scratch"'/pid"; wait $!'; } >"$scratch/kafka.sh"
+bash "$scratch/kafka.sh" >"$scratch/kafka.out" 2>"$scratch/kafka.err" &
+running=$!
+log=$scratch/clicks-kafka/worker/series.jsonl
+deadline=$((SECONDS + 60))
+until grep -q '"samples":[1-9][0-9][0-9][0-9]' "$log" 2>/dev/null; do
+  [ "$SECONDS" -lt "$deadline" ] || { cat "$scratch/kafka.err"; exit 1; }
+  kill -0 "$running" 2>/dev/null || { cat "$scratch/kafka.err"; exit 1; }
+  read -r -t 0.2 <> <(:) || true
+done
+kill -INT "$(cat "$scratch/pid")"
+wait "$running" || true
+cat "$scratch/kafka.out"
+has samples 3000 "$scratch/kafka.out"
