@@ -199,11 +199,11 @@ TEST(LinearKernel, SumsSlicesOfRowsInOneOrder) {
 }
 
 TEST(LinearKernel, CutsRowsIntoSlicesByTheSizesAlone) {
-  EXPECT_EQ(weight_slice_rows(1, 64, 64), 256U);
-  EXPECT_EQ(weight_slice_rows(4'096, 400, 400), 512U);          // 49 tiles: 10 slices at most
-  EXPECT_EQ(weight_slice_rows(4'096, 64, 64), 256U);            // 1 tile: 16 slices
-  EXPECT_EQ(weight_slice_rows(1U << 30, 64, 64), 1U << 21);     // 512 slices, no more
-  EXPECT_EQ(weight_slice_rows(4'096, 65'536, 65'536), 4'096U);  // one slice
+  EXPECT_EQ(slice_depth(1, 64, 64), 256U);
+  EXPECT_EQ(slice_depth(4'096, 400, 400), 512U);          // 49 tiles: 10 slices at most
+  EXPECT_EQ(slice_depth(4'096, 64, 64), 256U);            // 1 tile: 16 slices
+  EXPECT_EQ(slice_depth(1U << 30, 64, 64), 1U << 21);     // 512 slices, no more
+  EXPECT_EQ(slice_depth(4'096, 65'536, 65'536), 4'096U);  // one slice
   EXPECT_EQ(linear_backward_parts(nullptr, 256, 64, 64, linear_activation::none).bytes, 0U);
   EXPECT_EQ(linear_backward_parts(nullptr, 512, 64, 64, linear_activation::none).bytes,
             2 * 64 * 64 * 4 + 2 * 64 * 4U);

@@ -148,16 +148,16 @@ HEADRACE_DEVICE void store_value(const product_view& view,
   view.c[at] = activated(view.activation, z);
 }
 
-/// A block a tile of C. Grid: ⌈m / 64⌉ (x) by ⌈n / 64⌉ (y) by slices (z) blocks of 256. Shared:
-/// tile_bytes.
-HEADRACE_KERNEL void product_kernel(product_view view) {
+/// Adds to this thread's 4 x 4 of the tile at `row`, `column` the products of depth [begin, end).
+/// All threads of a block of 256 call it; shared: tile_bytes, free again when it returns.
+HEADRACE_DEVICE void add_tile(const product_view& view,
+                              std::uint32_t row,
+                              std::uint32_t column,
+                              std::uint32_t begin,
+                              std::uint32_t end,
+                              float (&sums)[4][4]) {
   auto* a = reinterpret_cast<float*>(shared_memory());
   float* b = a + tile_depth * tile_stride;
-  const std::uint32_t row = block_index().x * tile_rows;
-  const std::uint32_t column = block_index().y * tile_columns;
-  const std::uint32_t begin = block_index().z * view.depth;
-  const std::uint32_t end = view.k - begin < view.depth ? view.k : begin + view.depth;
-  float sums[4][4] = {};
   for (std::uint32_t d = begin; d < end; d += tile_depth) {
     const float* a_panel = view.a + row * view.a_row + d * view.a_depth;
     const float* b_panel = view.b + d * view.b_depth + column * view.b_column;
@@ -167,6 +167,17 @@ HEADRACE_KERNEL void product_kernel(product_view view) {
     multiply_panels(a, b, sums);
     sync_block();
   }
+}
+
+/// A block a tile of C. Grid: ⌈m / 64⌉ (x) by ⌈n / 64⌉ (y) by slices (z) blocks of 256. Shared:
+/// tile_bytes.
+HEADRACE_KERNEL void product_kernel(product_view view) {
+  const std::uint32_t row = block_index().x * tile_rows;
+  const std::uint32_t column = block_index().y * tile_columns;
+  const std::uint32_t begin = block_index().z * view.depth;
+  const std::uint32_t end = view.k - begin < view.depth ? view.k : begin + view.depth;
+  float sums[4][4] = {};
+  add_tile(view, row, column, begin, end, sums);
   const std::size_t first = block_index().z * (std::size_t{view.m} * view.n);
   for (unsigned i = 0; i < 4; ++i) {
     const std::uint32_t r = row + 4 * (thread_index() / 16) + i;

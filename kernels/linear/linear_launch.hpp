@@ -65,15 +65,40 @@ struct device_linear_gradients {
   float* dbias;       // [out] added to, or null
 };
 
-/// Rows of a slice of dW = xᵀ dz. A layer's weights are few tiles and its rows are many, so slices
-/// of rows have blocks of their own, 256 rows or more each, as many as give 512 blocks. A function
-/// of the sizes alone: sums have one order everywhere.
-constexpr std::uint32_t weight_slice_rows(std::uint32_t rows, std::uint32_t in, std::uint32_t out) {
+/// Depth of a slice of a sum of products of `k` of them, [m, n]: where a result is few tiles and
+/// its depth is large, slices have blocks of their own, 256 deep or more each, as many as give 512
+/// blocks. A function of the sizes alone: sums have one order everywhere.
+constexpr std::uint32_t slice_depth(std::uint32_t k, std::uint32_t m, std::uint32_t n) {
   constexpr std::uint32_t least = device::column_slice_rows;
   const std::uint64_t tiles =
-      std::uint64_t{tiles_across(in, device::tile_rows)} * tiles_across(out, device::tile_columns);
+      std::uint64_t{tiles_across(m, device::tile_rows)} * tiles_across(n, device::tile_columns);
   const auto most = static_cast<std::uint32_t>(tiles == 0 || tiles > 512 ? 1 : 512 / tiles);
-  return tiles_across(tiles_across(rows, most), least) * least;
+  return tiles_across(tiles_across(k, most), least) * least;
+}
+constexpr std::uint32_t slices_of(std::uint32_t k, std::uint32_t m, std::uint32_t n) {
+  return k == 0 ? 1 : tiles_across(k, slice_depth(k, m, n));
+}
+/// Floats of partials of launch_sum_of_products.
+constexpr std::size_t slice_partials(std::uint32_t k, std::uint32_t m, std::uint32_t n) {
+  const std::uint32_t slices = slices_of(k, m, n);
+  return slices == 1 ? 0 : std::size_t{slices} * m * n;
+}
+
+/// C += A B, slices side by side, then one after another. Of `view`, a, b, c, their strides and
+/// sizes are set.
+template <class Launch>
+void launch_sum_of_products(device::product_view view, float* partials, const Launch& launch) {
+  if (view.m == 0 || view.n == 0 || view.k == 0) return;
+  const std::uint32_t slices = slices_of(view.k, view.m, view.n);
+  float* out = view.c;
+  view.depth = slice_depth(view.k, view.m, view.n);
+  view.add = slices == 1;
+  if (slices > 1) view.c = partials;
+  launch_product(view, launch);
+  if (slices == 1) return;
+  const std::uint32_t size = view.m * view.n;  // a few hundred tiles at most
+  launch_column_sums(
+      {.partials = partials, .stride = size, .count = slices, .columns = size, .out = out}, launch);
 }
 
 /// The workspace of linear_backward; null while it is measured.
@@ -82,54 +107,18 @@ struct linear_backward_parts {
                         std::uint32_t rows,
                         std::uint32_t in,
                         std::uint32_t out,
-                        linear_activation activation)
-      : slice_rows(weight_slice_rows(rows, in, out)),
-        slices(rows == 0 ? 1 : tiles_across(rows, slice_rows)) {
+                        linear_activation activation) {
     workspace_parts parts(workspace);
     if (activation != linear_activation::none) dz = parts.take<float>(std::size_t{rows} * out);
-    if (slices > 1) dweights = parts.take<float>(std::size_t{slices} * in * out);
+    dweights = parts.take<float>(slice_partials(rows, in, out));
     dbias = parts.take<float>(device::column_partials(rows, out));
     bytes = parts.bytes();
   }
-  std::uint32_t slice_rows;
-  std::uint32_t slices;
-  float* dz = nullptr;        // [rows, out], unless φ is the identity
-  float* dweights = nullptr;  // [slices, in, out], where there are several
-  float* dbias;               // [slices of 256 rows, out], where there are several
+  float* dz = nullptr;  // [rows, out], unless φ is the identity
+  float* dweights;      // [slices, in, out], where there are several
+  float* dbias;         // [slices of 256 rows, out], where there are several
   std::size_t bytes;
 };
-
-/// dW += xᵀ dz, slices side by side, then one after another.
-template <class Launch>
-void launch_weight_gradients(const device_linear& layer,
-                             const float* dz,
-                             float* dweights,
-                             const linear_backward_parts& parts,
-                             const Launch& launch) {
-  const bool sliced = parts.slices > 1;
-  device::product_view dw{};
-  dw.a = layer.x;
-  dw.a_row = 1;
-  dw.a_depth = layer.in;
-  dw.b = dz;
-  dw.b_depth = layer.out;
-  dw.b_column = 1;
-  dw.c = sliced ? parts.dweights : dweights;
-  dw.m = layer.in;
-  dw.n = layer.out;
-  dw.k = layer.rows;
-  dw.depth = parts.slice_rows;
-  dw.add = !sliced;
-  launch_product(dw, launch);
-  if (!sliced) return;
-  const std::uint32_t size = layer.in * layer.out;  // a few hundred tiles at most
-  launch_column_sums({.partials = parts.dweights,
-                      .stride = size,
-                      .count = parts.slices,
-                      .columns = size,
-                      .out = dweights},
-                     launch);
-}
 
 /// dz, then dx = dz Wᵀ, dW += xᵀ dz, db += Σ dz.
 template <class Launch>
@@ -159,7 +148,18 @@ void launch_linear_backward(const device_linear& layer,
   dx.k = layer.out;
   dx.depth = layer.out;
   if (gradients.dx != nullptr) launch_product(dx, launch);
-  launch_weight_gradients(layer, dz, gradients.dweights, parts, launch);
+  device::product_view dw{};
+  dw.a = layer.x;
+  dw.a_row = 1;
+  dw.a_depth = layer.in;
+  dw.b = dz;
+  dw.b_depth = layer.out;
+  dw.b_column = 1;
+  dw.c = gradients.dweights;
+  dw.m = layer.in;
+  dw.n = layer.out;
+  dw.k = layer.rows;
+  launch_sum_of_products(dw, parts.dweights, launch);
   if (gradients.dbias != nullptr)
     launch_row_sums({.rows = dz,
                      .partials = parts.dbias,
