@@ -6,6 +6,7 @@ import decode
 import dense
 import dense_bench
 import experts
+import graph
 import hstu
 import losses
 import moe
@@ -17,7 +18,7 @@ import softmax
 
 
 def all_operators():
-    return [operator for family in (rows, selection, dense, losses, softmax, attention, decode, hstu, moe, experts) for operator in family.OPERATORS]
+    return [operator for family in (rows, selection, dense, graph, losses, softmax, attention, decode, hstu, moe, experts) for operator in family.OPERATORS]
 
 
 def all_benches():
