@@ -3,8 +3,8 @@
 #include "actors/errors.hpp"
 #include "actors/shard_background.hpp"
 #include "base/log.hpp"
-#include "schemas/event.hpp"
 #include "schemas/control.hpp"
+#include "schemas/event.hpp"
 
 #include <caf/exit_reason.hpp>
 #include <caf/send.hpp>
