@@ -251,7 +251,6 @@ bool kafka_feed::take(kafka_message message, std::vector<broker_message>& into) 
     }
     return false;
   }
-  link_.up();
   const auto offset = static_cast<std::uint64_t>(message->offset);
   auto [found, is_new] = places_.try_emplace(name_of(topic, message->partition),
                                              partition_place{offset, offset, true});
