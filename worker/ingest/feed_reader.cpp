@@ -88,6 +88,7 @@ result<void> feed_reader::step() {
   if (auto taken = take_acks(room ? std::chrono::milliseconds(0) : how_.patience); !taken) {
     return taken;
   }
+  send_what_is_due();  // before a poll that may wait
   if (auto polled = poll(); !polled) return polled;
   send_what_is_due();
   return {};
@@ -161,8 +162,7 @@ void feed_reader::send(lane& one) {
 }
 
 result<void> feed_reader::take_acks(std::chrono::milliseconds patience) {
-  for (const auto& letter :
-       mail_->wait(count_.in_flight > 0 ? patience : std::chrono::milliseconds(0))) {
+  for (const auto& letter : mail_->wait(patience)) {
     --count_.in_flight;
     if (auto done = take_ack(lane_of(letter.partition), letter.ack); !done) return done;
   }
