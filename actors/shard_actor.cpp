@@ -4,6 +4,7 @@
 #include "actors/shard_background.hpp"
 #include "base/log.hpp"
 #include "schemas/control.hpp"
+#include "schemas/event.hpp"
 
 #include <caf/exit_reason.hpp>
 #include <caf/send.hpp>
@@ -130,6 +131,12 @@ void shard_actor::serve(const section_job& job) {
       return forget(job);
     case message_kind::release:
       return release(job);
+    case message_kind::events: {
+      schemas::event_ack ack;
+      ack.status = errc::not_found;
+      ack.detail = "rows are served here: push events to an address of the job's source";
+      return job.answer(schemas::encode(ack));
+    }
     case message_kind::hello:
     case message_kind::status:
     case message_kind::checkpoint:

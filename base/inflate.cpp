@@ -13,8 +13,8 @@ namespace headrace {
 namespace {
 
 constexpr std::size_t first_bytes = 64 * 1024;
-constexpr std::size_t growth_guess = 4;     // JSON packs to a quarter, or less
-constexpr int zstd_window_log_max = 23;     // 8 MiB, what RFC 8878 asks every reader to support
+constexpr std::size_t growth_guess = 4;  // JSON packs to a quarter, or less
+constexpr int zstd_window_log_max = 23;  // 8 MiB, what RFC 8878 asks every reader to support
 
 error damaged(const char* what) {
   return {errc::malformed, std::string("damaged compressed data: ") + what};
@@ -118,9 +118,12 @@ result<std::string> inflate(content_encoding encoding,
                             std::string_view bytes,
                             std::size_t bytes_max) {
   switch (encoding) {
-    case content_encoding::gzip: return inflate_gzip(bytes, bytes_max);
-    case content_encoding::zstd: return inflate_zstd(bytes, bytes_max);
-    case content_encoding::identity: break;
+    case content_encoding::gzip:
+      return inflate_gzip(bytes, bytes_max);
+    case content_encoding::zstd:
+      return inflate_zstd(bytes, bytes_max);
+    case content_encoding::identity:
+      break;
   }
   if (bytes.size() > bytes_max) return too_large(bytes_max);
   return std::string(bytes);

@@ -148,7 +148,7 @@ void read_broker(config_reader& config, const std::string& job_name, worker::sou
 // Keys of `[source]` that count for some ways to come only.
 void refuse_others(config_reader& config, arrival way) {
   const auto refuse_unless = [&](bool fits, const char* needed, auto... keys) {
-    for (const std::string key : {std::string("source.") + keys...}) {
+    for (const std::string& key : {std::string("source.") + keys...}) {
       if (fits || !config.has(key)) continue;
       config.refuse(key, std::string("needs source.uri = ") + needed);
       static_cast<void>(config.list(key));  // so that it is known

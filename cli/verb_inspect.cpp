@@ -48,6 +48,8 @@ std::string_view name_of(storage::record_kind kind) {
       return "removal";
     case storage::record_kind::install:
       return "install";
+    case storage::record_kind::events:
+      return "events";
   }
   return "unknown";
 }

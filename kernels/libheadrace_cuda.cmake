@@ -55,7 +55,8 @@ list(APPEND cuda_sources
   loss_scaler/gradient_scan_cuda.cu
   grouped_ffn/grouped_ffn_cuda.cu
   moe_permute/moe_permute_cuda.cu
-  moe_router/moe_router_cuda.cu)
+  moe_router/moe_router_cuda.cu
+  softmax_loss/softmax_loss_cuda.cu)
 set_source_files_properties(dense_update/dense_update_cuda.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
 
 # Lookups, dense layers, moved columns and scaled sums (headrace_graph.h). Lookups and sums give the CPU's bits.

@@ -23,6 +23,7 @@ set(abi_sources
 list(APPEND abi_sources
   abi/dense_cpu.cpp
   abi/losses_cpu.cpp
+  abi/softmax_cpu.cpp
   abi/moe_cpu.cpp
   abi/ffn_cpu.cpp)
 

@@ -15,8 +15,8 @@ namespace headrace::actors {
 /// Where answers of any thread wait for the server's thread. Outlives the server for as long as a
 /// reply does: after `close` it takes nothing.
 ///
-/// The lock guards the list and `wake_`: `wake` is called under it, so that it is never called after
-/// `close` has returned.
+/// The lock guards the list and `wake_`: `wake` is called under it, so that it is never called
+/// after `close` has returned.
 class answer_box {
  public:
   struct letter {

@@ -17,8 +17,8 @@ class answer_queue {
     bool head_only = false;
     bool close = false;  // nothing is sent behind this answer
     bool version_1_0 = false;
-    std::size_t body_bytes = 0;   // of the request, in the server's room until it is answered
-    std::uint64_t since_ns = 0;   // handed over
+    std::size_t body_bytes = 0;  // of the request, in the server's room until it is answered
+    std::uint64_t since_ns = 0;  // handed over
     std::string allow;
     // Set by the queue:
     bool ready = false;

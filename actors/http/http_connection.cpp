@@ -2,10 +2,9 @@
 
 #include "actors/http/http_text.hpp"
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
-
-#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <utility>
@@ -16,9 +15,9 @@ namespace {
 namespace asio = boost::asio;
 using error_code = boost::system::error_code;
 
-constexpr std::size_t scratch_bytes = 256 * 1024;    // bodies are read so much at a time
-constexpr std::size_t head_read_bytes = 16 * 1024;   // and where a header may be: what is left over
-constexpr std::size_t unsent_bytes_max = 256 * 1024; // then no further request is taken
+constexpr std::size_t scratch_bytes = 256 * 1024;   // bodies are read so much at a time
+constexpr std::size_t head_read_bytes = 16 * 1024;  // and where a header may be: what is left over
+constexpr std::size_t unsent_bytes_max = 256 * 1024;  // then no further request is taken
 constexpr std::size_t kept_capacity = 64 * 1024;
 constexpr std::size_t write_progress_bytes = 16 * 1024;  // within write_ms_max, or it does not read
 constexpr std::uint32_t linger_ms_max = 2'000;
@@ -288,7 +287,8 @@ void http_connection::tick(std::uint64_t now_ns) {
     case request_reader::stage::body:
       if (passed(stage_ns_, now_ns, how.body_ms_max)) give_up(408, "the body came too slowly");
       return;
-    default: return;
+    default:
+      return;
   }
 }
 

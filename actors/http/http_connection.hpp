@@ -5,11 +5,10 @@
 #include "actors/http/http_server.hpp"
 #include "actors/http/request_reader.hpp"
 
+#include <atomic>
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,8 +29,8 @@ struct connection_host {
   const route_table routes;
   byte_room room;
   std::shared_ptr<answer_box> box;
-  std::vector<char> scratch;  // what was just read, of whichever connection
-  std::string date;           // as answers say it; of this second
+  std::vector<char> scratch;                  // what was just read, of whichever connection
+  std::string date;                           // as answers say it; of this second
   std::function<void(std::uint64_t)> forget;  // a connection that closed
   std::atomic<bool> stopping{false};
   std::atomic<std::uint64_t> connections{0};

@@ -7,11 +7,10 @@
 #include "base/log.hpp"
 #include "base/parse_number.hpp"
 
+#include <algorithm>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/post.hpp>
-
-#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <optional>
@@ -27,10 +26,9 @@ using tcp = asio::ip::tcp;
 using error_code = boost::system::error_code;
 using executor = asio::io_context::executor_type;
 using acceptor = asio::basic_socket_acceptor<tcp, executor>;
-using timer =
-    asio::basic_waitable_timer<std::chrono::steady_clock,
-                               asio::wait_traits<std::chrono::steady_clock>,
-                               executor>;
+using timer = asio::basic_waitable_timer<std::chrono::steady_clock,
+                                         asio::wait_traits<std::chrono::steady_clock>,
+                                         executor>;
 
 constexpr std::uint32_t tick_ms_max = 100;
 constexpr std::uint32_t tick_ms_min = 5;
@@ -57,7 +55,8 @@ result<tcp::endpoint> parse_endpoint(const std::string& endpoint) {
     return not_bound(endpoint, errc::bad_config, "the port is missing");
   }
   if (!is_loopback(endpoint)) {
-    return not_bound(endpoint, errc::bad_config, "not loopback: refused, as peers have no keys yet");
+    return not_bound(
+        endpoint, errc::bad_config, "not loopback: refused, as peers have no keys yet");
   }
   error_code failure;
   const auto address = asio::ip::make_address_v4(endpoint.substr(0, colon), failure);
@@ -146,26 +145,24 @@ void beast_server::run() {
 void beast_server::accept(acceptor& from) {
   auto peer = std::make_shared<tcp::endpoint>();
   auto& where = *peer;
-  from.async_accept(
-      io_.get_executor(),
-      where,
-      [this, &from, kept = std::move(peer)](error_code failure, http_socket socket) {
-        if (host_.stopping || failure == asio::error::operation_aborted) return;
-        if (!failure) {
-          take(std::move(socket), *kept);
-        } else if (failure != asio::error::connection_aborted) {
-          return paused_.push_back(&from);
-        }
-        accept(from);
-      });
+  from.async_accept(io_.get_executor(),
+                    where,
+                    [this, &from, kept = std::move(peer)](error_code failure, http_socket socket) {
+                      if (host_.stopping || failure == asio::error::operation_aborted) return;
+                      if (!failure) {
+                        take(std::move(socket), *kept);
+                      } else if (failure != asio::error::connection_aborted) {
+                        return paused_.push_back(&from);
+                      }
+                      accept(from);
+                    });
 }
 
 void beast_server::take(http_socket socket, const tcp::endpoint& peer) {
   ++host_.connections;
   if (connections_.size() >= host_.how.connections_max) return turn_away(socket);
   const std::uint64_t number = next_number_++;
-  auto made =
-      std::make_shared<http_connection>(host_, number, std::move(socket), text_of(peer));
+  auto made = std::make_shared<http_connection>(host_, number, std::move(socket), text_of(peer));
   connections_.emplace(number, made);
   open_ = connections_.size();
   made->start();

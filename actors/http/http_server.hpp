@@ -67,9 +67,10 @@ struct http_options {
   std::size_t bytes_max = std::size_t{256} << 20;  // of all bodies held; beyond it 503, Retry-After
 };
 
-/// HTTP/1.1 (and 1.0) on one plain thread: keep-alive, pipelined requests answered in order, a bound
-/// on everything a peer can make it hold and for how long. Nothing a peer sends stops it; what it
-/// refuses is answered (docs/http.md lists each) with a line of JSON {"error":"…"}, and counted.
+/// HTTP/1.1 (and 1.0) on one plain thread: keep-alive, pipelined requests answered in order, a
+/// bound on everything a peer can make it hold and for how long. Nothing a peer sends stops it;
+/// what it refuses is answered (docs/http.md lists each) with a line of JSON {"error":"…"}, and
+/// counted.
 ///
 /// A body counts in `bytes_max` from its first byte until its request was answered; an answer's
 /// size is for its handler to bound.

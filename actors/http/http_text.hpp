@@ -33,7 +33,7 @@ http_answer refusal_answer(unsigned status, std::string_view why, std::uint32_t 
 struct answer_framing {
   bool head_only = false;
   bool close = false;
-  bool version_1_0 = false;  // keep-alive is said, not meant by itself
+  bool version_1_0 = false;     // keep-alive is said, not meant by itself
   std::string_view allow = {};  // of a 405
   std::string_view date = {};
 };

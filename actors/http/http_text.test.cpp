@@ -1,4 +1,5 @@
 #include "actors/http/http_text.hpp"
+
 #include "actors/http/route_table.hpp"
 
 #include <gmock/gmock.h>

@@ -3,10 +3,9 @@
 #include "actors/http/http_text.hpp"
 #include "base/check.hpp"
 
+#include <algorithm>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
-
-#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -40,11 +39,8 @@ struct request_reader::parser final : beast_http::basic_parser<true> {
     ec = beast_http::error::bad_value;
   }
 
-  void on_request_impl(beast_http::verb,
-                       beast_text method,
-                       beast_text target,
-                       int number,
-                       beast_code& ec) override {
+  void on_request_impl(
+      beast_http::verb, beast_text method, beast_text target, int number, beast_code& ec) override {
     version_1_0 = number < 11;
     request.method = view(method);
     if (target.size() > target_bytes_max) return fail(ec, 414, "the path is too long");
@@ -62,20 +58,29 @@ struct request_reader::parser final : beast_http::basic_parser<true> {
                      beast_code& ec) override {
     if (header_ended) return;  // behind the last chunk: nothing we use may stand there
     switch (name) {
-      case beast_http::field::host: ++hosts; return;
-      case beast_http::field::content_type: request.content_type = media_type(view(value)); return;
+      case beast_http::field::host:
+        ++hosts;
+        return;
+      case beast_http::field::content_type:
+        request.content_type = media_type(view(value));
+        return;
       case beast_http::field::content_encoding:
         request.content_encoding = lower_case(view(value));
         return;
-      case beast_http::field::authorization: request.bearer = bearer_token(view(value)); return;
-      case beast_http::field::expect: expects = lower_case(view(value)); return;
+      case beast_http::field::authorization:
+        request.bearer = bearer_token(view(value));
+        return;
+      case beast_http::field::expect:
+        expects = lower_case(view(value));
+        return;
       case beast_http::field::transfer_encoding:
         // Any other coding would leave Beast and us at odds about where the body ends.
         if (version_1_0 || lower_case(view(value)) != "chunked") {
           return fail(ec, 501, "Transfer-Encoding: only chunked, of HTTP/1.1, is taken");
         }
         return;
-      default: break;
+      default:
+        break;
     }
     if (name != beast_http::field::unknown || spelled.size() <= own_prefix.size()) return;
     auto lower = lower_case(view(spelled.substr(0, own_prefix.size())));
@@ -132,10 +137,7 @@ request_reader::request_reader(const route_table& routes,
                                byte_room& room,
                                std::size_t header_bytes_max,
                                std::string peer)
-    : routes_(routes),
-      room_(room),
-      header_bytes_max_(header_bytes_max),
-      peer_(std::move(peer)) {}
+    : routes_(routes), room_(room), header_bytes_max_(header_bytes_max), peer_(std::move(peer)) {}
 
 request_reader::~request_reader() { give_back(); }
 
@@ -174,7 +176,8 @@ std::size_t request_reader::take_header(std::string_view bytes) {
   header_bytes_ += taken;
   const std::size_t behind = ec == beast_http::error::need_more ? bytes.size() - taken : 0;
   if (ec == beast_http::error::header_limit || header_bytes_ + behind > header_bytes_max_) {
-    const bool in_target = parser_->request.method.empty();
+    const bool in_target =
+        parser_->request.method.empty() && bytes.find("\r\n") == std::string_view::npos;
     refuse(in_target ? 414 : 431,
            "the header is too large: at most " + std::to_string(header_bytes_max_) + " bytes");
   } else if (parser_->status != 0) {

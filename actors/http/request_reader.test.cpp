@@ -113,8 +113,10 @@ TEST_F(RequestReader, ChunksBeyondTheBoundAreRefusedWhileTheyCome) {
 TEST_F(RequestReader, WhatLeavesTheBodysEndInDoubtIsRefused) {
   const std::string head = "POST /in HTTP/1.1\r\nHost: h\r\n";
   EXPECT_EQ(refusal(head + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc"), 400U);
-  EXPECT_EQ(refusal(head + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400U);
-  EXPECT_EQ(refusal(head + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"), 400U);
+  EXPECT_EQ(refusal(head + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            400U);
+  EXPECT_EQ(refusal(head + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"),
+            400U);
   EXPECT_EQ(refusal(head + "Transfer-Encoding: gzip\r\n\r\n"), 501U);
   EXPECT_EQ(refusal(head + "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501U);
   EXPECT_EQ(refusal("POST /in HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 501U);

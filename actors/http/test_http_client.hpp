@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
-#include <chrono>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <map>
@@ -73,8 +73,8 @@ class test_http_client {
     return true;
   }
 
-  /// The next answer, or nothing when the peer ended or was silent for ten seconds. `of_head`: it has
-  /// no body, whatever its length says.
+  /// The next answer, or nothing when the peer ended or was silent for ten seconds. `of_head`: it
+  /// has no body, whatever its length says.
   std::optional<answer> read(bool of_head = false) {
     std::size_t end = 0;
     while ((end = bytes_.find("\r\n\r\n")) == std::string::npos) {
@@ -157,7 +157,8 @@ inline std::string post(const std::string& path,
 inline std::string post_in_chunks(const std::string& path,
                                   const std::string& body,
                                   std::size_t chunk_bytes) {
-  std::string out = "POST " + path + " HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n";
+  std::string out =
+      "POST " + path + " HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (std::size_t at = 0; at < body.size(); at += chunk_bytes) {
     const auto chunk = body.substr(at, chunk_bytes);
     char head[32];

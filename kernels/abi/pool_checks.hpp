@@ -34,6 +34,19 @@ inline void check(const headrace_gather_pool_args& args) {
   if (args.dtype == HEADRACE_I8) need_array(args.scales, args.rows, "scales");
 }
 
+inline void check(const headrace_gather_pool_weights_args& args) {
+  check_pool_sizes(args);
+  need_array(args.inverse, args.occurrences, "inverse");
+  need_array(args.offsets, args.bags + 1, "offsets");
+  need_dtype(args.dtype, "dtype");
+  need(args.reserved == 0, "reserved is not 0");
+  need_array(args.out_gradients, product(args.bags, args.dim, "bags * dim"), "out_gradients");
+  need_array(args.weight_gradients, args.occurrences, "weight_gradients");
+  if (args.occurrences == 0) return;
+  need_bytes(args.values, args.rows, dtype_bytes(args.dtype), "values");
+  if (args.dtype == HEADRACE_I8) need_array(args.scales, args.rows, "scales");
+}
+
 inline void check(const headrace_gather_pool_backward_args& args) {
   check_pool_sizes(args);
   check_bag_arrays(args);

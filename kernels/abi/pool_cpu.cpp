@@ -11,13 +11,15 @@ using namespace headrace::kernels;
 namespace {
 
 /// Rows that are not f32 are widened first.
-std::size_t pool_bytes(const headrace_gather_pool_args& args) {
+template <class Args>
+std::size_t pool_bytes(const Args& args) {
   abi::check_pool_sizes(args);
   if (args.dtype == HEADRACE_F32) return 0;
   return abi::product(args.rows * args.dim, sizeof(float), "rows * dim");
 }
 
-float widened(const headrace_gather_pool_args& args, std::size_t i) {
+template <class Args>
+float widened(const Args& args, std::size_t i) {
   if (args.dtype == HEADRACE_I8) {
     const auto code = static_cast<const std::int8_t*>(args.values)[i];
     return static_cast<float>(code) * half_to_float(args.scales[i / args.dim]);
@@ -26,7 +28,8 @@ float widened(const headrace_gather_pool_args& args, std::size_t i) {
   return args.dtype == HEADRACE_F16 ? half_to_float(bits) : brain_to_float(bits);
 }
 
-std::span<const float> rows_of(const headrace_gather_pool_args& args, void* workspace) {
+template <class Args>
+std::span<const float> rows_of(const Args& args, void* workspace) {
   const std::size_t size = args.rows * args.dim;
   if (args.occurrences == 0) return {};
   if (args.dtype == HEADRACE_F32) return {static_cast<const float*>(args.values), size};
@@ -75,7 +78,7 @@ headrace_status headrace_gather_pool(const headrace_gather_pool_args* given,
 }
 
 size_t headrace_gather_pool_workspace(const headrace_gather_pool_args* given) {
-  return abi::workspace_query("gather_pool", given, pool_bytes);
+  return abi::workspace_query("gather_pool", given, pool_bytes<headrace_gather_pool_args>);
 }
 
 headrace_status headrace_gather_pool_backward(const headrace_gather_pool_backward_args* given,
@@ -102,6 +105,30 @@ size_t headrace_gather_pool_backward_workspace(const headrace_gather_pool_backwa
         abi::check_pool_sizes(args);
         return std::size_t{0};
       });
+}
+
+headrace_status headrace_gather_pool_weights(const headrace_gather_pool_weights_args* given,
+                                             void* stream,
+                                             void* workspace,
+                                             size_t workspace_bytes) {
+  return abi::entry(
+      "gather_pool_weights", given, [&](const headrace_gather_pool_weights_args& args) {
+        abi::need_no_stream(stream);
+        abi::check(args);
+        check_bags(args);
+        abi::need_workspace(workspace, workspace_bytes, pool_bytes(args));
+        gather_pool_weights({.rows = rows_of(args, workspace),
+                             .inverse = {args.inverse, args.occurrences},
+                             .offsets = {args.offsets, args.bags + 1},
+                             .dim = args.dim,
+                             .out_gradients = {args.out_gradients, args.bags * args.dim},
+                             .weight_gradients = {args.weight_gradients, args.occurrences}});
+      });
+}
+
+size_t headrace_gather_pool_weights_workspace(const headrace_gather_pool_weights_args* given) {
+  return abi::workspace_query(
+      "gather_pool_weights", given, pool_bytes<headrace_gather_pool_weights_args>);
 }
 
 }  // extern "C"

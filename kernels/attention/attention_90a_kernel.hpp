@@ -216,10 +216,12 @@ struct weighing {
   float fades[2] = {1, 1};
 
   HEADRACE_DEVICE void take(accumulators<1, Tiles::keys / 8>& scores, const tile_meeting& at) {
-    finish_scores<false>(scores, rule, mask, at, running_softmax<1>::hidden);
+    finish_scores<false, running_softmax<1>::folds>(
+        scores, rule, mask, at, running_softmax<1>::hidden);
     HEADRACE_UNROLL
     for (int h = 0; h < 2; ++h)
-      fades[h] = softmax.weigh_row(scores[0], softmax.largest[0][h], softmax.sum[0][h], h);
+      fades[h] =
+          softmax.weigh_row(scores[0], softmax.largest[0][h], softmax.sum[0][h], h, rule.left());
   }
   HEADRACE_DEVICE void round(const accumulators<1, Tiles::keys / 8>& scores) {
     HEADRACE_UNROLL
@@ -257,8 +259,9 @@ HEADRACE_DEVICE void attend_90a(const attention_view& args,
                                 const sequence_tile& tile,
                                 const tile_walk& walk) {
   constexpr int eights = Tiles::keys / 8;
-  weighing<Element, Tiles> state{score_rule(args.scores, block_index().y, running_softmax<1>::unit),
-                                 args.mask};
+  weighing<Element, Tiles> state{
+      score_rule(args.scores, block_index().y, running_softmax<1>::unit, running_softmax<1>::folds),
+      args.mask};
   accumulators<1, Tiles::dim / 8> out;
   clear(out);
   if (walk.count > 0) {

@@ -75,6 +75,7 @@ template <int strips>
 struct running_softmax {
   static constexpr float unit = log2_e;
   static constexpr float hidden = nothing;
+  static constexpr bool folds = true;
 
   float largest[strips][2];
   float sum[strips][2];
@@ -90,21 +91,26 @@ struct running_softmax {
     }
   }
 
-  /// Turns scores into weights, and what was summed so far to their scale.
+  /// Turns scores times `left` into weights, and what was summed so far to their scale.
   template <int eights, int out_eights>
   HEADRACE_DEVICE void take(accumulators<strips, eights>& scores,
-                            accumulators<strips, out_eights>& out) {
+                            accumulators<strips, out_eights>& out,
+                            float left) {
     HEADRACE_UNROLL
     for (int s = 0; s < strips; ++s) {
       HEADRACE_UNROLL
-      for (int h = 0; h < 2; ++h) take_row(scores[s], out[s], largest[s][h], sum[s][h], h);
+      for (int h = 0; h < 2; ++h) take_row(scores[s], out[s], largest[s][h], sum[s][h], h, left);
     }
   }
 
   template <int eights, int out_eights>
-  HEADRACE_DEVICE static void take_row(
-      float (&scores)[eights][4], float (&out)[out_eights][4], float& top, float& total, int h) {
-    const float fade = weigh_row(scores, top, total, h);
+  HEADRACE_DEVICE static void take_row(float (&scores)[eights][4],
+                                       float (&out)[out_eights][4],
+                                       float& top,
+                                       float& total,
+                                       int h,
+                                       float left) {
+    const float fade = weigh_row(scores, top, total, h, left);
     HEADRACE_UNROLL
     for (int n = 0; n < out_eights; ++n) {
       HEADRACE_UNROLL
@@ -112,32 +118,30 @@ struct running_softmax {
     }
   }
 
-  /// Turns a row's scores into weights; returns what must be multiplied to what was summed so far.
+  /// Turns a row's scores times `left` > 0 into weights; returns what must be multiplied to what
+  /// was summed so far. A score costs four instructions: larger, multiply_add, exp2_flushed and a
+  /// sum; weights below 2^-126 are 0, those of NaN are NaN.
   template <int eights>
-  HEADRACE_DEVICE static float weigh_row(float (&scores)[eights][4],
-                                         float& top,
-                                         float& total,
-                                         int h) {
-    float most = top;
+  HEADRACE_DEVICE static float weigh_row(
+      float (&scores)[eights][4], float& top, float& total, int h, float left) {
+    float most = nothing;
     HEADRACE_UNROLL
     for (int n = 0; n < eights; ++n) {
       HEADRACE_UNROLL
-      for (int e = 2 * h; e < 2 * h + 2; ++e) most = scores[n][e] > most ? scores[n][e] : most;
+      for (int e = 2 * h; e < 2 * h + 2; ++e) most = larger(most, scores[n][e]);
     }
     HEADRACE_UNROLL
-    for (unsigned step = 1; step < 4; step *= 2) {
-      const float other = shuffle_xor(most, step);
-      most = other > most ? other : most;
-    }
+    for (unsigned step = 1; step < 4; step *= 2) most = larger(most, shuffle_xor(most, step));
+    most = larger(top, most * left);
     const float shift = most == nothing ? 0.0F : most;  // no key yet: weights are 0, not NaN
-    const float fade = exp2(top - shift);
+    const float fade = exp2_flushed(top - shift);
     top = most;
     total *= fade;
     HEADRACE_UNROLL
     for (int n = 0; n < eights; ++n) {
       HEADRACE_UNROLL
       for (int e = 2 * h; e < 2 * h + 2; ++e) {
-        scores[n][e] = exp2(scores[n][e] - shift);
+        scores[n][e] = exp2_flushed(multiply_add(scores[n][e], left, -shift));
         total += scores[n][e];
       }
     }
@@ -194,8 +198,8 @@ HEADRACE_DEVICE void store_attention(const attention_view& args,
   }
 }
 
-/// All of a block's work. `weights` turns scores into weights, as running_softmax does: unit and
-/// hidden are those of the scores, take() and finish() as there.
+/// All of a block's work. `weights` turns scores into weights, as running_softmax does: unit,
+/// hidden and folds are those of the scores, take() and finish() as there.
 template <class Element, class Tiles, class Weights>
 HEADRACE_DEVICE void attend(const attention_view& args,
                             const sequence_tile& tile,
@@ -237,7 +241,7 @@ HEADRACE_DEVICE void attend(const attention_view& args,
     }
   };
 
-  const score_rule rule(args.scores, head, Weights::unit);
+  const score_rule rule(args.scores, head, Weights::unit, Weights::folds);
   accumulators<strips, Tiles::dim / 8> out;
   clear(out);
   tile_meeting at;
@@ -258,8 +262,8 @@ HEADRACE_DEVICE void attend(const attention_view& args,
       accumulators<strips, Tiles::keys / 8> scores;
       clear(scores);
       multiply_by_rows<Element, Tiles::dim>(scores, queries, memory.keys(k));
-      finish_scores<false>(scores, rule, args.mask, at, Weights::hidden);
-      weights.take(scores, out);
+      finish_scores<false, Weights::folds>(scores, rule, args.mask, at, Weights::hidden);
+      weights.take(scores, out, rule.left());
       multiply_by_columns<Element, Tiles::keys>(
           out,
           [&](int s, int kk, std::uint32_t(&to)[4]) { left_of<Element>(scores[s], kk, to); },

@@ -80,7 +80,9 @@ struct softmax_rule {
   static constexpr float hidden = nothing;
   static constexpr bool reads_saved = true;
 
-  HEADRACE_DEVICE static float prepare(float score, float log_sum) { return exp2(score - log_sum); }
+  HEADRACE_DEVICE static float prepare(float score, float log_sum) {
+    return exp2_flushed(score - log_sum);
+  }
   HEADRACE_DEVICE static float weight(float prepared) { return prepared; }
   HEADRACE_DEVICE static float gradient(float prepared, float product, float dot) {
     return prepared * (product - dot);

@@ -38,7 +38,9 @@ HEADRACE_DEVICE bool is_active(const attention_view& args, std::uint32_t sequenc
          args.active[static_cast<std::size_t>(sequence) * args.heads + head] != 0;
 }
 
-/// One head's way from products to scores, with its positions, times a unit.
+/// One head's way from products to scores, with its positions, times a unit. Where nothing is added
+/// to products and their order is that of scores, a rule that `folds` leaves products as they are,
+/// to be multiplied by left() in an instruction that comes anyway.
 struct score_rule {
   float unit = 1;
   float scale = 1;
@@ -46,8 +48,12 @@ struct score_rule {
   const float* table = nullptr;  // at distance 0, or null
   std::int32_t max_distance = 0;
   bool biased = false;
+  bool folds = false;
 
-  HEADRACE_DEVICE score_rule(const score_view& of, unsigned head, float times)
+  HEADRACE_DEVICE score_rule(const score_view& of,
+                             unsigned head,
+                             float times,
+                             bool may_fold = false)
       : unit(times), scale(of.scale * times), max_distance(of.max_distance) {
     if (of.alibi_slopes != nullptr) slope = of.alibi_slopes[head] * times;
     if (of.bias_table != nullptr) {
@@ -55,7 +61,10 @@ struct score_rule {
       table = of.bias_table + static_cast<std::size_t>(head) * width + max_distance;
     }
     biased = of.alibi_slopes != nullptr || of.bias_table != nullptr;
+    folds = may_fold && !biased && scale > 0.0F;
   }
+
+  HEADRACE_DEVICE float left() const { return folds ? scale : 1.0F; }
 
   HEADRACE_DEVICE float bias(std::int32_t i, std::int32_t j) const {
     const std::int32_t offset = j - i;
@@ -99,9 +108,10 @@ HEADRACE_DEVICE void for_each_pair(accumulators<strips, eights>& c,
   }
 }
 
-/// Scores from the products of the queries from `at.i` on with the keys from `at.j` on; `hidden`
-/// where nothing is seen. The two branches are the same for all of a warp, and seldom taken.
-template <bool transposed, int strips, int eights>
+/// Scores from the products of the queries from `at.i` on with the keys from `at.j` on, or products
+/// still where the rule folds; `hidden` where nothing is seen. The branches are the same for all of
+/// a warp, and seldom taken.
+template <bool transposed, bool folds = false, int strips, int eights>
 HEADRACE_DEVICE void finish_scores(accumulators<strips, eights>& c,
                                    const score_rule& rule,
                                    const narrow_mask& mask,
@@ -111,17 +121,25 @@ HEADRACE_DEVICE void finish_scores(accumulators<strips, eights>& c,
   constexpr std::int32_t columns = 8 * eights;
   const bool full = at.i + (transposed ? columns : rows) <= at.i_end &&
                     at.j + (transposed ? rows : columns) <= at.j_end;
-  HEADRACE_UNROLL
-  for (int s = 0; s < strips; ++s) {
-    HEADRACE_UNROLL
-    for (int n = 0; n < eights; ++n) {
-      HEADRACE_UNROLL
-      for (int e = 0; e < 4; ++e) c[s][n][e] *= rule.scale;
+  if constexpr (folds) {
+    if (!rule.folds) {
+      for_each_pair<transposed>(c, at, [&](float& score, std::int32_t i, std::int32_t j) {
+        score = score * rule.scale + rule.bias(i, j);
+      });
     }
-  }
-  if (rule.biased) {
-    for_each_pair<transposed>(
-        c, at, [&](float& score, std::int32_t i, std::int32_t j) { score += rule.bias(i, j); });
+  } else {
+    HEADRACE_UNROLL
+    for (int s = 0; s < strips; ++s) {
+      HEADRACE_UNROLL
+      for (int n = 0; n < eights; ++n) {
+        HEADRACE_UNROLL
+        for (int e = 0; e < 4; ++e) c[s][n][e] *= rule.scale;
+      }
+    }
+    if (rule.biased) {
+      for_each_pair<transposed>(
+          c, at, [&](float& score, std::int32_t i, std::int32_t j) { score += rule.bias(i, j); });
+    }
   }
   if (!full || !all_seen(mask, at.i, at.i_end, at.j, at.j_end)) {
     for_each_pair<transposed>(c, at, [&](float& score, std::int32_t i, std::int32_t j) {

@@ -136,7 +136,7 @@ HEADRACE_DEVICE void walk_slots(const decode_view& args,
         scores[0][n][e] = live ? scores[0][n][e] * scale : nothing;
       }
     }
-    softmax.take(scores, out);
+    softmax.take(scores, out, 1.0F);
     multiply_by_columns<Element, decode_slots>(
         out,
         [&](int s, int kk, std::uint32_t(&to)[4]) { left_of<Element>(scores[s], kk, to); },

@@ -38,7 +38,8 @@ inline void gather_fields(const gather_fields_args& args) { gather_fields_cpu(ar
 ///
 /// Adds to row_gradients [u, width], since a row occurs often and its columns may be gathered by
 /// several ops; other columns stay. Sample by sample, field by field, multiply then add: the CPU
-/// targets agree bit for bit, run after run. Bound against exact for a row of len occurrences:
+/// targets agree bit for bit, run after run. CUDA sums rows of 64 places and more in tiles: other
+/// bits there, the same run after run. Bound against exact for a row of len occurrences:
 /// (len + 1) * 2^-24 * (|what was there| + Σ |x * gradient|), while nothing over- or underflows.
 template <class Value>
 struct basic_gather_fields_backward_args {

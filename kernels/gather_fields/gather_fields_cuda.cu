@@ -10,6 +10,14 @@ namespace {
 
 std::uint32_t narrow(std::uint64_t size) { return static_cast<std::uint32_t>(size); }
 
+/// Sums of tiles.
+std::size_t backward_bytes(const headrace_fields_backward_args& args) {
+  abi::check_fields_sizes(args);
+  return abi::product(gather_fields_partials(args.samples * args.fields, args.dim),
+                      sizeof(float),
+                      "samples * fields * dim");
+}
+
 }  // namespace
 
 extern "C" {
@@ -38,16 +46,18 @@ size_t headrace_fields_workspace(const headrace_fields_args* given) {
 
 headrace_status headrace_fields_backward(const headrace_fields_backward_args* given,
                                          void* stream,
-                                         void*,
-                                         size_t) {
+                                         void* workspace,
+                                         size_t workspace_bytes) {
   return abi::entry("fields_backward", given, [&](const headrace_fields_backward_args& args) {
     abi::check(args);
     abi::need_array(args.order, args.samples * args.fields, "order");
+    abi::need_workspace(workspace, workspace_bytes, backward_bytes(args));
     launch_gather_fields_backward({args.inverse,
                                    args.order,
                                    args.values,
                                    args.out_gradients,
                                    args.row_gradients,
+                                   static_cast<float*>(workspace),
                                    narrow(args.samples * args.fields),
                                    narrow(args.width),
                                    narrow(args.first_column),
@@ -57,11 +67,7 @@ headrace_status headrace_fields_backward(const headrace_fields_backward_args* gi
 }
 
 size_t headrace_fields_backward_workspace(const headrace_fields_backward_args* given) {
-  return abi::workspace_query(
-      "fields_backward", given, [](const headrace_fields_backward_args& args) {
-        abi::check_fields_sizes(args);
-        return std::size_t{0};
-      });
+  return abi::workspace_query("fields_backward", given, backward_bytes);
 }
 
 headrace_status headrace_copy_columns(const headrace_copy_columns_args* given,

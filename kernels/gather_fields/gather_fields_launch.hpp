@@ -13,16 +13,23 @@ void launch_gather_fields(const device::gather_fields_view& view, const Launch& 
   launch(elementwise_shape(size), device::gather_fields_kernel, view);
 }
 
-/// Eight warps a block: a row's warp waits for nobody. A row of many occurrences has one warp: a
-/// field of few values is where this is slow.
+/// Floats of `partials`: one row of columns for each tile that has all its places.
+constexpr std::size_t gather_fields_partials(std::size_t places, std::size_t dim) {
+  return places / device::field_tile * dim;
+}
+
+/// Eight warps a block: a warp waits for nobody. Tiles first, then rows.
 template <class Launch>
 void launch_gather_fields_backward(const device::gather_fields_backward_view& view,
                                    const Launch& launch) {
   constexpr unsigned warps = 8;
   if (view.places == 0) return;
-  launch(launch_shape{.grid = {(view.places + warps - 1) / warps}, .threads = 32 * warps},
-         device::gather_fields_backward_kernel,
-         view);
+  const auto shape = [](std::uint32_t count) {
+    return launch_shape{.grid = {(count + warps - 1) / warps}, .threads = 32 * warps};
+  };
+  const std::uint32_t tiles = device::whole_field_tiles(view.places);
+  if (tiles > 0) launch(shape(tiles), device::gather_fields_tiles_kernel, view);
+  launch(shape(view.places), device::gather_fields_backward_kernel, view);
 }
 
 }  // namespace headrace::kernels

@@ -47,4 +47,24 @@ inline void gather_pool_backward(const gather_pool_backward_args& args) {
   gather_pool_backward_cpu(args);
 }
 
+/// Gradient of gather_pool's weights: weight_gradients[i] = Σ_c rows[inverse[i]][c] *
+/// out_gradients[bag of i][c].
+///
+/// Writes weight_gradients [n]. One target gives the same bits each time. Bound against exact:
+/// (dim + 1) * 2^-24 * Σ |row out_gradient| + dim * 2^-149.
+struct gather_pool_weights_args {
+  std::span<const float> rows;
+  std::span<const std::uint32_t> inverse;
+  std::span<const std::uint32_t> offsets;
+  std::size_t dim = 1;
+  std::span<const float> out_gradients;
+  std::span<float> weight_gradients;
+};
+void gather_pool_weights_ref(const gather_pool_weights_args& args);
+void gather_pool_weights_cpu(const gather_pool_weights_args& args);
+
+inline void gather_pool_weights(const gather_pool_weights_args& args) {
+  gather_pool_weights_cpu(args);
+}
+
 }  // namespace headrace::kernels

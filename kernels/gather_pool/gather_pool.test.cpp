@@ -223,6 +223,32 @@ TEST(GatherPool, GradientEqualsCentralDifferencesOfTheReferenceMaths) {
   });
 }
 
+TEST(GatherPool, GivesTheGradientOfEachWeight) {
+  for_each_cpu_target([] {
+    for_each_case([](const pool_case& one) {
+      for (const bool reference : {false, true}) {
+        misaligned<float> got(one.inverse.size(), 9.0F);
+        const gather_pool_weights_args args = {.rows = one.rows.span(),
+                                               .inverse = one.inverse,
+                                               .offsets = one.offsets,
+                                               .dim = one.dim,
+                                               .out_gradients = one.out_gradients.span(),
+                                               .weight_gradients = got.span()};
+        reference ? gather_pool_weights_ref(args) : gather_pool_weights_cpu(args);
+        std::vector<exact_sum> exact(one.inverse.size());
+        for (std::size_t b = 0; b < one.bags; ++b) {
+          for (std::size_t i = one.offsets[b]; i < one.offsets[b + 1]; ++i) {
+            for (std::size_t c = 0; c < one.dim; ++c)
+              exact[i].add(static_cast<double>(one.rows.span()[one.inverse[i] * one.dim + c]) *
+                           static_cast<double>(one.out_gradients.span()[b * one.dim + c]));
+          }
+        }
+        expect_within(got.span(), exact);
+      }
+    });
+  });
+}
+
 TEST(GatherPool, RefusesOffsetsThatDoNotCoverTheOccurrences) {
   const std::array<float, 1> rows = {1.0F};
   const std::array<std::uint32_t, 2> inverse = {0, 0};

@@ -100,6 +100,28 @@ void gather_pool_backward_target(const gather_pool_backward_args& args) {
   }
 }
 
+HWY_INLINE float dot_of(const float* left, const float* right, std::size_t n) {
+  const hn::CappedTag<float, lanes_max> d;
+  std::size_t c = 0;
+  auto sum = hn::Zero(d);
+  for (; c + hn::Lanes(d) <= n; c += hn::Lanes(d))
+    sum = hn::Add(sum, hn::Mul(hn::LoadU(d, left + c), hn::LoadU(d, right + c)));
+  float total = hn::GetLane(hn::SumOfLanes(d, sum));
+  for (; c < n; ++c) total += left[c] * right[c];
+  return total;
+}
+
+void gather_pool_weights_target(const gather_pool_weights_args& args) {
+  const std::size_t dim = args.dim;
+  for (std::size_t b = 0; b + 1 < args.offsets.size(); ++b) {
+    const float* above = args.out_gradients.data() + b * dim;
+    for (std::size_t i = args.offsets[b]; i < args.offsets[b + 1]; ++i) {
+      ask_for(args.rows.data(), args.inverse, i + prefetch_rows_ahead, dim);
+      args.weight_gradients[i] = dot_of(args.rows.data() + args.inverse[i] * dim, above, dim);
+    }
+  }
+}
+
 }  // namespace headrace::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -108,6 +130,7 @@ namespace headrace::kernels {
 
 HWY_EXPORT(gather_pool_target);
 HWY_EXPORT(gather_pool_backward_target);
+HWY_EXPORT(gather_pool_weights_target);
 
 namespace {
 
@@ -133,6 +156,13 @@ void gather_pool_backward_cpu(const gather_pool_backward_args& args) {
   check_bags(args.offsets, args.inverse, args.weights);
   CHECK(args.out_gradients.size() == (args.offsets.size() - 1) * args.dim);
   HWY_DYNAMIC_DISPATCH(gather_pool_backward_target)(args);
+}
+
+void gather_pool_weights_cpu(const gather_pool_weights_args& args) {
+  check_bags(args.offsets, args.inverse, {});
+  CHECK(args.out_gradients.size() == (args.offsets.size() - 1) * args.dim);
+  CHECK(args.weight_gradients.size() == args.inverse.size());
+  HWY_DYNAMIC_DISPATCH(gather_pool_weights_target)(args);
 }
 
 }  // namespace headrace::kernels

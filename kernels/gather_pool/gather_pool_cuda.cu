@@ -21,6 +21,21 @@ device::gather_pool_view view_of(const headrace_gather_pool_args& args) {
           false};
 }
 
+device::weight_gradients_view view_of(const headrace_gather_pool_weights_args& args) {
+  return {{args.values,
+           args.scales,
+           args.inverse,
+           nullptr,
+           args.offsets,
+           nullptr,
+           narrow(args.bags),
+           narrow(args.dim),
+           false},
+          args.out_gradients,
+          args.weight_gradients,
+          narrow(args.occurrences)};
+}
+
 device::pool_gradients_view view_of(const headrace_gather_pool_backward_args& args) {
   device::pool_gradients_view view{};
   view.inverse = args.inverse;
@@ -60,8 +75,7 @@ headrace_status headrace_gather_pool(const headrace_gather_pool_args* given,
                                      size_t) {
   return abi::entry("gather_pool", given, [&](const headrace_gather_pool_args& args) {
     abi::check(args);
-    launch_gather_pool(
-        view_of(args), static_cast<value_format>(args.dtype), cuda_launch{stream});
+    launch_gather_pool(view_of(args), static_cast<value_format>(args.dtype), cuda_launch{stream});
   });
 }
 
@@ -103,6 +117,26 @@ headrace_status headrace_gather_pool_backward(const headrace_gather_pool_backwar
 
 size_t headrace_gather_pool_backward_workspace(const headrace_gather_pool_backward_args* given) {
   return abi::workspace_query("gather_pool_backward", given, backward_bytes);
+}
+
+headrace_status headrace_gather_pool_weights(const headrace_gather_pool_weights_args* given,
+                                             void* stream,
+                                             void*,
+                                             size_t) {
+  return abi::entry(
+      "gather_pool_weights", given, [&](const headrace_gather_pool_weights_args& args) {
+        abi::check(args);
+        launch_gather_pool_weights(
+            view_of(args), static_cast<value_format>(args.dtype), cuda_launch{stream});
+      });
+}
+
+size_t headrace_gather_pool_weights_workspace(const headrace_gather_pool_weights_args* given) {
+  return abi::workspace_query(
+      "gather_pool_weights", given, [](const headrace_gather_pool_weights_args& args) {
+        abi::check_pool_sizes(args);
+        return std::size_t{0};
+      });
 }
 
 }  // extern "C"

@@ -213,5 +213,92 @@ TEST(PoolGradientsKernel, LeavesRowsWithoutOccurrencesAlone) {
   }
 }
 
+std::vector<float> weight_gradients_by_kernel(const pool_case& of,
+                                              value_format format,
+                                              const void* rows,
+                                              const std::uint16_t* scales,
+                                              const emulated_launch& launch) {
+  std::vector<float> got(of.inverse.size(), NAN);
+  launch_gather_pool_weights({.pool = {rows,
+                                       scales,
+                                       of.inverse.data(),
+                                       nullptr,
+                                       of.offsets.data(),
+                                       nullptr,
+                                       of.bags,
+                                       of.dim,
+                                       false},
+                              .out_gradients = of.out_gradients.data(),
+                              .weight_gradients = got.data(),
+                              .n = static_cast<std::uint32_t>(of.inverse.size())},
+                             format,
+                             launch);
+  return got;
+}
+
+/// The bound of gather_pool.hpp, of rows that stand for `rows`.
+void expect_weight_gradients(const pool_case& of,
+                             std::span<const float> rows,
+                             std::span<const float> got) {
+  std::vector<float> exact(of.inverse.size());
+  gather_pool_weights_ref({.rows = rows,
+                           .inverse = of.inverse,
+                           .offsets = of.offsets,
+                           .dim = of.dim,
+                           .out_gradients = of.out_gradients,
+                           .weight_gradients = exact});
+  for (std::uint32_t b = 0; b < of.bags; ++b) {
+    for (std::uint32_t i = of.offsets[b]; i < of.offsets[b + 1]; ++i) {
+      double terms = 0.0;
+      for (std::uint32_t c = 0; c < of.dim; ++c)
+        terms += std::abs(static_cast<double>(rows[of.inverse[i] * of.dim + c]) *
+                          static_cast<double>(of.out_gradients[b * of.dim + c]));
+      const double bound = (of.dim + 2) * 0x1p-24 * terms + of.dim * 0x1p-149;
+      ASSERT_NEAR(got[i], static_cast<double>(exact[i]), bound) << i;
+    }
+  }
+}
+
+TEST(WeightGradientsKernel, StaysWithinItsBoundAndItsOrder) {
+  for (const std::uint32_t dim : {1U, 3U, 4U, 8U, 17U, 64U, 130U, 132U, 260U}) {
+    for (const std::uint32_t bags : {0U, 1U, 33U}) {
+      const pool_case of(bags, 7, dim, false);
+      SCOPED_TRACE(std::to_string(bags) + " bags of dim " + std::to_string(dim));
+      std::vector<float> first;
+      for_each_order([&](const emulated_launch& launch) {
+        std::vector<float> got =
+            weight_gradients_by_kernel(of, value_format::fp32, of.values.data(), nullptr, launch);
+        if (first.empty()) first = got;
+        ASSERT_TRUE(same_bits(std::span(got), std::span(first)));
+      });
+      expect_weight_gradients(of, of.values, first);
+    }
+  }
+}
+
+TEST(WeightGradientsKernel, ReadsEveryFormatOfRows) {
+  const pool_case of(19, 9, 12, false);
+  const emulated_launch launch{test_seed()};
+  std::vector<std::uint16_t> words(of.values.size());
+  std::vector<float> floats(of.values.size());
+  for (const value_format format : {value_format::fp16, value_format::bf16}) {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      const bool half = format == value_format::fp16;
+      words[i] = half ? half_nearest(of.values[i]) : brain_nearest(of.values[i]);
+      floats[i] = half ? half_to_float(words[i]) : brain_to_float(words[i]);
+    }
+    expect_weight_gradients(
+        of, floats, weight_gradients_by_kernel(of, format, words.data(), nullptr, launch));
+  }
+  std::vector<std::int8_t> codes(of.values.size());
+  std::vector<std::uint16_t> scales(of.rows);
+  quantize_rows_ref({.values = of.values, .codes = codes, .scales = scales, .dim = of.dim});
+  dequantize_rows_ref({.codes = codes, .scales = scales, .dim = of.dim, .values = floats});
+  expect_weight_gradients(
+      of,
+      floats,
+      weight_gradients_by_kernel(of, value_format::int8, codes.data(), scales.data(), launch));
+}
+
 }  // namespace
 }  // namespace headrace::kernels

@@ -2,6 +2,7 @@
 
 #include "kernels/gather_pool/gather_pool_kernel.hpp"
 #include "kernels/gather_pool/pool_gradients_kernel.hpp"
+#include "kernels/gather_pool/weight_gradients_kernel.hpp"
 #include "kernels/runtime/launch_shape.hpp"
 #include "kernels/runtime/workspace_parts.hpp"
 
@@ -36,6 +37,29 @@ void launch_gather_pool(device::gather_pool_view view, value_format format, cons
       return launch(shape, device::gather_pool_kernel<value_format::fp16>, view);
     case value_format::bf16:
       return launch(shape, device::gather_pool_kernel<value_format::bf16>, view);
+  }
+}
+
+/// Sets view.pool.vectors.
+template <class Launch>
+void launch_gather_pool_weights(device::weight_gradients_view view,
+                                value_format format,
+                                const Launch& launch) {
+  if (view.n == 0) return;
+  device::gather_pool_view& pool = view.pool;
+  pool.vectors =
+      device::moves_in_fours(pool.rows, pool.dim, static_cast<unsigned>(value_bytes(format))) &&
+      device::moves_in_fours(view.out_gradients, pool.dim, 4);
+  const launch_shape shape = team_shape(view.n, pool.dim);
+  switch (format) {
+    case value_format::fp32:
+      return launch(shape, device::weight_gradients_kernel<value_format::fp32>, view);
+    case value_format::int8:
+      return launch(shape, device::weight_gradients_kernel<value_format::int8>, view);
+    case value_format::fp16:
+      return launch(shape, device::weight_gradients_kernel<value_format::fp16>, view);
+    case value_format::bf16:
+      return launch(shape, device::weight_gradients_kernel<value_format::bf16>, view);
   }
 }
 

@@ -40,4 +40,17 @@ void gather_pool_backward_ref(const gather_pool_backward_args& args) {
   for (std::size_t i = 0; i < sums.size(); ++i) args.row_gradients[i] = static_cast<float>(sums[i]);
 }
 
+void gather_pool_weights_ref(const gather_pool_weights_args& args) {
+  for (std::size_t b = 0; b + 1 < args.offsets.size(); ++b) {
+    for (std::size_t i = args.offsets[b]; i < args.offsets[b + 1]; ++i) {
+      double sum = 0.0;
+      for (std::size_t c = 0; c < args.dim; ++c) {
+        sum += static_cast<double>(args.rows[args.inverse[i] * args.dim + c]) *
+               static_cast<double>(args.out_gradients[b * args.dim + c]);
+      }
+      args.weight_gradients[i] = static_cast<float>(sum);
+    }
+  }
+}
+
 }  // namespace headrace::kernels

@@ -17,6 +17,34 @@ struct grouped_backward_view {
   float* w2_gradients;               // [experts, hidden, dim], added to
 };
 
+/// du and dv of a pair from dh, and h once more.
+template <ffn_form Form>
+HEADRACE_DEVICE void store_hidden_gradients(const grouped_backward_view& view,
+                                            std::size_t at,
+                                            const float (&dh)[2]) {
+  float du[2];
+  float dv[2];
+  float h[2];
+  HEADRACE_UNROLL
+  for (unsigned i = 0; i < 2; ++i) {
+    const float u = load_brain(view.forward.first, at + i);
+    if constexpr (Form == ffn_form::relu) {
+      du[i] = u > 0.0F ? dh[i] : 0.0F;
+    } else {
+      const float v = load_brain(view.forward.third, at + i);
+      const float s = sigmoid_near(u);
+      du[i] = dh[i] * v * s * (1.0F + u * (1.0F - s));
+      dv[i] = dh[i] * u * s;
+      h[i] = u * s * v;
+    }
+  }
+  store_pair(view.du, at, du[0], du[1]);
+  if constexpr (Form == ffn_form::swiglu) {
+    store_pair(view.dv, at, dv[0], dv[1]);
+    store_pair(view.forward.h, at, h[0], h[1]);
+  }
+}
+
 /// du and dv from dh = dy W2ᵀ, and h once more.
 template <ffn_form Form>
 struct hidden_gradient {
@@ -29,28 +57,7 @@ struct hidden_gradient {
                                     std::uint32_t column,
                                     const float (&dh)[2],
                                     const float (&)[2]) const {
-      const std::size_t at = (begin + row) * view.forward.hidden + column;
-      float du[2];
-      float dv[2];
-      float h[2];
-      HEADRACE_UNROLL
-      for (unsigned i = 0; i < 2; ++i) {
-        const float u = load_brain(view.forward.first, at + i);
-        if constexpr (Form == ffn_form::relu) {
-          du[i] = u > 0.0F ? dh[i] : 0.0F;
-        } else {
-          const float v = load_brain(view.forward.third, at + i);
-          const float s = sigmoid_near(u);
-          du[i] = dh[i] * v * s * (1.0F + u * (1.0F - s));
-          dv[i] = dh[i] * u * s;
-          h[i] = u * s * v;
-        }
-      }
-      store_pair(view.du, at, du[0], du[1]);
-      if constexpr (Form == ffn_form::swiglu) {
-        store_pair(view.dv, at, dv[0], dv[1]);
-        store_pair(view.forward.h, at, h[0], h[1]);
-      }
+      store_hidden_gradients<Form>(view, (begin + row) * view.forward.hidden + column, dh);
     }
   };
   template <unsigned Rows>

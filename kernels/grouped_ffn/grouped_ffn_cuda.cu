@@ -1,5 +1,7 @@
 #include "kernels/abi/moe_checks.hpp"
+#include "kernels/grouped_ffn/grouped_ffn_90a_launch.hpp"
 #include "kernels/grouped_ffn/grouped_ffn_launch.hpp"
+#include "kernels/runtime/cuda_90a.hpp"
 #include "kernels/runtime/launch_cuda.hpp"
 
 using namespace headrace::kernels;
@@ -57,14 +59,31 @@ device::grouped_view view_of(const Args& args, std::uint16_t* h, float* y) {
           .y = y};
 }
 
-/// Blocks of a persistent grid on the device in use.
-std::uint32_t blocks_here() {
-  int index = 0;
-  int multiprocessors = 0;
-  check_cuda(cudaGetDevice(&index), "cudaGetDevice");
-  check_cuda(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, index),
-             "cudaDeviceGetAttribute");
-  return grouped_blocks(static_cast<std::uint32_t>(multiprocessors));
+/// grouped_gemm's products on a stream.
+struct stream_products {
+  void* stream;
+  void product(const grouped_product_args& args) const { grouped_product_90a(args, stream); }
+  void sums(const grouped_sums_args& args) const { grouped_sums_90a(args, stream); }
+};
+
+/// sm_90a's products where the device has them and experts have rows enough, else sm_80's kernels.
+void forward(const device::grouped_view& view, ffn_form form, std::uint64_t rows, void* stream) {
+  if (suits_90a(rows, view) && has_90a()) {
+    return launch_grouped_ffn_90a(
+        view, form, static_cast<std::uint32_t>(rows), stream_products{stream}, cuda_launch{stream});
+  }
+  launch_grouped_ffn(view, form, grouped_blocks(multiprocessors()), cuda_launch{stream});
+}
+
+void backward(const device::grouped_backward_view& view,
+              ffn_form form,
+              std::uint64_t rows,
+              void* stream) {
+  if (suits_90a(rows, view.forward) && has_90a()) {
+    return launch_grouped_ffn_backward_90a(
+        view, form, static_cast<std::uint32_t>(rows), stream_products{stream}, cuda_launch{stream});
+  }
+  launch_grouped_ffn_backward(view, form, grouped_blocks(multiprocessors()), cuda_launch{stream});
 }
 
 }  // namespace
@@ -79,10 +98,10 @@ headrace_status headrace_grouped_ffn(const headrace_grouped_ffn_args* given,
     need_tiles(args);
     abi::check(args, 16);
     abi::need_workspace(workspace, workspace_bytes, bytes(args));
-    launch_grouped_ffn(view_of(args, static_cast<std::uint16_t*>(workspace), args.y),
-                       form_of(args),
-                       blocks_here(),
-                       cuda_launch{stream});
+    forward(view_of(args, static_cast<std::uint16_t*>(workspace), args.y),
+            form_of(args),
+            args.rows,
+            stream);
   });
 }
 
@@ -102,18 +121,17 @@ headrace_status headrace_grouped_ffn_backward(const headrace_grouped_ffn_backwar
         abi::need_workspace(workspace, workspace_bytes, bytes(args));
         auto* du = static_cast<std::uint16_t*>(workspace);
         const std::size_t inner = args.rows * args.hidden;
-        launch_grouped_ffn_backward(
-            {.forward = view_of(args, du + 2 * inner, nullptr),
-             .y_gradients = static_cast<const std::uint16_t*>(args.y_gradients),
-             .du = du,
-             .dv = abi::is_swiglu(args) ? du + inner : nullptr,
-             .x_gradients = args.x_gradients,
-             .w1_gradients = args.w1_gradients,
-             .w3_gradients = args.w3_gradients,
-             .w2_gradients = args.w2_gradients},
-            form_of(args),
-            blocks_here(),
-            cuda_launch{stream});
+        backward({.forward = view_of(args, du + 2 * inner, nullptr),
+                  .y_gradients = static_cast<const std::uint16_t*>(args.y_gradients),
+                  .du = du,
+                  .dv = abi::is_swiglu(args) ? du + inner : nullptr,
+                  .x_gradients = args.x_gradients,
+                  .w1_gradients = args.w1_gradients,
+                  .w3_gradients = args.w3_gradients,
+                  .w2_gradients = args.w2_gradients},
+                 form_of(args),
+                 args.rows,
+                 stream);
       });
 }
 

@@ -1,5 +1,7 @@
 #include "kernels/grouped_ffn/grouped_ffn.hpp"
+#include "kernels/grouped_ffn/grouped_ffn_90a_launch.hpp"
 #include "kernels/grouped_ffn/grouped_ffn_launch.hpp"
+#include "kernels/grouped_gemm/grouped_gemm_90a_launch.hpp"
 #include "kernels/runtime/emulated_cases.hpp"
 #include "kernels/runtime/half.hpp"
 
@@ -22,6 +24,18 @@ std::vector<float> widened(const brains& from) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] = brain_to_float(from[i]);
   return to;
 }
+
+/// grouped_gemm's products, emulated.
+struct emulated_products {
+  emulated_launch launch;
+  std::uint32_t blocks = 3;
+  void product(const grouped_product_args& args) const {
+    launch_grouped_product(args, blocks, emulated_map, launch);
+  }
+  void sums(const grouped_sums_args& args) const {
+    launch_grouped_sums(args, blocks, emulated_map, launch);
+  }
+};
 
 /// Nets of few experts with `loads` rows each, everything in bfloat16.
 struct emulated_ffn {
@@ -67,26 +81,31 @@ struct emulated_ffn {
             .y = y.data()};
   }
   void forward(const emulated_launch& launch, std::uint32_t blocks = 3) {
+    if (hopper)
+      return launch_grouped_ffn_90a(
+          view(), form, offsets.back(), emulated_products{launch, blocks}, launch);
     launch_grouped_ffn(view(), form, blocks, launch);
   }
   void backward(const emulated_launch& launch, std::uint32_t blocks = 3) {
-    launch_grouped_ffn_backward({.forward = view(),
-                                 .y_gradients = dy.data(),
-                                 .du = du.data(),
-                                 .dv = dv.data(),
-                                 .x_gradients = dx.data(),
-                                 .w1_gradients = dw1.data(),
-                                 .w3_gradients = dw3.data(),
-                                 .w2_gradients = dw2.data()},
-                                form,
-                                blocks,
-                                launch);
+    const device::grouped_backward_view all = {.forward = view(),
+                                               .y_gradients = dy.data(),
+                                               .du = du.data(),
+                                               .dv = dv.data(),
+                                               .x_gradients = dx.data(),
+                                               .w1_gradients = dw1.data(),
+                                               .w3_gradients = dw3.data(),
+                                               .w2_gradients = dw2.data()};
+    if (hopper)
+      return launch_grouped_ffn_backward_90a(
+          all, form, offsets.back(), emulated_products{launch, blocks}, launch);
+    launch_grouped_ffn_backward(all, form, blocks, launch);
   }
   ffn_sizes sizes() const {
     return {.form = form, .experts = loads.size(), .dim = dim, .hidden = hidden};
   }
 
   ffn_form form;
+  bool hopper = false;  // sm_90a's products
   std::vector<std::uint32_t> loads;
   std::uint32_t dim;
   std::uint32_t hidden;
@@ -171,8 +190,35 @@ TEST(GroupedFfnKernel, IsTheReferenceForTilesOfEachSize) {
   expect_as_reference(emulated_ffn(ffn_form::relu, {16, 1}, 8, 136), launch);
 }
 
-TEST(GroupedFfnKernel, LeavesExpertsWithoutRowsAlone) {
+TEST(GroupedFfnKernel, IsTheReferenceWithProductsOfSm90a) {
+  const emulated_launch launch = {test_seed()};
+  for (const ffn_form form : {ffn_form::relu, ffn_form::swiglu}) {
+    SCOPED_TRACE(form == ffn_form::relu ? "relu" : "swiglu");
+    for (const std::vector<std::uint32_t>& loads :
+         {std::vector<std::uint32_t>{130, 0, 70}, {0, 3}, {}}) {
+      emulated_ffn one(form, loads, 40, 24);
+      one.hopper = true;
+      expect_as_reference(one, launch);
+    }
+  }
+}
+
+TEST(GroupedFfnKernel, TakesSm90aWhereExpertsHaveRowsEnough) {
+  device::grouped_view view{};
+  view.experts = 4;
+  view.dim = view.hidden = 8;
+  EXPECT_TRUE(suits_90a(256, view));
+  EXPECT_FALSE(suits_90a(255, view));
+  view.hidden = 0;
+  EXPECT_FALSE(suits_90a(256, view));
+}
+
+class GroupedFfnOfEachKind : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, GroupedFfnOfEachKind, testing::Bool());
+
+TEST_P(GroupedFfnOfEachKind, LeavesExpertsWithoutRowsAlone) {
   emulated_ffn one(ffn_form::swiglu, {0, 5, 0}, 16, 32);
+  one.hopper = GetParam();
   for (std::size_t i = 0; i < one.w1.size(); ++i) {
     if (i / (16 * 32) != 1) one.w1[i] = one.w2[i] = one.w3[i] = poison;
     one.dw1[i] = one.dw2[i] = one.dw3[i] = -0.0F;  // which adding 0 would change
@@ -189,8 +235,9 @@ TEST(GroupedFfnKernel, LeavesExpertsWithoutRowsAlone) {
   }
 }
 
-TEST(GroupedFfnKernel, GivesTheSameBitsOnAnyGrid) {
+TEST_P(GroupedFfnOfEachKind, GivesTheSameBitsOnAnyGrid) {
   emulated_ffn first(ffn_form::swiglu, {20, 66}, 8, 72);
+  first.hopper = GetParam();
   emulated_ffn second = first;
   first.forward({1}, 1);
   second.forward({2}, 7);

@@ -20,7 +20,8 @@ enum class weight_order : unsigned {
   columns_by_depth,  // [groups, columns, depth]: dx = dy Wᵀ, of the same W
 };
 
-/// out [rows, columns] = left [rows, depth] W_g, rounded to bfloat16, nearest.
+/// out [rows, columns] = left [rows, depth] W_g, rounded to bfloat16, nearest; or, where `sums` is
+/// given, that in f32, added to it where `adds`.
 struct grouped_product_args {
   const std::uint16_t* left = nullptr;
   const std::uint16_t* weights = nullptr;
@@ -31,6 +32,8 @@ struct grouped_product_args {
   std::uint32_t rows = 0;
   std::uint32_t depth = 0;
   std::uint32_t columns = 0;
+  float* sums = nullptr;  // [rows, columns] instead of out
+  bool adds = false;
 };
 
 /// out [groups, depth, columns] f32 += left [rows of g, depth]ᵀ right [rows of g, columns]: the

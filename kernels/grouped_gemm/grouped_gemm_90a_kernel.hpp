@@ -42,6 +42,8 @@ struct grouped_product_view {
   std::uint32_t groups = 0;
   std::uint32_t depth = 0;
   std::uint32_t columns = 0;
+  float* sums = nullptr;  // instead of out
+  bool adds = false;
 };
 struct grouped_sums_view {
   tensor_map left;   // [1, rows, depth], boxes of 64 lines
@@ -136,11 +138,28 @@ struct product_job {
         memory.right(stage), args.right, column(args, tile), k, tile.group, memory.full(stage));
   }
 
+  /// A thread stores its pairs in f32, or adds them.
+  HEADRACE_DEVICE static void store_sums(const View& args,
+                                         const group_tile& tile,
+                                         const float (&sums)[Shape::sums]) {
+    const unsigned me = thread_index() - 128;
+    HEADRACE_UNROLL
+    for (std::uint32_t i = 0; i < Shape::sums; i += 2) {
+      const std::uint32_t line = row(args, tile) + accumulator_row(me, i);
+      const std::uint32_t to = column(args, tile) + accumulator_column(me, i);
+      if (line >= tile.end || to >= args.columns) continue;
+      float* pair = args.sums + std::size_t{line} * args.columns + to;
+      pair[0] = args.adds ? pair[0] + sums[i] : sums[i];
+      pair[1] = args.adds ? pair[1] + sums[i + 1] : sums[i + 1];
+    }
+  }
+
   /// A warp stores its 16 rows, 64 columns at a time, by way of its strip.
   HEADRACE_DEVICE static void store(const View& args,
                                     const gemm_memory<Shape>& memory,
                                     const group_tile& tile,
                                     const float (&sums)[Shape::sums]) {
+    if (args.sums != nullptr) return store_sums(args, tile, sums);
     const unsigned number = warp() - 4;
     std::uint16_t* strip = memory.strip(number);
     const std::uint32_t first = row(args, tile) + 16 * number;

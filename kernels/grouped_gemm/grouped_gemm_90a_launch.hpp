@@ -52,7 +52,9 @@ void launch_product_in(const grouped_product_args& args,
       args.offsets,
       args.groups,
       args.depth,
-      args.columns};
+      args.columns,
+      args.sums,
+      args.adds};
   const std::uint64_t tiles =
       tiles_at_most(args.rows, args.groups, {Shape::rows, tiles_of(args.columns, Shape::columns)});
   start(launch_shape{{persistent_blocks(tiles, blocks)}, Shape::threads, Shape::shared_bytes},

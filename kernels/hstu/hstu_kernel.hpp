@@ -29,7 +29,7 @@ HEADRACE_DEVICE float share_of(const sequence_tile& tile, float normaliser) {
   return 1.0F / (normaliser == 0.0F ? static_cast<float>(tile.length) : normaliser);
 }
 
-HEADRACE_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + exp2(-log2_e * x)); }
+HEADRACE_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + exp2_flushed(-log2_e * x)); }
 
 /// What no query sees: finite, so that SiLU and its slope are 0 there, not NaN.
 inline constexpr float far_below = -1e30F;
@@ -38,12 +38,14 @@ inline constexpr float far_below = -1e30F;
 struct silu_weights {
   static constexpr float unit = 1.0F;
   static constexpr float hidden = far_below;
+  static constexpr bool folds = false;
 
   float share = 1;
 
   template <int strips, int eights, int out_eights>
   HEADRACE_DEVICE void take(accumulators<strips, eights>& scores,
-                            accumulators<strips, out_eights>&) const {
+                            accumulators<strips, out_eights>&,
+                            float) const {
     HEADRACE_UNROLL
     for (int s = 0; s < strips; ++s) {
       HEADRACE_UNROLL

@@ -287,6 +287,81 @@ HEADRACE_EXPORT headrace_status headrace_esmm_loss(const headrace_esmm_loss_args
                                                    size_t workspace_bytes);
 HEADRACE_EXPORT size_t headrace_esmm_loss_workspace(const headrace_esmm_loss_args* args);
 
+/* Softmax cross-entropy of one positive among sampled candidates, and its gradient: with s = score
+ * - log_q, loss = weight * -ln softmax(s) of the positive. Where the weight is 0 nothing of the
+ * position is read; a score of -infinity leaves a candidate out, the positive's is finite. Bounds:
+ * kernels/softmax_loss/sampled_softmax.hpp. */
+typedef struct headrace_sampled_softmax_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t positions;
+  uint64_t candidates;  /* 1 to 2^20 */
+  uint64_t log_q_rows;  /* 0, 1 (for all positions) or positions */
+  const float* scores;  /* [positions, candidates] */
+  const float* log_q;   /* [log_q_rows, candidates] ln of the chance to be drawn; null with 0 */
+  const float* weights; /* [positions] >= 0, or null: all 1 */
+  const uint32_t* positives; /* [positions] below candidates, or null: all 0 */
+  float* losses;             /* [positions] out */
+  float* score_gradients;    /* [positions, candidates] out: of the summed loss */
+  double* loss;              /* [1] out: the sum */
+} headrace_sampled_softmax_args;
+
+HEADRACE_EXPORT headrace_status headrace_sampled_softmax(const headrace_sampled_softmax_args* args,
+                                                         void* stream,
+                                                         void* workspace,
+                                                         size_t workspace_bytes);
+HEADRACE_EXPORT size_t
+headrace_sampled_softmax_workspace(const headrace_sampled_softmax_args* args);
+
+/* Softmax cross-entropy over all items, fused with the product that makes its logits: logits = x
+ * itemsT, loss = weight * (lse - logit of the label). No logit is stored. Where the weight is 0 the
+ * label is not read. Bounds of both: kernels/softmax_loss/vocab_softmax.hpp. */
+typedef struct headrace_vocab_softmax_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t positions;
+  uint64_t items;         /* 1 to 2^31 - 1 */
+  uint64_t dim;           /* 1 to 65536 */
+  const float* x;         /* [positions, dim] */
+  const float* vectors;   /* [items, dim] */
+  const uint32_t* labels; /* [positions] below items */
+  const float* weights;   /* [positions] >= 0, or null: all 1 */
+  float* losses;          /* [positions] out */
+  float* lse;             /* [positions] out: ln of the sum of e^logit */
+  double* loss;           /* [1] out: the sum of losses */
+} headrace_vocab_softmax_args;
+
+HEADRACE_EXPORT headrace_status headrace_vocab_softmax(const headrace_vocab_softmax_args* args,
+                                                       void* stream,
+                                                       void* workspace,
+                                                       size_t workspace_bytes);
+HEADRACE_EXPORT size_t headrace_vocab_softmax_workspace(const headrace_vocab_softmax_args* args);
+
+/* Its gradients, of the summed loss: with P = weight * (e^(logit - lse) - one-hot), x_gradients = P
+ * items, vector_gradients += PT x. Logits are made again, for some items at a time. */
+typedef struct headrace_vocab_softmax_backward_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t positions;
+  uint64_t items;
+  uint64_t dim;
+  const float* x;          /* [positions, dim] */
+  const float* vectors;    /* [items, dim] */
+  const uint32_t* labels;  /* [positions] */
+  const float* weights;    /* [positions], or null */
+  const float* lse;        /* [positions] as forward left it */
+  float* x_gradients;      /* [positions, dim] out */
+  float* vector_gradients; /* [items, dim] added to */
+} headrace_vocab_softmax_backward_args;
+
+HEADRACE_EXPORT headrace_status
+headrace_vocab_softmax_backward(const headrace_vocab_softmax_backward_args* args,
+                                void* stream,
+                                void* workspace,
+                                size_t workspace_bytes);
+HEADRACE_EXPORT size_t
+headrace_vocab_softmax_backward_workspace(const headrace_vocab_softmax_backward_args* args);
+
 /* A bit of flags. */
 enum { HEADRACE_SCAN_SQUARES = 1 };
 

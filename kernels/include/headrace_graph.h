@@ -38,8 +38,8 @@ HEADRACE_EXPORT size_t headrace_fields_workspace(const headrace_fields_args* arg
 
 /* Its gradient: row_gradients[inverse[s, f]][first_column + k] += values[s, f] * out_gradients[s,
  * f, k]. `order` has the places of inverse, 0 to samples * fields - 1, ordered by (inverse, place),
- * as a stable sort leaves them; the CPU library does not read it. Bound: kernels/gather_fields. No
- * workspace. */
+ * as a stable sort leaves them; the CPU library does not read it. Bound: kernels/gather_fields.
+ * Where a row has 64 places or more the libraries' bits differ within it. */
 typedef struct headrace_fields_backward_args {
   uint32_t struct_size;
   uint32_t flags;

@@ -152,6 +152,33 @@ headrace_gather_pool_backward(const headrace_gather_pool_backward_args* args,
 HEADRACE_EXPORT size_t
 headrace_gather_pool_backward_workspace(const headrace_gather_pool_backward_args* args);
 
+/* The gradient of its weights: weight_gradients[i] = sum over columns of rows[inverse[i]] *
+ * out_gradients[bag of i]. Bound: kernels/gather_pool/gather_pool.hpp. */
+typedef struct headrace_gather_pool_weights_args {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint64_t rows;
+  uint64_t dim;
+  const void* values;     /* [rows, dim] of dtype */
+  const uint16_t* scales; /* [rows] fp16 bits with HEADRACE_I8 */
+  uint64_t occurrences;
+  const uint32_t* inverse; /* [occurrences] below rows */
+  uint64_t bags;
+  const uint32_t* offsets;    /* [bags + 1] ascending from 0 to occurrences */
+  const float* out_gradients; /* [bags, dim] */
+  float* weight_gradients;    /* [occurrences] out */
+  headrace_dtype dtype;
+  int32_t reserved; /* 0 */
+} headrace_gather_pool_weights_args;
+
+HEADRACE_EXPORT headrace_status
+headrace_gather_pool_weights(const headrace_gather_pool_weights_args* args,
+                             void* stream,
+                             void* workspace,
+                             size_t workspace_bytes);
+HEADRACE_EXPORT size_t
+headrace_gather_pool_weights_workspace(const headrace_gather_pool_weights_args* args);
+
 /* Bytes of a row of `dim` weights at rest, a multiple of 4: the values in `dtype`, zeros to 4; for
  * HEADRACE_I8 an fp16 scale and 2 zero bytes before the codes. 0 for what is no dtype or dim. */
 HEADRACE_EXPORT uint64_t headrace_stored_row_bytes(headrace_dtype dtype, uint64_t dim);

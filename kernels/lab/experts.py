@@ -15,6 +15,7 @@ SHAPES = (  # rows of each expert, dim, hidden; multiples of 8 as the CUDA libra
     ([1], 24, 8),
     ([17, 1, 0, 40], 16, 40),
     ([66, 9], 72, 136),
+    ([130, 0, 70], 24, 16),  # enough rows for the products of sm_90a
     ([0, 0], 8, 8),
 )
 

@@ -6,6 +6,7 @@ import decode
 import dense
 import dense_bench
 import experts
+import graph
 import hstu
 import losses
 import moe
@@ -13,10 +14,11 @@ import moe_bench
 import rows
 import rows_bench
 import selection
+import softmax
 
 
 def all_operators():
-    return [operator for family in (rows, selection, dense, losses, attention, decode, hstu, moe, experts) for operator in family.OPERATORS]
+    return [operator for family in (rows, selection, dense, graph, losses, softmax, attention, decode, hstu, moe, experts) for operator in family.OPERATORS]
 
 
 def all_benches():

@@ -1,5 +1,7 @@
 """Operators on rows of embedding tables (headrace_rows.h): cases and references in plain Python; benches in rows_bench.py."""
 
+import math
+
 import steps
 import values
 from table import Array, Case, Expect, Operator, both, out
@@ -174,10 +176,34 @@ def pool_backward_cases(draw, backend):
         yield Case(f"{rows} x {dim}, {count} bags of up to {longest}", fields, {"row_gradients": Expect(total, bounds=bounds)})
 
 
+def pool_weights_cases(draw, _):
+    for form, dtype in DTYPES.items():
+        for rows, count, longest, dim in POOL_SHAPES:
+            offsets, inverse = bags(draw, count, longest, rows)
+            table, fields = push(draw, form, rows, dim)
+            table = [v if abs(v) < 1e30 else 1.0 for v in table]
+            if form == "f32":
+                fields["gradients"] = Array("f32", table)
+            fields["values"] = fields.pop("gradients")
+            above = values.normals(draw, count * dim)
+            wanted, bounds = [], []
+            for b in range(count):
+                for i in range(offsets[b], offsets[b + 1]):
+                    terms = [table[inverse[i] * dim + c] * above[b * dim + c] for c in range(dim)]
+                    wanted.append(math.fsum(terms))
+                    bounds.append((dim + 1) * 2.0**-24 * math.fsum(map(abs, terms)) + dim * 2.0**-149)
+            fields.update(rows=rows, dim=dim, occurrences=len(inverse), inverse=Array("u32", inverse), bags=count,
+                          offsets=Array("u32", offsets), dtype=dtype, out_gradients=Array("f32", above, "in", draw.choice([0, 0, 1])),
+                          weight_gradients=out("f32", len(inverse)))
+            yield Case(f"{form}, {rows} x {dim}, {count} bags of up to {longest}", fields,
+                       {"weight_gradients": Expect(wanted, bounds=bounds)})
+
+
 OPERATORS = [
     Operator("quantize_rows", quantize_cases),
     Operator("dequantize_rows", dequantize_cases),
     Operator("sparse_update", update_cases),
     Operator("gather_pool", pool_cases),
     Operator("gather_pool_backward", pool_backward_cases),
+    Operator("gather_pool_weights", pool_weights_cases),
 ]

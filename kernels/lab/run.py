@@ -26,14 +26,14 @@ import operators  # noqa: E402
 from headers import Headers  # noqa: E402
 from report import Report  # noqa: E402
 
-SANITIZERS = {"memcheck": "ERROR SUMMARY: ", "racecheck": "RACECHECK SUMMARY: "}
+SANITIZERS = {"memcheck": "ERROR SUMMARY: ", "racecheck": "RACECHECK SUMMARY: ", "synccheck": "ERROR SUMMARY: "}
 
 
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, metavar="DIR", help="where <gpu>.json and logs go")
     parser.add_argument("--only", default="", metavar="OP,…", help="operators, and the benches that need them")
-    parser.add_argument("--sanitize", action="store_true", help="memcheck and racecheck over the tests")
+    parser.add_argument("--sanitize", action="store_true", help="memcheck, racecheck and synccheck over the tests")
     parser.add_argument("--resume", action="store_true", help="skip what the JSON has for this source")
     parser.add_argument("--backend", choices=("cuda", "cpu"), default="cuda", help="cpu: tests alone, no GPU needed")
     parser.add_argument("--library", metavar="FILE", help="a library that is there; else one is built")

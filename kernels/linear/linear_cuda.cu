@@ -16,11 +16,17 @@ device_linear layer_of(const Args& args) {
           abi::activation_of(args)};
 }
 
-/// dz, where the activation has a slope.
+linear_backward_parts parts_of(const headrace_linear_backward_args& args, void* workspace) {
+  return {static_cast<std::byte*>(workspace),
+          static_cast<std::uint32_t>(args.rows),
+          static_cast<std::uint32_t>(args.in),
+          static_cast<std::uint32_t>(args.out),
+          abi::activation_of(args)};
+}
+
 std::size_t backward_bytes(const headrace_linear_backward_args& args) {
   abi::check_linear_sizes(args);
-  if (args.activation == HEADRACE_IDENTITY) return 0;
-  return abi::product(args.rows * args.out, sizeof(float), "rows * out");
+  return parts_of(args, nullptr).bytes;
 }
 
 }  // namespace
@@ -53,10 +59,10 @@ headrace_status headrace_linear_backward(const headrace_linear_backward_args* gi
     launch_linear_backward(layer_of(args),
                            {.kept = keeps_z ? args.saved : args.y,
                             .dy = args.y_gradients,
-                            .dz = static_cast<float*>(workspace),
                             .dx = args.x_gradients,
                             .dweights = args.weight_gradients,
                             .dbias = args.bias_gradients},
+                           parts_of(args, workspace),
                            cuda_launch{stream});
   });
 }

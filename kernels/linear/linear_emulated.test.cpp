@@ -2,7 +2,9 @@
 #include "kernels/linear/linear_launch.hpp"
 #include "kernels/runtime/emulated_cases.hpp"
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <string>
 
 namespace headrace::kernels {
@@ -72,6 +74,27 @@ linear_outputs run_ref(const linear_case& one) {
   return to;
 }
 
+/// The workspace that linear_backward asks for, poisoned.
+class backward_space {
+ public:
+  explicit backward_space(const linear_case& one)
+      : one_(&one), memory_(parts(nullptr).bytes / sizeof(aligned), {poison, poison}) {}
+  linear_backward_parts get() { return parts(reinterpret_cast<std::byte*>(memory_.data())); }
+
+ private:
+  struct alignas(128) aligned {
+    float floats[32];
+    aligned(float value, float) { std::fill_n(floats, 32, value); }
+  };
+  static constexpr float poison = std::numeric_limits<float>::quiet_NaN();
+  linear_backward_parts parts(std::byte* memory) const {
+    const device_linear layer = one_->layer();
+    return {memory, layer.rows, layer.in, layer.out, layer.activation};
+  }
+  const linear_case* one_;
+  std::vector<aligned> memory_;
+};
+
 /// `kept`: what the reference left, so that backward is measured on the same inputs.
 linear_outputs run_kernels(const linear_case& one,
                            const linear_outputs& kept,
@@ -82,14 +105,14 @@ linear_outputs run_kernels(const linear_case& one,
                 to.y.data(),
                 to.saved.empty() ? nullptr : to.saved.data(),
                 launch);
-  std::vector<float> dz(to.y.size(), std::nanf(""));
+  backward_space space(one);
   launch_linear_backward(one.layer(),
                          {.kept = to.saved.empty() ? kept.y.data() : kept.saved.data(),
                           .dy = one.dy.data(),
-                          .dz = dz.data(),
                           .dx = to.dx.data(),
                           .dweights = to.dweights.data(),
                           .dbias = to.dbias.data()},
+                         space.get(),
                          launch);
   return to;
 }
@@ -158,16 +181,45 @@ TEST(LinearKernel, TakesSizesAroundATile) {
   }
 }
 
+TEST(LinearKernel, SumsSlicesOfRowsInOneOrder) {
+  for (const auto& [rows, in, out] :
+       {std::array<std::size_t, 3>{256, 5, 3}, {257, 5, 3}, {511, 1, 33}, {1'100, 9, 2}}) {
+    const linear_case one(rows, in, out, linear_activation::tanh);
+    SCOPED_TRACE(std::to_string(rows) + " rows");
+    const linear_outputs kept = run_ref(one);
+    linear_outputs first(one);
+    for_each_order([&](const emulated_launch& launch) {
+      const linear_outputs got = run_kernels(one, kept, launch);
+      if (first.dweights[0] == 0.25F) first = got;
+      ASSERT_EQ(got.dweights, first.dweights);
+      ASSERT_EQ(got.dbias, first.dbias);
+    });
+    expect_within_bounds(one, {test_seed()});
+  }
+}
+
+TEST(LinearKernel, CutsRowsIntoSlicesByTheSizesAlone) {
+  EXPECT_EQ(slice_depth(1, 64, 64), 256U);
+  EXPECT_EQ(slice_depth(4'096, 400, 400), 512U);          // 49 tiles: 10 slices at most
+  EXPECT_EQ(slice_depth(4'096, 64, 64), 256U);            // 1 tile: 16 slices
+  EXPECT_EQ(slice_depth(1U << 30, 64, 64), 1U << 21);     // 512 slices, no more
+  EXPECT_EQ(slice_depth(4'096, 65'536, 65'536), 4'096U);  // one slice
+  EXPECT_EQ(linear_backward_parts(nullptr, 256, 64, 64, linear_activation::none).bytes, 0U);
+  EXPECT_EQ(linear_backward_parts(nullptr, 512, 64, 64, linear_activation::none).bytes,
+            2 * 64 * 64 * 4 + 2 * 64 * 4U);
+}
+
 TEST(LinearKernel, LeavesOutTheGradientThatNobodyWants) {
   const linear_case one(3, 4, 2, linear_activation::none);
   linear_outputs to(one);
+  backward_space space(one);
   launch_linear_backward(one.layer(),
                          {.kept = nullptr,
                           .dy = one.dy.data(),
-                          .dz = nullptr,
                           .dx = nullptr,
                           .dweights = to.dweights.data(),
                           .dbias = nullptr},
+                         space.get(),
                          emulated_launch{test_seed()});
   EXPECT_EQ(to.dbias, std::vector<float>(2, 0.25F));
   EXPECT_NE(to.dweights, std::vector<float>(8, 0.25F));

@@ -80,7 +80,9 @@ constexpr unsigned tile_threads = 256;  // each 4 x 4 of the tile
 constexpr unsigned tile_stride = 68;    // floats of a row of 64 in shared memory: 4 banks apart
 constexpr std::size_t tile_bytes = std::size_t{2} * tile_depth * tile_stride * sizeof(float);
 
-/// C = A B, or C += A B, or what a layer makes of it: A [m, k] and B [k, n] at any strides.
+/// C = A B, or C += A B, or what a layer makes of it: A [m, k] and B [k, n] at any strides. Where
+/// `depth` is below k, slice z of the depth [z depth, (z + 1) depth) has a C of its own, m n floats
+/// behind the one before.
 struct product_view {
   const float* a;
   std::size_t a_row;    // floats from a row of A to the next
@@ -88,12 +90,13 @@ struct product_view {
   const float* b;
   std::size_t b_depth;
   std::size_t b_column;
-  float* c;           // [m, n]
+  float* c;           // [slices, m, n]
   const float* bias;  // [n], or null
   float* saved;       // [m, n] out: A B + bias, or null
   std::uint32_t m;
   std::uint32_t n;
   std::uint32_t k;
+  std::uint32_t depth;  // of a slice, a multiple of tile_depth or k
   linear_activation activation;
   bool add;
 };
@@ -145,27 +148,43 @@ HEADRACE_DEVICE void store_value(const product_view& view,
   view.c[at] = activated(view.activation, z);
 }
 
-/// A block a tile of C. Grid: ⌈m / 64⌉ (x) by ⌈n / 64⌉ (y) blocks of 256. Shared: tile_bytes.
-HEADRACE_KERNEL void product_kernel(product_view view) {
+/// Adds to this thread's 4 x 4 of the tile at `row`, `column` the products of depth [begin, end).
+/// All threads of a block of 256 call it; shared: tile_bytes, free again when it returns.
+HEADRACE_DEVICE void add_tile(const product_view& view,
+                              std::uint32_t row,
+                              std::uint32_t column,
+                              std::uint32_t begin,
+                              std::uint32_t end,
+                              float (&sums)[4][4]) {
   auto* a = reinterpret_cast<float*>(shared_memory());
   float* b = a + tile_depth * tile_stride;
-  const std::uint32_t row = block_index().x * tile_rows;
-  const std::uint32_t column = block_index().y * tile_columns;
-  float sums[4][4] = {};
-  for (std::uint32_t d = 0; d < view.k; d += tile_depth) {
+  for (std::uint32_t d = begin; d < end; d += tile_depth) {
     const float* a_panel = view.a + row * view.a_row + d * view.a_depth;
     const float* b_panel = view.b + d * view.b_depth + column * view.b_column;
-    load_panel(a, a_panel, view.a_depth, view.a_row, view.k - d, view.m - row);
-    load_panel(b, b_panel, view.b_depth, view.b_column, view.k - d, view.n - column);
+    load_panel(a, a_panel, view.a_depth, view.a_row, end - d, view.m - row);
+    load_panel(b, b_panel, view.b_depth, view.b_column, end - d, view.n - column);
     sync_block();
     multiply_panels(a, b, sums);
     sync_block();
   }
+}
+
+/// A block a tile of C. Grid: ⌈m / 64⌉ (x) by ⌈n / 64⌉ (y) by slices (z) blocks of 256. Shared:
+/// tile_bytes.
+HEADRACE_KERNEL void product_kernel(product_view view) {
+  const std::uint32_t row = block_index().x * tile_rows;
+  const std::uint32_t column = block_index().y * tile_columns;
+  const std::uint32_t begin = block_index().z * view.depth;
+  const std::uint32_t end = view.k - begin < view.depth ? view.k : begin + view.depth;
+  float sums[4][4] = {};
+  add_tile(view, row, column, begin, end, sums);
+  const std::size_t first = block_index().z * (std::size_t{view.m} * view.n);
   for (unsigned i = 0; i < 4; ++i) {
     const std::uint32_t r = row + 4 * (thread_index() / 16) + i;
     for (unsigned j = 0; j < 4; ++j) {
       const std::uint32_t c = column + 4 * (thread_index() % 16) + j;
-      if (r < view.m && c < view.n) store_value(view, std::size_t{r} * view.n + c, c, sums[i][j]);
+      if (r < view.m && c < view.n)
+        store_value(view, first + std::size_t{r} * view.n + c, c, sums[i][j]);
     }
   }
 }

@@ -18,7 +18,9 @@
 /// values of 4 or 8 bytes); shared_memory (dynamic, 128-byte aligned); atomic_add;
 /// copy_async_16, commit_copies, wait_copies (cp.async); load_matrices_x4 (ldmatrix);
 /// multiply_16x8x16 (mma.sync, f32 accumulators); pack_brains, pack_halves; exp2, log2, rsqrt,
-/// sqrt.
+/// sqrt; and for loops where each instruction counts: exp2_flushed (ex2.approx.ftz: one, relative
+/// error 2^-22, subnormal results are 0), larger (of two, the other where one is NaN: one) and
+/// multiply_add (a b + c rounded once: one).
 namespace headrace::kernels::device {
 
 /// 16 bytes that move as one, aligned to them.

@@ -13,6 +13,8 @@
 #define HEADRACE_DEVICE __device__ __forceinline__
 #define HEADRACE_BOTH __host__ __device__ __forceinline__
 #define HEADRACE_UNROLL _Pragma("unroll")
+#define HEADRACE_PRAGMA(text) _Pragma(#text)
+#define HEADRACE_UNROLL_BY(count) HEADRACE_PRAGMA(unroll count)
 
 namespace headrace::kernels::device {
 
@@ -137,6 +139,13 @@ HEADRACE_DEVICE float to_float(brain value) {
 HEADRACE_DEVICE float to_float(half value) { return __half2float(__ushort_as_half(value.bits)); }
 
 HEADRACE_DEVICE float exp2(float x) { return ::exp2f(x); }
+HEADRACE_DEVICE float exp2_flushed(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+HEADRACE_DEVICE float larger(float a, float b) { return ::fmaxf(a, b); }
+HEADRACE_DEVICE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 HEADRACE_DEVICE float log2(float x) { return ::log2f(x); }
 HEADRACE_DEVICE float rsqrt(float x) { return ::rsqrtf(x); }
 HEADRACE_DEVICE float sqrt(float x) { return __fsqrt_rn(x); }

@@ -16,6 +16,7 @@
 #define HEADRACE_DEVICE inline
 #define HEADRACE_BOTH inline
 #define HEADRACE_UNROLL
+#define HEADRACE_UNROLL_BY(count)
 
 namespace headrace::kernels::device {
 
@@ -159,6 +160,13 @@ inline std::uint32_t pack_halves(float low, float high) {
 }
 
 inline float exp2(float x) { return std::exp2(x); }
+/// What ex2.approx.ftz makes of subnormal results: zeros.
+inline float exp2_flushed(float x) {
+  const float y = std::exp2(x);
+  return y < 0x1p-126F ? 0.0F : y;  // NaN stays one
+}
+inline float larger(float a, float b) { return std::fmax(a, b); }
+inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 inline float log2(float x) { return std::log2(x); }
 inline float rsqrt(float x) { return 1.0F / std::sqrt(x); }
 inline float sqrt(float x) { return std::sqrt(x); }

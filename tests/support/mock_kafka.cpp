@@ -5,6 +5,7 @@
 //   topic NAME PARTITIONS         makes a topic
 //   down BROKER | up BROKER       a broker goes, comes back (ids from 1)
 //   leader TOPIC PARTITION BROKER
+//   topic_error TOPIC CODE        what is said of the topic when asked for it; 0: nothing
 //   errors API COUNT CODE         the next COUNT requests of that API key fail with CODE
 //   quit
 
@@ -52,6 +53,11 @@ rd_kafka_resp_err_t obey(rd_kafka_mock_cluster_t* cluster, const std::string& li
   if (command == "leader") {
     words >> name >> first >> second;
     return rd_kafka_mock_partition_set_leader(cluster, name.c_str(), first, second);
+  }
+  if (command == "topic_error") {
+    words >> name >> first;
+    rd_kafka_mock_topic_set_error(cluster, name.c_str(), static_cast<rd_kafka_resp_err_t>(first));
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
   }
   if (command == "errors") return set_errors(cluster, words);
   return RD_KAFKA_RESP_ERR__INVALID_ARG;

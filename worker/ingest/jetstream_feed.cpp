@@ -14,6 +14,7 @@ namespace {
 
 using steady = std::chrono::steady_clock;
 constexpr std::int64_t ask_ms = 2'000;
+constexpr auto look_every = std::chrono::seconds(2);  // after the consumer, while nothing comes
 constexpr std::int64_t ns_of_ms = 1'000'000;
 constexpr std::int64_t ack_wait_ns = 300'000 * ns_of_ms;  // longer than a log is ever full
 
@@ -255,7 +256,7 @@ bool jetstream_feed::meet() {
     return false;
   }
   pace_.worked();
-  look_next_ = steady::now() + std::chrono::seconds(5);
+  look_next_ = steady::now() + look_every;
   link_.up();
   return true;
 }
@@ -269,7 +270,7 @@ natsStatus jetstream_feed::fetch(bool wait,
   request.NoWait = !wait;
   request.Batch = wait ? 1 : static_cast<int>(std::min<std::size_t>(messages, 65'536));
   if (!wait) request.MaxBytes = static_cast<std::int64_t>(spec_.poll_bytes_max);
-  request.Expires = std::max<std::int64_t>(patience.count(), 1) * ns_of_ms;
+  if (wait) request.Expires = std::max<std::int64_t>(patience.count(), 1) * ns_of_ms;
   natsMsgList list{};
   const auto status = natsSubscription_FetchRequest(&list, parts_.consumer.get(), &request);
   for (int i = 0; i < list.Count; ++i) {
@@ -291,7 +292,7 @@ result<void> jetstream_feed::poll(std::chrono::milliseconds patience,
     return {};
   }
   const auto first = into.size();
-  auto status = fetch(false, messages_max, ask_ms * std::chrono::milliseconds(1));
+  auto status = fetch(false, messages_max, patience);
   if (fetched_.empty() && !natsConnection_IsClosed(parts_.connection.get())) {
     status = fetch(true, 1, patience);
   }
@@ -341,7 +342,7 @@ bool jetstream_feed::take(nats_message message, std::vector<broker_message>& int
 /// Now and then while nothing comes: somebody may have taken the consumer away.
 void jetstream_feed::look_after_consumer() {
   if (parts_.consumer == nullptr || steady::now() < look_next_) return;
-  look_next_ = steady::now() + std::chrono::seconds(5);
+  look_next_ = steady::now() + look_every;
   jsConsumerInfo* raw = nullptr;
   jsErrCode code{};
   const auto status = js_GetConsumerInfo(

@@ -1,6 +1,7 @@
 #include "worker/ingest/jetstream_feed.hpp"
 
 #include "worker/ingest/test_feeds.hpp"
+#include "worker/ingest/test_reading.hpp"
 
 #include <nats/nats.h>
 #include <random>
@@ -251,6 +252,28 @@ TEST_F(JetStreamFeed, LosesAndDoublesNothingWhenReaderAndServerAreKilled) {
     added += more;
   }
   expect_numbered(log, "EVENTS", count);
+}
+
+TEST_F(JetStreamFeed, AReaderLosesAndDoublesNothingWhenItAndTheServerAreKilled) {
+  const auto seed = tests::test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  shared_log log;
+  std::size_t added = 0;
+  for (int round = 0; round < 6; ++round) {
+    const auto more = 50 + random() % 300;
+    client_->add("events.a", added, added + more);
+    added += more;
+    const reading now(must_open(spec(), log.copy().next), log, seed + added);
+    ASSERT_TRUE(log.wait_for(added - random() % more));
+    if (random() % 2 == 0) {
+      restart();
+      ASSERT_TRUE(log.wait_for(added));
+    }
+  }
+  const reading last(must_open(spec(), log.copy().next), log, seed);
+  ASSERT_TRUE(log.wait_for(added));
+  expect_numbered(log.copy(), "EVENTS", added);
 }
 
 TEST_F(JetStreamFeed, IsNotConnectedWhileTheServerIsGoneAndComesBack) {

@@ -87,7 +87,7 @@ class kafka_feed final : public broker_feed {
   void on_error(rd_kafka_resp_err_t code, std::string_view words);
   void probe(int patience_ms);
   void set_paused(bool paused);
-  bool take(kafka_message message, std::vector<broker_message>& into);
+  void take(kafka_message message, std::vector<broker_message>& into);
   void find_place_again(const char* topic, std::int32_t partition);
   void fail(errc code, std::string words) {
     if (!failure_) failure_ = error{code, "kafka: " + std::move(words)};
@@ -232,14 +232,15 @@ result<void> kafka_feed::poll(std::chrono::milliseconds patience,
     kafka_message message(rd_kafka_consumer_poll(consumer_.get(), wait));
     if (message == nullptr) break;
     bytes += message->len;
-    if (take(std::move(message), into)) wait = 0;
+    take(std::move(message), into);
+    wait = 0;
   }
   if (failure_ && into.size() == first) return *failure_;
   return {};
 }
 
-/// False when it was no message.
-bool kafka_feed::take(kafka_message message, std::vector<broker_message>& into) {
+/// A message, or what the library has to say.
+void kafka_feed::take(kafka_message message, std::vector<broker_message>& into) {
   const char* topic = message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt);
   if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
     const std::string words = rd_kafka_message_errstr(message.get());
@@ -249,13 +250,12 @@ bool kafka_feed::take(kafka_message message, std::vector<broker_message>& into) 
     } else if (is_final(message->err) || (is_unknown_topic(message->err) && assigned_.empty())) {
       fail(errc::io_error, words);
     }
-    return false;
+    return;
   }
-  link_.up();
   const auto offset = static_cast<std::uint64_t>(message->offset);
   auto [found, is_new] = places_.try_emplace(name_of(topic, message->partition),
                                              partition_place{offset, offset, true});
-  if (offset < found->second.next) return true;  // fetched before a seek
+  if (offset < found->second.next) return;  // fetched before a seek
   found->second.next = offset + 1;
   broker_message one;
   one.partition = found->first;
@@ -273,7 +273,6 @@ bool kafka_feed::take(kafka_message message, std::vector<broker_message>& into) 
   }
   into.push_back(one);
   kept_.push_back(std::move(message));
-  return true;
 }
 
 /// The broker has nothing at the offset we want: older messages are gone, or it is another topic.

@@ -2,6 +2,7 @@
 
 #include "worker/ingest/kafka_support.hpp"
 #include "worker/ingest/test_feeds.hpp"
+#include "worker/ingest/test_reading.hpp"
 
 #include <fstream>
 #include <random>
@@ -11,6 +12,7 @@ namespace headrace::worker {
 namespace {
 
 constexpr int fetch_api = 1;
+constexpr int unknown_topic = 3;
 constexpr int topic_authorization_failed = 29;
 
 /// tests/support/mock_kafka.cpp, which speaks Kafka's protocol in a process of its own.
@@ -146,7 +148,7 @@ TEST_F(KafkaFeed, LosesAndDoublesNothingWhenReaderAndBrokerGo) {
   add(1, 0, count);
   kept_log log;
   auto feed = must_open(spec(), {});
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0; round < 2; ++round) {
     const auto until = log.size + 100 + random() % 150;
     ASSERT_TRUE(poll_until(
         *feed,
@@ -174,7 +176,29 @@ TEST_F(KafkaFeed, LosesAndDoublesNothingWhenReaderAndBrokerGo) {
   ASSERT_TRUE(take_until(*feed, log, 2 * count));
   expect_numbered(log, "clicks/0", count);
   expect_numbered(log, "clicks/1", count);
-  EXPECT_GE(feed->look().reconnects, 1U);
+  ASSERT_TRUE(poll_until(
+      *feed, [&] { return feed->look().connected; }, [](const auto&) {}));
+  EXPECT_EQ(feed->look().reconnects, 1U);
+}
+
+TEST_F(KafkaFeed, AReaderLosesAndDoublesNothingWhenItIsKilledAndTheBrokerGoes) {
+  const auto seed = tests::test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  shared_log log;
+  add(0, 0, 300);
+  {
+    const reading now(must_open(spec(), {}), log, seed);
+    ASSERT_TRUE(log.wait_for(1 + random() % 300));
+  }
+  const reading now(must_open(spec(), log.copy().next), log, seed + 1);
+  add(0, 300, 400);
+  ASSERT_TRUE(log.wait_for(300 + random() % 100));
+  kafka_->tell("down 1");
+  kafka_->tell("up 1");
+  add(0, 400, 500);
+  ASSERT_TRUE(log.wait_for(500));
+  expect_numbered(log.copy(), "clicks/0", 500);
 }
 
 TEST_F(KafkaFeed, AMessageHasItsHeadersAndATombstoneHasNoValue) {
@@ -205,6 +229,7 @@ TEST_F(KafkaFeed, AMessageHasItsHeadersAndATombstoneHasNoValue) {
 TEST_F(KafkaFeed, ATopicThatIsNotThereFailsInTheBrokersWords) {
   auto with = spec();
   with.topics = {"clocks"};
+  kafka_->tell("topic_error clocks " + std::to_string(unknown_topic));
   const auto failure = failure_of(*must_open(with, {}));
   ASSERT_TRUE(failure);
   EXPECT_EQ(failure->code, errc::io_error);

@@ -3,6 +3,7 @@
 #include "worker/ingest/feed_support.hpp"
 #include "worker/ingest/redis_link.hpp"
 #include "worker/ingest/test_feeds.hpp"
+#include "worker/ingest/test_reading.hpp"
 
 #include <csignal>
 #include <random>
@@ -29,7 +30,7 @@ class redis_server {
                                    ""};
     words.insert(words.end(), more_.begin(), more_.end());
     process_ = std::make_unique<tests::child_process>(words);
-    ASSERT_TRUE(process_->wait_for_text("Ready to accept connections", 10s))
+    ASSERT_TRUE(process_->wait_for_text("ready to accept connections", 10s))
         << process_->output() << process_->errors();
   }
   void kill() { process_.reset(); }  // SIGKILL
@@ -181,6 +182,29 @@ TEST_F(RedisFeed, LosesAndDoublesNothingWhenReaderAndServerAreKilled) {
     added += more;
   }
   expect_numbered(log, "clicks", count);
+}
+
+TEST_F(RedisFeed, AReaderLosesAndDoublesNothingWhenItAndTheServerAreKilled) {
+  const auto seed = tests::test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  shared_log log;
+  std::size_t added = 0;
+  for (int round = 0; round < 6; ++round) {
+    const auto more = 50 + random() % 300;
+    add(added, added + more);
+    added += more;
+    const reading now(must_open(spec(), log.copy().next), log, seed + added);
+    ASSERT_TRUE(log.wait_for(added - random() % more));
+    if (random() % 2 == 0) {
+      server_.kill();
+      server_.start();
+      ASSERT_TRUE(log.wait_for(added));
+    }
+  }
+  const reading last(must_open(spec(), log.copy().next), log, seed);
+  ASSERT_TRUE(log.wait_for(added));
+  expect_numbered(log.copy(), "clicks", added);
 }
 
 TEST_F(RedisFeed, IsNotConnectedWhileTheServerIsGoneAndComesBack) {
