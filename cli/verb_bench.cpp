@@ -239,15 +239,17 @@ void add_options(CLI::App& verb, bench::ingest_options& options) {
   verb.add_option("--rounds", options.rounds, "rounds, medians of which are reported")
       ->check(CLI::Range(1, 1'000));
   verb.add_option("--dir", options.dir, "folder for the logs, removed at the end");
-  verb.add_option("--redis", options.redis, "redis-server to measure beside it; empty: none");
+  verb.add_option("--redis", options.redis, "redis-server to measure beside it, or none");
   verb.add_flag("--json", options.json, "one line of JSON on standard output");
   verb.add_flag("--inside", options.inside)->group("");
-  add_choice<bench::ingest_peer>(
-      verb,
-      "--peer",
-      options.peer,
-      {{"headrace", bench::ingest_peer::headrace}, {"redis", bench::ingest_peer::redis}},
-      "");
+  add_choice<bench::ingest_peer>(verb,
+                                 "--peer",
+                                 options.peer,
+                                 {{"headrace", bench::ingest_peer::headrace},
+                                  {"http_json", bench::ingest_peer::http_json},
+                                  {"http_single", bench::ingest_peer::http_single},
+                                  {"redis", bench::ingest_peer::redis}},
+                                 "");
   verb.get_option("--peer")->group("");
   verb.add_option("--endpoint", options.endpoint)->group("");
   verb.add_option("--client", options.client)->group("");

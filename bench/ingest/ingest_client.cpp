@@ -24,6 +24,19 @@ bool is_told_to_end() {
   return ::poll(&input, 1, 0) > 0;
 }
 
+result<std::unique_ptr<ingest_sender>> open_sender(const ingest_options& options) {
+  switch (options.peer) {
+    case ingest_peer::headrace:
+      return open_headrace_sender(options);
+    case ingest_peer::http_json:
+    case ingest_peer::http_single:
+      return open_http_sender(options);
+    case ingest_peer::redis:
+      return open_redis_sender(options);
+  }
+  return error{errc::bad_config, "no such peer"};
+}
+
 result<client_result> push_all(ingest_sender& sender, std::uint64_t batches) {
   for (std::uint64_t i = 0; i < batches;) {
     const auto sent = sender.send(i, 20ms);
@@ -43,8 +56,7 @@ result<client_result> push_all(ingest_sender& sender, std::uint64_t batches) {
 int run_ingest_client(const ingest_options& options) {
   end_with_parent();
   keep_large_blocks();
-  auto sender = options.peer == ingest_peer::redis ? open_redis_sender(options)
-                                                   : open_headrace_sender(options);
+  auto sender = open_sender(options);
   if (!sender) return complain("ingest", sender.error());
   std::puts("ready");
   std::fflush(stdout);

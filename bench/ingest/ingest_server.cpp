@@ -1,4 +1,6 @@
 #include "actors/event_front.hpp"
+#include "actors/http/event_routes.hpp"
+#include "actors/http/http_server.hpp"
 #include "actors/transport/context.hpp"
 #include "actors/transport/router.hpp"
 #include "base/clock.hpp"
@@ -49,17 +51,22 @@ result<void> serve(const ingest_options& options) {
   const system_clock time;
   auto intake = open_intake(options, time);
   if (!intake) return intake.error();
-  actors::event_front front(
-      [&](event_intake::request batch) { (*intake)->offer(std::move(batch)); },
-      [](std::string_view) { return result<void>(); });
+  const auto offer = [&](event_intake::request batch) { (*intake)->offer(std::move(batch)); };
+  actors::event_front front(offer, [](std::string_view) { return result<void>(); });
+  actors::event_routes routes(
+      offer, [](const actors::event_routes::claim&) { return result<void>(); }, time, {});
   actors::transport_context transport;
   auto router = actors::router::open(transport, {"tcp://127.0.0.1:*"}, front.handler());
   if (!router) return router.error();
-  std::printf("%s\n", (*router)->endpoints().front().c_str());
+  auto http = actors::http_server::open({"127.0.0.1:0"}, routes.routes());
+  if (!http) return http.error();
+  const bool over_http = options.peer != ingest_peer::headrace;
+  std::printf("%s\n", (over_http ? (*http)->endpoints() : (*router)->endpoints()).front().c_str());
   std::fflush(stdout);
   char ignored[64];
   while (::read(STDIN_FILENO, ignored, sizeof ignored) > 0) {
   }
+  (*http)->stop();
   (*router)->stop();
   return (*intake)->stop();
 }

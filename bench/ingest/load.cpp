@@ -22,6 +22,25 @@ std::string text_of(char letter, std::uint64_t number, std::size_t digits) {
   return text;
 }
 
+struct event_texts {
+  std::string id;
+  std::string key;
+  std::string user;
+  std::string item;
+  std::string query;
+};
+
+event_texts texts_of(const ingest_options& options, std::uint64_t number, std::uint64_t i) {
+  const std::uint64_t part = options.round * std::uint64_t{options.clients} + options.client;
+  const std::uint64_t id = part * ids_of_round + number * options.batch + i;
+  const std::uint64_t drawn = mix64(id);
+  return {text_of('e', id, 14),
+          text_of('r', id, 14),
+          text_of('u', drawn % 1'000'000, 8),
+          text_of('i', (drawn >> 20) % 100'000, 8),
+          text_of('q', (drawn >> 40) % 10'000, 14)};
+}
+
 double quantile_ms(std::vector<std::uint32_t>& us, double share) {
   if (us.empty()) return 0;
   const auto at = static_cast<std::ptrdiff_t>(share * static_cast<double>(us.size() - 1));
@@ -35,16 +54,27 @@ frame make_event_batch(const ingest_options& options, std::uint64_t number, std:
   schemas::event_batch_builder builder;
   builder.begin("bench");
   const std::array names = {builder.name("user"), builder.name("item"), builder.name("query")};
-  const std::uint64_t part = options.round * std::uint64_t{options.clients} + options.client;
   for (std::uint64_t i = 0; i < options.batch; ++i) {
-    const std::uint64_t id = part * ids_of_round + number * options.batch + i;
-    const std::uint64_t drawn = mix64(id);
-    builder.event(text_of('e', id, 14), text_of('r', id, 14), now_ms);
-    builder.text(names[0], text_of('u', drawn % 1'000'000, 8));
-    builder.text(names[1], text_of('i', (drawn >> 20) % 100'000, 8));
-    builder.text(names[2], text_of('q', (drawn >> 40) % 10'000, 14));
+    const event_texts texts = texts_of(options, number, i);
+    builder.event(texts.id, texts.key, now_ms);
+    builder.text(names[0], texts.user);
+    builder.text(names[1], texts.item);
+    builder.text(names[2], texts.query);
   }
   return builder.finish();
+}
+
+std::string make_event_lines(const ingest_options& options,
+                             std::uint64_t number,
+                             std::uint64_t now_ms) {
+  std::string lines;
+  for (std::uint64_t i = 0; i < options.batch; ++i) {
+    const event_texts texts = texts_of(options, number, i);
+    lines += R"({"id":")" + texts.id + R"(","key":")" + texts.key + R"(","time":)" +
+             std::to_string(now_ms) + R"(,"features":{"user":")" + texts.user + R"(","item":")" +
+             texts.item + R"(","query":")" + texts.query + "\"}}\n";
+  }
+  return lines;
 }
 
 double event_bytes(const ingest_options& options) {

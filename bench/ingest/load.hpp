@@ -18,6 +18,11 @@ namespace headrace::bench {
 /// their own, three columns, a key and a time of now.
 frame make_event_batch(const ingest_options& options, std::uint64_t number, std::uint64_t now_ms);
 
+/// The same events as JSON, one a line.
+std::string make_event_lines(const ingest_options& options,
+                             std::uint64_t number,
+                             std::uint64_t now_ms);
+
 /// Bytes of one event in a batch of so many.
 double event_bytes(const ingest_options& options);
 
@@ -55,5 +60,6 @@ class ingest_sender {
 /// Make `options.batches_of_client()` batches beforehand, and connect. Fail: io_error, unavailable.
 result<std::unique_ptr<ingest_sender>> open_headrace_sender(const ingest_options& options);
 result<std::unique_ptr<ingest_sender>> open_redis_sender(const ingest_options& options);
+result<std::unique_ptr<ingest_sender>> open_http_sender(const ingest_options& options);
 
 }  // namespace headrace::bench

@@ -7,6 +7,7 @@
 #include "worker/events/event_gate.hpp"
 #include "worker/events/event_reader.hpp"
 
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <poll.h>
@@ -173,19 +174,25 @@ result<logged_count> count_logged_events(const fs::path& folder) {
 result<ingest_points> measure_ingest(const ingest_options& options) {
   ingest_points points;
   points.event_bytes = event_bytes(options);
-  const auto version = redis_version(options.redis);
+  const auto version = options.redis == "none"
+                           ? result<std::string>(error{errc::not_found, "not asked for"})
+                           : redis_version(options.redis);
   if (version) points.redis_version = *version;
   if (!version) points.redis_absent = version.error().detail;
+  const std::array<std::pair<ingest_peer, std::vector<ingest_round>*>, 4> peers{
+      {{ingest_peer::headrace, &points.headrace},
+       {ingest_peer::redis, &points.redis},
+       {ingest_peer::http_json, &points.http_json},
+       {ingest_peer::http_single, &points.http_single}}};
   for (std::uint32_t round = 0; round < options.rounds; ++round) {
-    const bool ours_first = round % 2 == 0;
-    for (const bool ours : {ours_first, !ours_first}) {
-      if (!ours && !version) continue;
-      ingest_options inside = options;
+    for (std::size_t turn = 0; turn < peers.size(); ++turn) {
+      const auto& [peer, found] = peers[(round + turn) % peers.size()];
+      if (peer == ingest_peer::redis && !version) continue;
+      ingest_options inside = of_peer(options, peer);
       inside.round = round;
-      inside.peer = ours ? ingest_peer::headrace : ingest_peer::redis;
-      auto found = measure_round(inside);
-      if (!found) return found.error();
-      (ours ? points.headrace : points.redis).push_back(*found);
+      auto one = measure_round(inside);
+      if (!one) return one.error();
+      found->push_back(*one);
     }
   }
   ingest_options inside = options;

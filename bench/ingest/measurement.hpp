@@ -20,6 +20,8 @@ struct ingest_survival {
 
 struct ingest_points {
   std::vector<ingest_round> headrace;  // by round
+  std::vector<ingest_round> http_json;
+  std::vector<ingest_round> http_single;
   std::vector<ingest_round> redis;
   std::string redis_version;  // empty: not measured
   std::string redis_absent;   // why

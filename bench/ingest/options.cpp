@@ -1,5 +1,7 @@
 #include "bench/ingest/options.hpp"
 
+#include <algorithm>
+
 namespace headrace::bench {
 namespace {
 
@@ -21,20 +23,44 @@ std::vector<std::string> flags_of(const ingest_options& options) {
 }  // namespace
 
 std::string_view name(ingest_peer peer) {
-  return peer == ingest_peer::redis ? "redis" : "headrace";
+  switch (peer) {
+    case ingest_peer::headrace:
+      return "headrace";
+    case ingest_peer::http_json:
+      return "http_json";
+    case ingest_peer::http_single:
+      return "http_single";
+    case ingest_peer::redis:
+      return "redis";
+  }
+  return "";
+}
+
+ingest_options of_peer(ingest_options options, ingest_peer peer) {
+  constexpr std::uint64_t fewer = 10;
+  constexpr std::uint32_t connections = 32;  // of one client
+  options.peer = peer;
+  if (peer == ingest_peer::http_single) {
+    options.batch = 1;
+    options.depth = connections;
+    options.events = std::max<std::uint64_t>(options.clients, options.events / fewer);
+  }
+  return options;
 }
 
 std::vector<std::string> ingest_arguments(const char* verb, const ingest_options& options) {
   std::vector<std::string> words = {"bench", verb};
   for (auto& word : flags_of(options)) words.push_back(std::move(word));
-  const std::vector<std::string> hidden = {"--dir=" + options.dir.string(),
-                                           "--redis=" + options.redis,
-                                           "--peer=" + std::string(name(options.peer)),
-                                           "--endpoint=" + options.endpoint,
-                                           "--client=" + std::to_string(options.client),
-                                           "--round=" + std::to_string(options.round),
-                                           "--command=" + options.command};
-  words.insert(words.end(), hidden.begin(), hidden.end());
+  const auto add = [&words](const char* flag, const std::string& value) {
+    if (!value.empty()) words.push_back(flag + ("=" + value));
+  };
+  add("--dir", options.dir.string());
+  add("--redis", options.redis);
+  add("--peer", std::string(name(options.peer)));
+  add("--endpoint", options.endpoint);
+  add("--client", std::to_string(options.client));
+  add("--round", std::to_string(options.round));
+  add("--command", options.command);
   if (options.json) words.emplace_back("--json");
   if (options.inside) words.emplace_back("--inside");
   return words;

@@ -10,8 +10,9 @@
 
 namespace headrace::bench {
 
-/// Whose server takes the events.
-enum class ingest_peer : std::uint8_t { headrace, redis };
+/// How the events come in: to our intake over ZeroMQ, as JSON lines over HTTP, and as one event a
+/// request over HTTP; to Redis.
+enum class ingest_peer : std::uint8_t { headrace, http_json, http_single, redis };
 std::string_view name(ingest_peer peer);
 
 /// What `headrace bench ingest` was asked for.
@@ -23,7 +24,7 @@ struct ingest_options {
   schemas::log_mode durable = schemas::log_mode::os;
   std::uint32_t rounds = 5;
   std::filesystem::path dir = std::filesystem::temp_directory_path();  // of logs, removed
-  std::string redis = "redis-server";                                  // program; empty: no peer
+  std::string redis = "redis-server";                                  // program; "none": no peer
   bool json = false;
 
   // Hidden: of the processes that the bench starts.
@@ -39,6 +40,9 @@ struct ingest_options {
     return events < of_all ? 1 : events / of_all;
   }
 };
+
+/// What a peer is asked to do: as all, but that single events are fewer, over more connections.
+ingest_options of_peer(ingest_options options, ingest_peer peer);
 
 /// Command line of a hidden verb with these options; cli/verb_bench.cpp reads it.
 std::vector<std::string> ingest_arguments(const char* verb, const ingest_options& options);

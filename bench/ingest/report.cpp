@@ -67,12 +67,19 @@ std::string to_json(const ingest_options& options, const ingest_points& points) 
       .add("depth", options.depth)
       .add("p50_ms", summary_of(points.headrace, &ingest_round::p50_ms).median)
       .add("p99_ms", summary_of(points.headrace, &ingest_round::p99_ms).median)
+      .add("http_json_events_per_second",
+           std::llround(summary_of(points.http_json, &ingest_round::events_per_second).median))
+      .add("http_single_events_per_second",
+           std::llround(summary_of(points.http_single, &ingest_round::events_per_second).median))
+      .add("http_single_p99_ms", summary_of(points.http_single, &ingest_round::p99_ms).median)
       .add("recovered_events", points.survival.recovered_events)
       .add("acknowledged_events", points.survival.acknowledged_events)
       .add("restart_ms", points.survival.restart_ms)
       .add("rounds", options.rounds)
       .add("events_of_a_round", options.events);
   add_rounds(line, "events_per_second_by_round", points.headrace);
+  add_rounds(line, "http_json_events_per_second_by_round", points.http_json);
+  add_rounds(line, "http_single_events_per_second_by_round", points.http_single);
   line.add("cpu", cpu_model())
       .add("cores", std::thread::hardware_concurrency())
       .add("load_average", load_average())
@@ -116,6 +123,7 @@ std::string to_table(const ingest_options& options, const ingest_points& points)
     std::snprintf(ratio, sizeof ratio, "  ratio            %9.2f\n", ratio_to_redis(points).median);
     text += row("Redis Streams", points.redis) + ratio;
   }
+  text += row("JSON lines, HTTP", points.http_json) + row("one event, HTTP", points.http_single);
   char kill[200];
   std::snprintf(kill,
                 sizeof kill,
