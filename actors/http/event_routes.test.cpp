@@ -143,6 +143,7 @@ TEST_F(EventRoutes, AnEventIsAnsweredWhenItsBatchIs) {
 TEST_F(EventRoutes, EveryFormOfJsonIsTaken) {
   EXPECT_EQ(push("[" + one_event + "]", "Content-Type: application/json\r\n").status, 200U);
   EXPECT_EQ(push(lines(3), "Content-Type: application/x-ndjson\r\n").status, 200U);
+  EXPECT_EQ(push(lines(3), "Content-Type: application/x-www-form-urlencoded\r\n").status, 200U);
   EXPECT_EQ(push(R"({"producer":"web","events":[)" + one_event + "]}").status, 200U);
   const auto seen = kept_.seen();
   ASSERT_EQ(seen.size(), 3U);
