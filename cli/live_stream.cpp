@@ -153,7 +153,6 @@ std::string live_stream::status() const {
       .add("samples", learned.samples)
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99)
-      .end()
       .text();
 }
 

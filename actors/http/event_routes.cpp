@@ -15,6 +15,8 @@ namespace {
 constexpr const char* path = "/v1/events";
 constexpr std::string_view producer_field = "x-headrace-producer";
 
+// What curl -d says when nobody says anything.
+const char* const form_type = "application/x-www-form-urlencoded";
 const char* const takes_types = "application/json, application/x-ndjson or application/x-capnp";
 
 std::optional<content_encoding> encoding_of(std::string_view name) {
@@ -71,7 +73,8 @@ void event_routes::handle(http_request request, http_reply reply) {
   const auto packed = encoding_of(request.content_encoding);
   const std::string& type = request.content_type;
   const bool is_frame = type == "application/x-capnp";
-  const bool is_json = type.empty() || type == "application/json" || type == "application/x-ndjson";
+  const bool is_json = type.empty() || type == "application/json" ||
+                       type == "application/x-ndjson" || type == form_type;
   if (!packed || (!is_frame && !is_json)) {
     ++refused_;
     return reply(unsupported(packed ? "Content-Type '" + type + "': " + takes_types + " is taken"
@@ -133,9 +136,12 @@ void event_routes::take(push next, reader& with) {
 
 void event_routes::take_frame(std::string bytes, push& next) {
   ++offered_;
-  offer_({frame_of(std::move(bytes)), [reply = std::move(next.reply)](schemas::event_ack ack) {
+  offer_({frame_of(std::move(bytes)),
+          [reply = std::move(next.reply)](schemas::event_ack ack) {
             reply(answer_of(std::move(ack)));
-          }});
+          },
+          nullptr,
+          std::move(next.request.bearer)});
 }
 
 void event_routes::take_json(std::string_view text, push& next, reader& with) {
@@ -157,7 +163,9 @@ void event_routes::take_json(std::string_view text, push& next, reader& with) {
       {with.builder.finish(),
        [reply = std::move(next.reply), unread = std::move(unread)](schemas::event_ack ack) mutable {
          reply(answer_of(std::move(ack), std::move(unread)));
-       }});
+       },
+       nullptr,
+       std::move(next.request.bearer)});
 }
 
 }  // namespace headrace::actors

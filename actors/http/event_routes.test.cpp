@@ -143,6 +143,7 @@ TEST_F(EventRoutes, AnEventIsAnsweredWhenItsBatchIs) {
 TEST_F(EventRoutes, EveryFormOfJsonIsTaken) {
   EXPECT_EQ(push("[" + one_event + "]", "Content-Type: application/json\r\n").status, 200U);
   EXPECT_EQ(push(lines(3), "Content-Type: application/x-ndjson\r\n").status, 200U);
+  EXPECT_EQ(push(lines(3), "Content-Type: application/x-www-form-urlencoded\r\n").status, 200U);
   EXPECT_EQ(push(R"({"producer":"web","events":[)" + one_event + "]}").status, 200U);
   const auto seen = kept_.seen();
   ASSERT_EQ(seen.size(), 3U);
@@ -212,11 +213,11 @@ TEST_F(EventRoutes, PlacesCountInTheTextAlsoBehindLinesThatAreNoEvents) {
   ack.refused = 1;
   ack.refusals = {{1, schemas::event_fault::bad_time, "time: too far ahead"}};
   kept_.answer_with(ack);
-  // Places: 0 no JSON, 1 event 0, 2 no JSON, 3 event 1.
-  const auto answer = push("nonsense\n" + line_of(0) + "{\"id\":7\n" + line_of(1));
+  // Places: 0 event 0, 1 and 2 no JSON, 3 event 1.
+  const auto answer = push(line_of(0) + "nonsense\n{\"id\":7\n" + line_of(1));
   EXPECT_EQ(answer.status, 200U);
   EXPECT_THAT(answer.body, HasSubstr("\"accepted\":1,\"duplicates\":0,\"refused\":3"));
-  EXPECT_THAT(answer.body, HasSubstr("[{\"event\":0,\"fault\":\"malformed\""));
+  EXPECT_THAT(answer.body, HasSubstr("[{\"event\":1,\"fault\":\"malformed\""));
   EXPECT_THAT(answer.body, HasSubstr("{\"event\":2,\"fault\":\"malformed\""));
   EXPECT_THAT(answer.body, HasSubstr("{\"event\":3,\"fault\":\"bad_time\""));
   EXPECT_EQ(routes_.count().unread, 2U);

@@ -49,6 +49,12 @@ const char* header_of(natsMsg* message, std::initializer_list<const char*> names
   return "";
 }
 
+/// Of a fetch that got nothing: other than that nothing came, or that the connection is gone.
+bool is_refusal(natsStatus status) {
+  return status != NATS_OK && status != NATS_TIMEOUT && status != NATS_NOT_FOUND &&
+         status != NATS_CONNECTION_CLOSED;
+}
+
 /// Of a connection: everything that goes with it.
 struct connection_parts {
   nats_connection connection;
@@ -85,7 +91,7 @@ class jetstream_feed final : public broker_feed {
   natsStatus check_stream();
   natsStatus recall_place();
   natsStatus make_consumer();
-  natsStatus fetch(bool wait, std::size_t messages, std::chrono::milliseconds patience);
+  natsStatus fetch(std::size_t messages, std::size_t bytes_max, std::chrono::milliseconds patience);
   bool take(nats_message message, std::vector<broker_message>& into);
   void look_after_consumer();
   bool write_dead_letter(const broker_message& message, std::string_view reason);
@@ -261,16 +267,15 @@ bool jetstream_feed::meet() {
   return true;
 }
 
-/// Fills `fetched_`: with what is there, or with the first message within `patience`.
-natsStatus jetstream_feed::fetch(bool wait,
-                                 std::size_t messages,
+/// Fills `fetched_` with what comes within `patience`, at most `bytes_max` of it (0: any).
+natsStatus jetstream_feed::fetch(std::size_t messages,
+                                 std::size_t bytes_max,
                                  std::chrono::milliseconds patience) {
   jsFetchRequest request;
   jsFetchRequest_Init(&request);
-  request.NoWait = !wait;
-  request.Batch = wait ? 1 : static_cast<int>(std::min<std::size_t>(messages, 65'536));
-  if (!wait) request.MaxBytes = static_cast<std::int64_t>(spec_.poll_bytes_max);
-  if (wait) request.Expires = std::max<std::int64_t>(patience.count(), 1) * ns_of_ms;
+  request.Batch = static_cast<int>(std::clamp<std::size_t>(messages, 1, 65'536));
+  request.MaxBytes = static_cast<std::int64_t>(bytes_max);
+  request.Expires = std::max<std::int64_t>(patience.count(), 1) * ns_of_ms;
   natsMsgList list{};
   const auto status = natsSubscription_FetchRequest(&list, parts_.consumer.get(), &request);
   for (int i = 0; i < list.Count; ++i) {
@@ -292,16 +297,14 @@ result<void> jetstream_feed::poll(std::chrono::milliseconds patience,
     return {};
   }
   const auto first = into.size();
-  auto status = fetch(false, messages_max, patience);
-  if (fetched_.empty() && !natsConnection_IsClosed(parts_.connection.get())) {
-    status = fetch(true, 1, patience);
-  }
+  auto status = fetch(messages_max, spec_.poll_bytes_max, patience);
+  if (fetched_.empty() && is_refusal(status)) status = fetch(1, 0, patience);  // one too large?
   for (auto& message : std::exchange(fetched_, {})) {
     if (!take(std::move(message), into)) break;
   }
   if (status == NATS_CONNECTION_CLOSED || natsConnection_IsClosed(parts_.connection.get())) {
     lose(words_of(NATS_CONNECTION_CLOSED));
-  } else if (into.size() == first && status != NATS_OK && status != NATS_TIMEOUT) {
+  } else if (into.size() == first && is_refusal(status)) {
     state_.last_error = words_of(status);
   }
   if (into.size() == first) look_after_consumer();
