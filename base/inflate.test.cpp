@@ -84,7 +84,7 @@ TEST(Inflate, GivesBackWhatWasPackedUpToTheVeryBound) {
 }
 
 TEST(Inflate, ABombEndsAtTheBound) {
-  const std::string zeros(64U << 20, '\0');
+  const std::string zeros(16U << 20, '\0');
   for (const auto& [encoding, pack] : packings) {
     const auto bomb = pack(zeros);
     EXPECT_LT(bomb.size(), 80'000U);
