@@ -12,7 +12,7 @@
 namespace headrace {
 namespace {
 
-constexpr std::size_t first_bytes = 64 * 1024;
+constexpr std::size_t first_bytes = std::size_t{64} * 1024;
 constexpr std::size_t growth_guess = 4;  // JSON packs to a quarter, or less
 constexpr int zstd_window_log_max = 23;  // 8 MiB, what RFC 8878 asks every reader to support
 

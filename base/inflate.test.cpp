@@ -84,7 +84,7 @@ TEST(Inflate, GivesBackWhatWasPackedUpToTheVeryBound) {
 }
 
 TEST(Inflate, ABombEndsAtTheBound) {
-  const std::string zeros(64U << 20, '\0');
+  const std::string zeros(16U << 20, '\0');
   for (const auto& [encoding, pack] : packings) {
     const auto bomb = pack(zeros);
     EXPECT_LT(bomb.size(), 80'000U);
@@ -124,7 +124,8 @@ TEST(Inflate, DamagedBytesAreMalformedOrWhatWasPacked) {
     const auto packed = pack(text);
     for (int round = 0; round < 2'000; ++round) {
       auto bad = packed;
-      bad[draw.next_below(bad.size())] ^= static_cast<char>(1 + draw.next_below(255));
+      char& one = bad[draw.next_below(bad.size())];
+      one = static_cast<char>(one ^ static_cast<int>(1 + draw.next_below(255)));
       const auto got = inflate(encoding, bad, 1'000);
       if (got.ok()) {
         EXPECT_EQ(*got, text);

@@ -22,3 +22,4 @@ find_package(Boost 1.81 REQUIRED)  # headers only: Beast and Asio
 pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka)
 pkg_check_modules(NATS REQUIRED IMPORTED_TARGET libnats)
 pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)
+find_package(simdjson REQUIRED)

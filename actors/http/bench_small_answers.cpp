@@ -36,7 +36,7 @@ int main(int count, char** words) {
   }
   auto server = actors::http_server::open(
       {"127.0.0.1:0"},
-      {{"GET", "/small", [](actors::http_request, const actors::http_reply& reply) {
+      {{"GET", "/small", [](const actors::http_request&, const actors::http_reply& reply) {
           actors::http_answer answer;
           answer.body = "{\"accepted\":1}\n";
           reply(std::move(answer));

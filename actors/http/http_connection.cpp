@@ -15,11 +15,14 @@ namespace {
 namespace asio = boost::asio;
 using error_code = boost::system::error_code;
 
-constexpr std::size_t scratch_bytes = 256 * 1024;   // bodies are read so much at a time
-constexpr std::size_t head_read_bytes = 16 * 1024;  // and where a header may be: what is left over
-constexpr std::size_t unsent_bytes_max = 256 * 1024;  // then no further request is taken
-constexpr std::size_t kept_capacity = 64 * 1024;
-constexpr std::size_t write_progress_bytes = 16 * 1024;  // within write_ms_max, or it does not read
+constexpr std::size_t scratch_bytes = std::size_t{256} * 1024;  // bodies are read so much at a time
+constexpr std::size_t head_read_bytes =
+    std::size_t{16} * 1024;  // and where a header may be: what is left over
+constexpr std::size_t unsent_bytes_max =
+    std::size_t{256} * 1024;  // then no further request is taken
+constexpr std::size_t kept_capacity = std::size_t{64} * 1024;
+constexpr std::size_t write_progress_bytes =
+    std::size_t{16} * 1024;  // within write_ms_max, or it does not read
 constexpr std::uint32_t linger_ms_max = 2'000;
 constexpr std::uint32_t linger_at_stop_ms_max = 200;
 

@@ -58,7 +58,7 @@ http_answer text_answer(std::string body) {
   return out;
 }
 
-void echo(http_request request, const http_reply& reply) {
+void echo(const http_request& request, const http_reply& reply) {
   reply(
       text_answer(request.method + ' ' + request.path + ' ' + request.query + ' ' + request.body));
 }
@@ -288,9 +288,10 @@ TEST_F(HttpServer, AReplyThatIsDroppedIsAnError) {
 }
 
 TEST_F(HttpServer, AHandlerThatThrowsIsAnErrorOfItsRequestAlone) {
-  auto made = http_server::open(
-      {"127.0.0.1:0"},
-      {{"GET", "/", [](http_request, http_reply) { throw std::runtime_error("no"); }}});
+  auto made =
+      http_server::open({"127.0.0.1:0"}, {{"GET", "/", [](const http_request&, const http_reply&) {
+                                             throw std::runtime_error("no");
+                                           }}});
   ASSERT_TRUE(made.ok());
   test_http_client client((*made)->endpoints()[0]);
   EXPECT_EQ(client.ask(get("/"))->status, 500U);

@@ -16,7 +16,7 @@ namespace beast_http = boost::beast::http;
 using beast_text = boost::beast::string_view;
 using beast_code = boost::beast::error_code;
 
-constexpr std::size_t target_bytes_max = 8 * 1024;
+constexpr std::size_t target_bytes_max = std::size_t{8} * 1024;
 constexpr std::string_view own_prefix = "x-headrace-";
 constexpr std::size_t own_fields_max = 32;
 constexpr std::uint32_t retry_after_s = 1;

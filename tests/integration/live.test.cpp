@@ -1,11 +1,18 @@
 #include "base/random.hpp"
+#include "schemas/hash.hpp"
+#include "schemas/sample.hpp"
+#include "storage/segment_log.hpp"
 #include "tests/support/child_process.hpp"
+#include "tests/support/small_job.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <map>
 
 /// `headrace run` of a job whose events are pushed: what a producer sees, and what is learned.
 namespace headrace::tests {
@@ -15,14 +22,18 @@ using namespace std::chrono_literals;
 
 constexpr auto patience = 120s;
 
-std::string live_job(const temporary_folder& folder, const std::string& more = {}) {
+// `more` begins with keys of [durability].
+std::string live_job(const temporary_folder& folder,
+                     const std::string& more = {},
+                     const std::string& arch = "fm") {
   const std::string path = folder / "live.toml";
-  std::ofstream(path) << "[job]\nname = \"live\"\n[source]\nuri = \"http://127.0.0.1:0\"\n"
-                      << (more.find("[join]") == std::string::npos ? "label = \"rating >= 4\"\n"
-                                                                   : "")
-                      << "[features.user]\n[features.item]\n[model]\narch = \"fm\"\ndim = 4\n"
-                      << "[train]\nbatch_max = 64\n[durability]\nlog = \"os\"\n"
-                      << "[server]\nlisten = \"tcp://127.0.0.1:0\"\n"
+  const bool joins = more.find("[join]") != std::string::npos;
+  std::ofstream(path) << "[job]\nname = \"live\"\n[server]\nlisten = \"tcp://127.0.0.1:0\"\n"
+                      << "[source]\nuri = \"http://127.0.0.1:0\"\n"
+                      << (joins ? "" : "label = \"rating >= 4\"\n")
+                      << "[features.user]\n[features.item]\n[model]\narch = \"" << arch << "\"\n"
+                      << (arch == "count" ? "" : "dim = 4\n")
+                      << "[train]\nbatch_max = 64\npush = \"fp32\"\n[durability]\nlog = \"os\"\n"
                       << more;
   return path;
 }
@@ -131,25 +142,72 @@ TEST_F(LiveRun, GoesOnWhereItEnded) {
   EXPECT_EQ(json_field(run.interrupt(), "samples"), "120");
 }
 
-// A producer that sends again what was not acknowledged; a run that is killed at random moments.
-TEST_F(LiveRun, AKilledRunLosesNothingAndDoublesNothing) {
-  const auto seed = test_seed();
-  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
-  random_stream random(seed);
-  const std::string job = live_job(folder_);
+/// What a run under fire is given: impressions by number, a click for every third.
+class clicked_stream {
+ public:
+  static std::string lines(std::uint64_t from, std::uint64_t to) {
+    std::string made;
+    for (std::uint64_t id = from; id < to; ++id) {
+      const std::string n = std::to_string(id);
+      const std::string shown = std::to_string(start_ms + id);
+      made += R"({"id":"i)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
+              R"(,"features":{"user":"u)" + std::to_string(id % 17) + R"(","item":"i)" + n +
+              "\"}}\n";
+      if (id % 3 == 0)
+        made += R"({"id":"c)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
+                R"(,"action":"click"})" + "\n";
+    }
+    return made;
+  }
+  /// Ends every window: an impression an hour later, which is not joined itself.
+  static std::string closer(std::uint64_t behind) {
+    return R"({"id":"closer","key":"closer","time":)" +
+           std::to_string(start_ms + behind + 3'600'000) +
+           R"(,"features":{"user":"u","item":"closer"}})" + "\n";
+  }
+
+ private:
+  static constexpr std::uint64_t start_ms = 1'760'000'000'000;
+};
+
+/// Label of each sealed sample by its item's key; a sample that is there twice fails the test.
+std::map<std::uint64_t, float> sealed_labels(const std::string& state) {
+  storage::segment_log::options how;
+  how.folder = state + "/samples/events#1";
+  how.read_only = true;
+  auto log = storage::segment_log::open(how);
+  EXPECT_TRUE(log) << describe(log.error());
+  std::map<std::uint64_t, float> labels;
+  std::uint64_t next_row = 0;
+  auto read = (*log)->read_from(lsn{1}, [&](const storage::log_record& record) {
+    const auto batch = schemas::decode_sample_batch(record.payload);
+    EXPECT_TRUE(batch) << describe(batch.error());
+    for (std::uint32_t i = 0; i < batch->samples; ++i) {
+      EXPECT_EQ(batch->row_numbers[i], next_row++);
+      const bool is_new = labels.emplace(batch->keys[i * 2 + 1], batch->labels[i]).second;
+      EXPECT_TRUE(is_new) << "sample " << batch->row_numbers[i] << " was sealed before";
+    }
+    return true;
+  });
+  EXPECT_TRUE(read) << describe(read.error());
+  return labels;
+}
+
+// Pushes more and more events, all that are not acknowledged again and again, to runs that are
+// killed at a random moment of a push. Returns how many events there are.
+std::uint64_t push_under_fire(const std::string& job,
+                              const std::string& state,
+                              const temporary_folder& folder,
+                              random_stream& random) {
   std::uint64_t next = 0;
   std::uint64_t kept = 0;  // events below are acknowledged
-  for (int round = 0; round < 6; ++round) {
-    live_run run(job, folder_ / "state");
-    ASSERT_NE(run.url, "") << run.process.errors();
-    const auto pushes = 1 + random.next_below(6);
-    for (std::uint64_t push = 0; push < pushes; ++push) {
-      std::string lines;
-      next = kept + 1 + random.next_below(200);
-      for (std::uint64_t id = kept; id < next; ++id) lines += event_line(id);
-      const bool last = push + 1 == pushes;
-      const std::string file = folder_ / "killed";
-      std::ofstream(file) << lines;
+  for (int kill = 0; kill < by_weight(6, 50); ++kill) {
+    live_run run(job, state);
+    EXPECT_NE(run.url, "") << run.process.errors();
+    for (auto pushes = 1 + random.next_below(5); pushes > 0; --pushes) {
+      next = std::max(next, kept + 1 + random.next_below(200));
+      const std::string file = folder / "killed";
+      std::ofstream(file) << clicked_stream::lines(kept, next);
       child_process curl({"/usr/bin/curl",
                           "-sS",
                           "--max-time",
@@ -159,21 +217,46 @@ TEST_F(LiveRun, AKilledRunLosesNothingAndDoublesNothing) {
                           "--data-binary",
                           "@" + file,
                           run.url});
-      if (last) run.process.signal(SIGKILL);
-      curl.wait_for(patience);
+      if (pushes == 1) {
+        static_cast<void>(curl.wait_for(std::chrono::milliseconds(random.next_below(20))));
+        run.process.signal(SIGKILL);
+      }
+      static_cast<void>(curl.wait_for(patience));
       if (curl.output().find("status=200") != std::string::npos) kept = next;
     }
-    ASSERT_EQ(run.process.wait_for(patience), 128 + SIGKILL);
+    EXPECT_EQ(run.process.wait_for(patience), 128 + SIGKILL);
   }
-  live_run run(job, folder_ / "state");
-  ASSERT_NE(run.url, "") << run.process.errors();
-  std::string lines;
-  for (std::uint64_t id = kept; id < next; ++id) lines += event_line(id);
-  if (kept < next) {
-    const auto pushed = post(run.url, lines, folder_);
-    ASSERT_NE(pushed.output.find("status=200"), std::string::npos) << pushed.output;
+  live_run run(job, state);
+  EXPECT_NE(run.url, "") << run.process.errors();
+  const auto rest =
+      post(run.url, clicked_stream::lines(kept, next) + clicked_stream::closer(next), folder);
+  EXPECT_NE(rest.output.find("status=200"), std::string::npos) << rest.output;
+  run.interrupt();
+  return next;
+}
+
+// Joined in one go by anyone who has all the events: every impression once, every third clicked.
+TEST_F(LiveRun, AKilledRunLosesNothingAndDoublesNothing) {
+  const auto seed = test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  std::cout << "HEADRACE_SEED=" << seed << "\n";
+  random_stream random(seed);
+  const std::string job =
+      live_job(folder_,
+               "keep_log = \"all\"\nflush_interval = \"300ms\"\n"
+               "[join]\nactions = \"click\"\nwindow = \"1s\"\nout_of_order = \"1s\"\n",
+               "count");
+  const std::uint64_t events = push_under_fire(job, folder_ / "state", folder_, random);
+  const auto labels = sealed_labels(folder_ / "state");
+  for (std::uint64_t id = 0; id < events; ++id) {
+    const auto found =
+        labels.find(schemas::hash_string_key("item", "i" + std::to_string(id)).value);
+    ASSERT_NE(found, labels.end()) << "event " << id << " of " << events << " was lost";
+    ASSERT_EQ(found->second, id % 3 == 0 ? 1.0F : 0.0F) << "event " << id;
   }
-  EXPECT_EQ(json_field(run.interrupt(), "samples"), std::to_string(next));
+  EXPECT_EQ(labels.size(), events) << "the closer's window is open";
+  std::string why;
+  EXPECT_NE(audited(folder_ / "state", why), "") << why;
 }
 
 TEST_F(LiveRun, JoinsImpressionsWithTheirActions) {

@@ -114,11 +114,12 @@ result<sample_batch_ptr> sealed_stream::next_logged() {
 // Reads events until a batch is full, one that waits is due, or the next event is not due yet. When
 // the source fails, what was read before is sealed first.
 result<std::optional<schemas::sample_batch>> sealed_stream::read_due() {
-  while (!stopping_) {
+  while (!stopping_ || parts_.source->live()) {
     const std::uint64_t now = time_.steady_ns();
     if (parts_.builder.due(now)) break;
     read_ahead();
     if (source_ended_ || source_failure_ || at_halt()) break;
+    if (stopping_ && !event_waits_) break;  // a live source gave everything it had
     if (!event_waits_ || event_due_ns() > now) return std::optional<schemas::sample_batch>{};
     event_waits_ = false;
     if (auto full = parts_.builder.add(event_, parts_.source->position(), now, time_.now_ms())) {

@@ -59,7 +59,7 @@ class sealed_stream {
   std::uint64_t passes() const { return parts_.pass == 0 ? 0 : records_added() / parts_.pass; }
   /// After a halt: on with the next pass.
   void go_on() { gone_on_ = passes(); }
-  /// Seals what is held and reads no more.
+  /// Seals what is held and reads no more; of a live source, what it has now comes first.
   void finish_early();
   /// See event_source::on_more.
   void on_more(const std::function<void()>& wake) { parts_.source->on_more(wake); }

@@ -67,6 +67,7 @@ class live_source final : public event_source {
               stream_cut from);
   result<bool> next_record();
   bool next_event(event& into);
+  bool fits(std::size_t i);
   void feed_join(std::size_t i);
   bool take_joined(event& into);
   result<void> end_record();
@@ -95,7 +96,7 @@ class live_source final : public event_source {
 
   event parsed_;
   std::vector<std::byte> packed_;
-  bad_rows bad_{0};  // the gate lets none in
+  bad_rows bad_{UINT64_MAX};  // the gate lets none in, but that of another job file did
 };
 
 }  // namespace headrace::worker

@@ -95,7 +95,7 @@ class jetstream_feed final : public broker_feed {
   bool take(nats_message message, std::vector<broker_message>& into);
   void look_after_consumer();
   bool write_dead_letter(const broker_message& message, std::string_view reason);
-  void lose(std::string why);
+  void lose(const std::string& why);
 
   feed_spec spec_;
   std::string partition_;
@@ -115,7 +115,7 @@ class jetstream_feed final : public broker_feed {
   bool paused_ = false;
 };
 
-void jetstream_feed::lose(std::string why) {
+void jetstream_feed::lose(const std::string& why) {
   link_.down(why);
   pace_.failed(steady::now());
   parts_.consumer.reset();
@@ -132,6 +132,7 @@ natsStatus jetstream_feed::connect() {
   std::istringstream list(spec_.endpoints);
   for (std::string one; std::getline(list, one, ',');) servers.push_back(one);
   std::vector<const char*> texts;
+  texts.reserve(servers.size());
   for (const auto& one : servers) texts.push_back(one.c_str());
   auto status = natsOptions_SetServers(raw, texts.data(), static_cast<int>(texts.size()));
   const auto also = [&status](natsStatus next) { status = status == NATS_OK ? next : status; };
