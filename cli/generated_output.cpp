@@ -71,18 +71,14 @@ class push_output final : public generated_output {
     if (builder_.events() == 0) return {};
     auto pushed = client_->push(builder_.finish(), nullptr, push_patience);
     builder_.begin("generate");
-    return pushed ? check_answers() : pushed;
+    if (!pushed) return pushed;
+    const auto count = client_->count();
+    if (count.failed != 0) return error{errc::bad_input, "refused: " + count.last_refusal};
+    return {};
   }
   result<void> finish() override {
     if (auto sent = flush(); !sent) return sent;
     if (auto answered = client_->flush(push_patience); !answered) return answered;
-    return check_answers();
-  }
-
- private:
-  explicit push_output(std::uint64_t seed) : seed_(seed) { builder_.begin("generate"); }
-  /// The generated events are right, so that a refusal is about who pushes or what the job takes.
-  result<void> check_answers() const {
     const auto count = client_->count();
     if (count.failed + count.refused == 0) return {};
     return error{errc::bad_input,
@@ -90,6 +86,8 @@ class push_output final : public generated_output {
                      " batches were refused; the last: " + count.last_refusal};
   }
 
+ private:
+  explicit push_output(std::uint64_t seed) : seed_(seed) { builder_.begin("generate"); }
   std::uint64_t seed_;
   schemas::event_batch_builder builder_;
   actors::transport_context transport_;

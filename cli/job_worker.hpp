@@ -72,8 +72,8 @@ class job_worker {
 
   /// After a halt between two passes: on with the next.
   void go_on();
-  /// Lets no more events in, learns what was acknowledged, seals what is held and reads no more; the board ends when everything in flight was
-  /// acknowledged.
+  /// Lets no more events in, learns what was acknowledged, seals what is held and reads no more;
+  /// the board ends when everything in flight was acknowledged.
   void finish_early();
   /// Ends the actors, however far they are. Idempotent; called by the destructor.
   void stop();

@@ -86,10 +86,11 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
 }
 
 result<void> live_stream::serve(actors::transport_context& context,
-                                std::shared_ptr<const actors::progress_board> board) {
+                                std::shared_ptr<actors::progress_board> board) {
   board_ = std::move(board);
   if (auto served = serve_http(); !served) return served;
   if (auto served = serve_zmq(context); !served) return served;
+  if (auto fetched = fetch(); !fetched) return fetched;
   for (const std::string& endpoint : endpoints_)
     log_info("events.listening", {{"endpoint", endpoint}});
   return {};
@@ -128,6 +129,15 @@ result<void> live_stream::serve_zmq(actors::transport_context& context) {
   return {};
 }
 
+result<void> live_stream::fetch() {
+  if (!worker::is_of_broker(job_.source.arrives)) return {};
+  auto feed = feed_front::open(
+      job_, *intake_, *time_, [board = board_](error why) { board->end(std::move(why)); });
+  if (!feed) return feed.error();
+  feed_ = std::move(*feed);
+  return {};
+}
+
 std::string live_stream::status() const {
   const auto counted = intake_->count();
   const auto learned = board_->read();
@@ -144,7 +154,7 @@ std::string live_stream::status() const {
     line.add(schemas::name(static_cast<schemas::event_fault>(fault)),
              counted.events.refused[fault]);
   }
-  return line.end()
+  line.end()
       .add("malformed_batches", counted.malformed)
       .add("overloaded_batches", counted.overloaded + counted.producers.overloaded)
       .add("unauthorized_batches", counted.producers.unauthorized)
@@ -152,13 +162,15 @@ std::string live_stream::status() const {
       .add("unread_bytes", counted.unread_bytes)
       .add("samples", learned.samples)
       .add("available_ms_p50", learned.available_ms_p50)
-      .add("available_ms_p99", learned.available_ms_p99)
-      .text();
+      .add("available_ms_p99", learned.available_ms_p99);
+  if (feed_) line.add_raw("broker", feed_->status());
+  return line.text();
 }
 
 void live_stream::close() {
   if (http_) http_->stop();
   if (router_) router_->stop();
+  if (feed_) feed_->stop();
 }
 
 result<void> live_stream::stop() {

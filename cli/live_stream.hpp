@@ -8,6 +8,7 @@
 #include "actors/transport/router.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "cli/feed_front.hpp"
 #include "cli/job_file.hpp"
 #include "storage/job_folder.hpp"
 #include "worker/events/event_intake.hpp"
@@ -32,10 +33,10 @@ class live_stream {
 
   /// What training reads; once. Fails: corrupt.
   result<std::unique_ptr<worker::event_source>> source();
-  /// Lets events in; `board` is looked at for the status. Fails: bad_config, in_use; a broker's
-  /// words.
+  /// Lets events in; `board` is looked at for the status, and ended when a broker fails for good.
+  /// Fails: bad_config, in_use.
   result<void> serve(actors::transport_context& context,
-                     std::shared_ptr<const actors::progress_board> board);
+                     std::shared_ptr<actors::progress_board> board);
   /// Where events are taken, as bound.
   const std::vector<std::string>& endpoints() const { return endpoints_; }
 
@@ -51,12 +52,13 @@ class live_stream {
   explicit live_stream(const job& job) : job_(job) {}
   result<void> serve_http();
   result<void> serve_zmq(actors::transport_context& context);
+  result<void> fetch();
 
   job job_;
   std::filesystem::path cut_file_;
   worker::stream_cut cut_;
   const clock* time_ = nullptr;
-  std::shared_ptr<const actors::progress_board> board_;
+  std::shared_ptr<actors::progress_board> board_;
   std::vector<worker::producer_token> tokens_;
   std::shared_ptr<worker::event_intake> intake_;
   std::vector<std::string> endpoints_;
@@ -65,6 +67,7 @@ class live_stream {
   std::unique_ptr<actors::http_server> http_;
   std::unique_ptr<actors::event_front> front_;
   std::shared_ptr<actors::router> router_;
+  std::unique_ptr<feed_front> feed_;
 };
 
 }  // namespace headrace::cli

@@ -63,6 +63,10 @@ std::vector<std::string> label_notes(const job& made) {
       notes.push_back("label '" + names[l] +
                       "' is not learned: no loss of the model names it (layers.NAME.label)");
   }
+  if (made.join && made.join->how.negative_share < 1.0F)
+    notes.emplace_back(
+        "join.negative_share: probabilities are those of the thinned stream (docs/join.md, fewer "
+        "negatives)");
   return notes;
 }
 

@@ -21,12 +21,11 @@ struct generator_spec {
   std::uint64_t events = 100'000;  // impressions and actions together
   std::uint64_t users = 100'000;
   std::uint64_t items = 20'000;
-  double zipf = 0.84;         // exponent of items and users
-  double repeat_share = 0.2;  // of impressions that show one of the last 100 items again
-  std::uint64_t drift_every =
-      2'000'000;             // impressions in which every rank gets another item; 0: never
-  double click_rate = 0.05;  // of impressions, on average
-  double buy_rate = 0.1;     // of clicks
+  double zipf = 0.84;                   // exponent of items and users
+  double repeat_share = 0.2;            // of impressions that show one of the last 100 items again
+  std::uint64_t drift_every = 130'000;  // impressions: each rank gets another item; 0: never
+  double click_rate = 0.05;             // of impressions, on average
+  double buy_rate = 0.1;                // of clicks
   std::uint64_t delay_mean_ms = 5'000;  // impression to click; a purchase takes ten times as long
   double burst = 1.0;                   // a second in ten has so many times the rate of the others
   std::uint64_t shift_at = 0;  // impression from which on users like other things; 0: never

@@ -51,7 +51,7 @@ TEST(EventGenerator, TheSameSeedGivesTheSameBytes) {
   EXPECT_EQ(text(7), text(7));
   EXPECT_NE(text(7), text(8));
   EXPECT_EQ(sha256_hex(text(7)),
-            "0e0c6ed8559ed10d9abc29684fc3f77ec3b1a93c553bbf980e07fd31d935207a");
+            "034b3849af6459cb45289687c5779df42df29efcf983a2b0cedf60586842c828");
 }
 
 TEST(EventGenerator, EventsComeInTheOrderOfTimeAndActionsBehindTheirImpression) {

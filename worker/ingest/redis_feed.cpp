@@ -295,9 +295,8 @@ result<void> redis_feed::commit(const std::string& partition, std::uint64_t next
   for (auto& stream : streams_) {
     if (stream.key != partition) continue;
     stream.committed = std::max(stream.committed, next);
-    send_acks(stream);
+    send_acks(stream);  // what fails here, poll tells
   }
-  if (failure_) return *failure_;
   return {};
 }
 
@@ -340,7 +339,6 @@ bool redis_feed::write_dead_letter(const broker_message& message, std::string_vi
 
 result<void> redis_feed::dead_letter(const broker_message& message, std::string_view reason) {
   letter_count_.add(message, reason, write_dead_letter(message, reason));
-  if (failure_) return *failure_;
   return {};
 }
 

@@ -2,6 +2,9 @@
 
 #include "base/parse_number.hpp"
 
+#include <csignal>
+#include <ctime>
+#include <pthread.h>
 #include <sys/time.h>
 
 namespace headrace::worker {
@@ -13,6 +16,30 @@ timeval as_timeval(std::chrono::milliseconds time) {
   return {static_cast<time_t>(time.count() / 1000),
           static_cast<suseconds_t>(time.count() % 1000 * 1000)};
 }
+
+/// Keeps SIGPIPE from this thread while it lives: hiredis writes to sockets that may be closed.
+class quiet_pipe {
+ public:
+  quiet_pipe() {
+    ::sigemptyset(&pipe_);
+    ::sigaddset(&pipe_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~quiet_pipe() {
+    const timespec now{};
+    if (::sigismember(&before_, SIGPIPE) == 0) {
+      while (::sigtimedwait(&pipe_, nullptr, &now) > 0) {
+      }
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  quiet_pipe(const quiet_pipe&) = delete;
+  quiet_pipe& operator=(const quiet_pipe&) = delete;
+
+ private:
+  sigset_t pipe_{};
+  sigset_t before_{};
+};
 
 result<redisContext*> open(const std::string& endpoint) {
   constexpr std::string_view socket = "unix:";
@@ -70,6 +97,7 @@ result<void> redis_link::connect(const std::string& endpoint,
 redis_answer redis_link::ask(const std::vector<std::string_view>& words,
                              std::chrono::milliseconds patience) {
   if (context_ == nullptr) return nullptr;
+  const quiet_pipe quiet;
   redisSetTimeout(context_.get(), as_timeval(answer_patience + patience));
   std::vector<const char*> texts;
   std::vector<std::size_t> sizes;
