@@ -97,12 +97,21 @@ class event_batch_builder {
   event_batch_builder();
   /// A new batch in the memory of the last one.
   void begin(std::string_view producer, std::uint32_t schema_version = 1);
+  /// Of the batch, where they were not known when it began.
+  void producer(std::string_view producer);
+  void schema_version(std::uint32_t version) { batch_.schema_version = version; }
   void from_partition(std::string_view partition, std::uint64_t offset_end);
   /// Place of `name`, new or not.
   std::uint16_t name(std::string_view name);
   /// The same; nothing when it is new and batch_names_max are there.
   std::optional<std::uint16_t> try_name(std::string_view name);
+  /// Its place, if it is there.
+  std::optional<std::uint16_t> find_name(std::string_view name) const;
   void event(std::string_view id, std::string_view key, std::uint64_t time_ms);
+  /// Of the last event, where it was not known when it began.
+  void id(std::string_view id);
+  void key(std::string_view key);
+  void time(std::uint64_t time_ms) { batch_.events.back().time_ms = time_ms; }
   /// Makes the last event an action.
   void action(std::uint16_t name);
   /// Columns of the last event.
@@ -111,7 +120,19 @@ class event_batch_builder {
   void number(std::uint16_t name, double value);
   void integer(std::uint16_t name, std::int64_t value);
   /// Takes the last event back, whole, with the names that came since it began. Once an event.
-  void drop_event();
+  void drop_event() { back_to(before_); }
+
+  /// A point to go back to: what came behind it is taken back whole, names too.
+  struct point {
+    std::size_t names = 0;
+    std::size_t events = 0;
+    std::size_t fields = 0;
+    std::size_t texts = 0;
+    std::size_t bytes = 0;
+    text_arena::place end;
+  };
+  point here() const;
+  void back_to(const point& earlier);
 
   std::size_t events() const { return batch_.events.size(); }
   std::size_t bytes() const { return bytes_; }  // the frame takes no more
@@ -120,7 +141,7 @@ class event_batch_builder {
   frame finish() const { return encode(batch_); }
 
  private:
-  std::uint16_t* slot_of(std::string_view name);
+  std::size_t slot_of(std::string_view name) const;
   event_field& add(std::uint16_t name, field_kind kind);
 
   event_batch batch_;
@@ -128,12 +149,7 @@ class event_batch_builder {
   std::vector<std::uint16_t> slots_;  // open addressing: place in names + 1, 0 = free
   std::size_t guess_ = 0;             // the name behind the last one: events are alike
   std::size_t bytes_ = 0;
-  struct {
-    std::size_t names = 0;
-    std::size_t texts = 0;
-    std::size_t bytes = 0;
-    text_arena::place end;
-  } before_;  // the last event
+  point before_;  // the last event
 };
 
 /// Why an event was not taken. Numbers are frozen; names are what producers and metrics see.

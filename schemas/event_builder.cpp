@@ -41,24 +41,35 @@ void event_batch_builder::from_partition(std::string_view partition, std::uint64
   bytes_ += partition.size();
 }
 
-std::uint16_t* event_batch_builder::slot_of(std::string_view name) {
+void event_batch_builder::producer(std::string_view producer) {
+  batch_.producer = texts_.keep(producer);
+  bytes_ += producer.size();
+}
+
+std::size_t event_batch_builder::slot_of(std::string_view name) const {
   std::size_t at = std::hash<std::string_view>{}(name) % slots;
   while (slots_[at] != 0 && batch_.names[slots_[at] - 1U] != name) at = (at + 1) % slots;
-  return &slots_[at];
+  return at;
+}
+
+std::optional<std::uint16_t> event_batch_builder::find_name(std::string_view name) const {
+  const std::uint16_t found = slots_[slot_of(name)];
+  if (found == 0) return std::nullopt;
+  return static_cast<std::uint16_t>(found - 1);
 }
 
 std::optional<std::uint16_t> event_batch_builder::try_name(std::string_view name) {
   auto& names = batch_.names;
   if (guess_ < names.size() && names[guess_] == name) return static_cast<std::uint16_t>(guess_++);
-  std::uint16_t* slot = slot_of(name);
-  if (*slot == 0) {
+  std::uint16_t& slot = slots_[slot_of(name)];
+  if (slot == 0) {
     if (names.size() == batch_names_max) return std::nullopt;
     names.push_back(texts_.keep(name));
     bytes_ += text_bytes(name);
-    *slot = static_cast<std::uint16_t>(names.size());
+    slot = static_cast<std::uint16_t>(names.size());
   }
-  guess_ = *slot;
-  return static_cast<std::uint16_t>(*slot - 1);
+  guess_ = slot;
+  return static_cast<std::uint16_t>(slot - 1);
 }
 
 std::uint16_t event_batch_builder::name(std::string_view name) {
@@ -68,7 +79,7 @@ std::uint16_t event_batch_builder::name(std::string_view name) {
 }
 
 void event_batch_builder::event(std::string_view id, std::string_view key, std::uint64_t time_ms) {
-  before_ = {batch_.names.size(), batch_.texts.size(), bytes_, texts_.end()};
+  before_ = here();
   guess_ = 0;
   event_head& made = batch_.events.emplace_back();
   made.id = texts_.keep(id);
@@ -76,6 +87,16 @@ void event_batch_builder::event(std::string_view id, std::string_view key, std::
   made.time_ms = time_ms;
   made.fields_begin = static_cast<std::uint32_t>(batch_.fields.size());
   bytes_ += event_bytes + id.size() + key.size();
+}
+
+void event_batch_builder::id(std::string_view id) {
+  batch_.events.back().id = texts_.keep(id);
+  bytes_ += id.size();
+}
+
+void event_batch_builder::key(std::string_view key) {
+  batch_.events.back().key = texts_.keep(key);
+  bytes_ += key.size();
 }
 
 void event_batch_builder::action(std::uint16_t name) {
@@ -117,19 +138,28 @@ void event_batch_builder::integer(std::uint16_t name, std::int64_t value) {
   add(name, field_kind::integer).integer = value;
 }
 
-void event_batch_builder::drop_event() {
-  CHECK(!batch_.events.empty());
-  batch_.fields.resize(batch_.events.back().fields_begin);
-  batch_.events.pop_back();
-  batch_.texts.resize(before_.texts);
-  if (before_.names < batch_.names.size()) {
-    batch_.names.resize(before_.names);
+event_batch_builder::point event_batch_builder::here() const {
+  return {batch_.names.size(),
+          batch_.events.size(),
+          batch_.fields.size(),
+          batch_.texts.size(),
+          bytes_,
+          texts_.end()};
+}
+
+void event_batch_builder::back_to(const point& earlier) {
+  CHECK(earlier.events <= batch_.events.size());
+  batch_.events.resize(earlier.events);
+  batch_.fields.resize(earlier.fields);
+  batch_.texts.resize(earlier.texts);
+  if (earlier.names < batch_.names.size()) {
+    batch_.names.resize(earlier.names);
     std::fill(slots_.begin(), slots_.end(), std::uint16_t{0});
     for (std::size_t i = 0; i < batch_.names.size(); ++i)
-      *slot_of(batch_.names[i]) = static_cast<std::uint16_t>(i + 1);
+      slots_[slot_of(batch_.names[i])] = static_cast<std::uint16_t>(i + 1);
   }
-  texts_.back_to(before_.end);
-  bytes_ = before_.bytes;
+  texts_.back_to(earlier.end);
+  bytes_ = earlier.bytes;
   guess_ = 0;
 }
 

@@ -68,6 +68,7 @@ const std::vector<library> libraries{
     {"librdkafka/", {"worker/ingest"}},
     {"hiredis/", {"worker/ingest"}},
     {"hnswlib/", {"ps/replica"}},
+    {"simdjson", {"worker/events"}},
     {"caf/", {"actors", "cli"}},
     {"zmq", {"actors/transport"}},
     {"boost/", {"actors/http"}},

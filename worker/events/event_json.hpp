@@ -18,9 +18,12 @@ namespace headrace::worker {
 ///    "price":3.5,"seen":["i1","i2"]},"rating":5}
 ///   {"id":"e2","key":"r7","time":1764237600123,"action":"click"}
 ///
-/// Members that are not id, key, time, action, features or schema_version are columns too. `time` is
-/// milliseconds or RFC 3339; without it the arrival time counts. Whole numbers keep their digits, so
-/// that 64-bit ids survive; null is as if the member were not there.
+/// Members that are not id, key, time, action, features or schema_version are columns too: texts,
+/// numbers, true and false (1 and 0), and lists of texts and numbers (as texts, as they are
+/// spelled). `time` is milliseconds or RFC 3339 with an offset; without it the arrival time counts.
+/// Whole numbers keep their digits, so that 64-bit ids survive: one that fits no signed 64 bits is
+/// a text of them. null is as if the member were not there. Nothing nests deeper than a list in
+/// `features`, so depth costs nothing. One thread.
 class event_json_reader {
  public:
   event_json_reader();
@@ -28,14 +31,18 @@ class event_json_reader {
 
   struct read_options {
     std::uint64_t now_ms = 0;
-    std::string_view key;       // of a broker's message: the join key when the event has none
+    std::string_view key;  // of a broker's message: the join key when the event has none
+    /// Of the batch, where `text` names none; an event that names another one is refused.
     std::uint32_t schema_version = 1;
     std::size_t event_bytes_max = 65'536;
-    int nesting_max = 8;
   };
-  /// Adds the events of `text` to `into`. An event that is no event is told in `refused` by its
-  /// place in `text` and leaves nothing in `into`; the others are added. Fails: malformed (nothing
-  /// of it can be read: where and why), too_large.
+  /// Adds the events of `text` to `into`, which has begun. An event that is no event is told in
+  /// `refused` by its place in `text` (from 0, each object or line counts) and leaves nothing in
+  /// `into`; the others are added. "producer" counts where `into` has none.
+  ///
+  /// Fails: malformed (no JSON, or a form of none of the above: where and why), too_large (more
+  /// events than a batch takes). Then nothing is added and nothing told. A line that is no JSON is
+  /// one event refused.
   result<void> read(std::string_view text,
                     const read_options& how,
                     schemas::event_batch_builder& into,
