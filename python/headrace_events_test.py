@@ -224,7 +224,10 @@ class ProducerTest(Case):
         self.assertEqual((ack.accepted, ack.refused), (1, 1))
         self.assertEqual(ack.refusals[0].event, 2)
         producer.send({"id": "c"})
-        self.assertEqual(producer.flush().accepted, 2)
+        producer.send({"id": "d", "bad": 1})
+        ack = producer.flush()
+        self.assertEqual(ack.accepted, 2)
+        self.assertEqual([each.event for each in ack.refusals], [2, 4])
 
     def test_a_full_buffer_makes_send_wait(self):
         self.server.gate.clear()
