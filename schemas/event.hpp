@@ -124,6 +124,8 @@ class event_batch_builder {
 
   /// A point to go back to: what came behind it is taken back whole, names too.
   struct point {
+    std::string_view producer;
+    std::uint32_t schema_version = 1;
     std::size_t names = 0;
     std::size_t events = 0;
     std::size_t fields = 0;

@@ -139,7 +139,9 @@ void event_batch_builder::integer(std::uint16_t name, std::int64_t value) {
 }
 
 event_batch_builder::point event_batch_builder::here() const {
-  return {batch_.names.size(),
+  return {batch_.producer,
+          batch_.schema_version,
+          batch_.names.size(),
           batch_.events.size(),
           batch_.fields.size(),
           batch_.texts.size(),
@@ -149,6 +151,8 @@ event_batch_builder::point event_batch_builder::here() const {
 
 void event_batch_builder::back_to(const point& earlier) {
   CHECK(earlier.events <= batch_.events.size());
+  batch_.producer = earlier.producer;
+  batch_.schema_version = earlier.schema_version;
   batch_.events.resize(earlier.events);
   batch_.fields.resize(earlier.fields);
   batch_.texts.resize(earlier.texts);

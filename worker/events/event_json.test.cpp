@@ -514,6 +514,17 @@ TEST(EventJson, SeveralTextsFillOneBatch) {
   EXPECT_EQ(builder.batch().events[1].id, "d");
 }
 
+TEST(EventJson, AFailureLeavesNothingOfAnEnvelope) {
+  const std::string text =
+      R"({"producer":"a producer of some length","schema_version":9,"events":[{},)";
+  const reading got = read(text + "{]}");
+  ASSERT_FALSE(got.done.ok());
+  EXPECT_EQ(got.batch().producer, "");
+  EXPECT_EQ(got.batch().schema_version, 1U);
+  EXPECT_LE(got.builder.finish().size(), got.builder.bytes());
+  EXPECT_EQ(read(text + "{}]}").batch().producer, "a producer of some length");
+}
+
 /// Writes an event of a batch as JSON.
 std::string json_of(const event_batch& batch,
                     const schemas::event_head& event,
