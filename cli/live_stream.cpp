@@ -50,6 +50,7 @@ result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
   storage::segment_log::options how;
   how.folder = folder.event_log(job.source.name);
   how.mode = job.durability.log;
+  how.continue_after = made->cut_.through;  // a log that lost its end begins anew behind the cut
   auto log = storage::segment_log::open(std::move(how));
   if (!log) return log.error();
   auto schema = worker::event_schema::bind(job.source, actions_of(job));

@@ -266,6 +266,8 @@ std::optional<schemas::event_ack> event_intake::refuse(const request& asked, std
     return refusal(read.error().code, read.error().detail);
   }
   if (asked.trusted) return std::nullopt;
+  if (!decoded_.partition.empty() || decoded_.offset_end != 0)
+    return refusal(errc::malformed, "partition, offsetEnd: what is pushed has none");
   auto admitted = policy_.admit(decoded_.producer, asked.token, asked.batch.size(), now_ms);
   if (admitted.status == errc::ok) return std::nullopt;
   return refusal(admitted.status, std::move(admitted.detail), admitted.retry_after_ms);
@@ -329,6 +331,7 @@ void event_intake::settle() {
     }
     in_flight_.pop_front();
     if (draining_ && in_flight_.empty()) {
+      gate_.roll_back();  // of what was judged before the refusal was known
       draining_ = false;
       end_ = log_->last().last;
     }

@@ -1,6 +1,7 @@
 #include "worker/events/live_source.hpp"
 
 #include "base/check.hpp"
+#include "base/log.hpp"
 #include "storage/file_io.hpp"
 #include "worker/events/packed_event.hpp"
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t cut_bytes_of_state = 4;  // a cut of n bytes is made every 4 n at most
 constexpr std::size_t marks_max = 4'096;
+constexpr std::uint64_t written_every_ms = 1'000;  // ten ticks of the intake
 
 // Label l is 1 when an action of kind l came.
 void label(std::uint64_t actions, event& into) {
@@ -83,7 +85,7 @@ bool live_source::take_joined(event& into) {
   joined_sample sample;
   if (!joiner_ || !joiner_->take(sample)) return false;
   CHECK(unpack(sample.payload, into));
-  into.arrived_ms = sample.arrived_ms;
+  into.arrived_ms = sample.arrived_ms + cut_.unwritten_ms;
   label(sample.actions, into);
   return true;
 }
@@ -118,11 +120,11 @@ void live_source::feed_join(std::size_t i) {
   const schemas::event_head& head = batch_.events[i];
   if (head.kind == schemas::event_kind::action) {
     const auto kind = static_cast<std::uint32_t>(schema_.action_of(batch_, names_, i));
-    return joiner_->action(head.key, head.time_ms, record_->arrived_ms, kind);
+    return joiner_->action(head.key, head.time_ms, log_time(), kind);
   }
   schema_.parse(batch_, names_, i, parsed_);
   pack(parsed_, packed_);
-  joiner_->impression(head.key, head.time_ms, record_->arrived_ms, packed_);
+  joiner_->impression(head.key, head.time_ms, log_time(), packed_);
 }
 
 // The record at work is done; opens the next one. False: there is none yet.
@@ -136,9 +138,10 @@ result<bool> live_source::next_record() {
   intake_->was_read((*record)->bytes());
   record_ = std::move(*record);
   place_ = 0;
+  keep_time(record_->arrived_ms);
   batch_.events.clear();
   if (record_->batch.empty()) {
-    if (joiner_) joiner_->idle(record_->arrived_ms);
+    if (joiner_) joiner_->idle(log_time());
     return true;
   }
   if (auto decoded = schemas::decode_event_batch(record_->batch, batch_); !decoded) {
@@ -148,6 +151,14 @@ result<bool> live_source::next_record() {
   }
   names_ = schema_.look_up(batch_);
   return true;
+}
+
+// While windows may be open somebody writes at least every tick, so a longer time without is one in
+// which nobody ran: events that happened then may still come, and no window ends by it.
+void live_source::keep_time(std::uint64_t stamp_ms) {
+  const std::uint64_t passed = cut_.stamp_ms == 0 ? 0 : stamp_ms - cut_.stamp_ms;
+  if (passed > written_every_ms) cut_.unwritten_ms += passed - written_every_ms;
+  cut_.stamp_ms = stamp_ms;
 }
 
 // Everything that was made of it was taken, so a cut may stand here.
@@ -210,6 +221,18 @@ result<void> live_source::give_up(const stream_cut& kept) {
   return intake_->log().truncate_before(lsn{through->value + 1});
 }
 
+// What was sealed of the lost end stays learned. A cut at once: counts before it are no longer
+// those of the log.
+result<void> live_source::go_on_at(std::uint64_t through) {
+  log_warn("events.log_lost_its_end",
+           {{"samples_sealed_and_lost", through - position_}, {"sample", through}});
+  position_ = through;
+  cut_.samples = through;
+  waiting_cut_.reset();
+  if (auto made = cut(cut_.stamp_ms); !made) return made;
+  return sealed(through);
+}
+
 result<void> live_source::skip(std::uint64_t through) {
   if (position_ > through) {
     return error{errc::corrupt,
@@ -221,12 +244,7 @@ result<void> live_source::skip(std::uint64_t through) {
   while (position_ < through) {
     auto more = next(passed);
     if (!more) return more.error();
-    if (!*more) {
-      return error{errc::corrupt,
-                   "the event log gives " + std::to_string(position_) + " samples, but " +
-                       std::to_string(through) +
-                       " were sealed; restore the state folder from a copy"};
-    }
+    if (!*more) return go_on_at(through);
   }
   return {};
 }

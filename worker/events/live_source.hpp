@@ -47,7 +47,9 @@ class live_source final : public event_source {
   ~live_source() override;
 
   result<bool> next(event& into) override;
-  /// Fails also: corrupt when the log and the cut hold fewer samples, or begin behind `through`.
+  /// Where the log gives fewer samples, its end was lost (a power cut in a mode that allows it):
+  /// counting goes on at `through`, with a line in the log. Fails also: corrupt when the cut begins
+  /// behind `through`.
   result<void> skip(std::uint64_t through) override;
   std::uint64_t position() const override { return position_; }
   /// Nobody knows: endless_records.
@@ -70,8 +72,11 @@ class live_source final : public event_source {
   bool fits(std::size_t i);
   void feed_join(std::size_t i);
   bool take_joined(event& into);
+  void keep_time(std::uint64_t stamp_ms);
+  std::uint64_t log_time() const { return cut_.stamp_ms - cut_.unwritten_ms; }
   result<void> end_record();
   result<void> cut(std::uint64_t stamp_ms);
+  result<void> go_on_at(std::uint64_t through);
   result<void> give_up(const stream_cut& kept);
 
   std::shared_ptr<event_intake> intake_;

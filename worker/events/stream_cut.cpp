@@ -17,6 +17,8 @@ std::vector<std::byte> encode(const stream_cut& cut) {
   body.number(format_version);
   body.number(cut.through.value);
   body.number(cut.samples);
+  body.number(cut.stamp_ms);
+  body.number(cut.unwritten_ms);
   body.number(static_cast<std::uint64_t>(cut.partitions.size()));
   for (const auto& [partition, end] : cut.partitions) {
     body.text(partition);
@@ -47,6 +49,8 @@ result<stream_cut> decode_stream_cut(std::span<const std::byte> bytes) {
   stream_cut cut;
   cut.through = lsn{file.number<std::uint64_t>()};
   cut.samples = file.number<std::uint64_t>();
+  cut.stamp_ms = file.number<std::uint64_t>();
+  cut.unwritten_ms = file.number<std::uint64_t>();
   for (auto left = file.number<std::uint64_t>(); left > 0 && file.ok(); --left) {
     const std::string partition = file.text();
     cut.partitions[partition] = file.number<std::uint64_t>();

@@ -27,6 +27,9 @@ struct stream_cut {
   };
   lsn through;                // the last record that is in it
   std::uint64_t samples = 0;  // made of it
+  // What the join calls the log's time: its stamps without the times when nobody wrote it.
+  std::uint64_t stamp_ms = 0;      // of `through`
+  std::uint64_t unwritten_ms = 0;  // what is taken off
   partition_ends partitions = {};
   std::vector<std::byte> joiner;  // joiner::save(); empty without a join
   std::vector<mark> marks;        // oldest first; the last is this cut's

@@ -12,6 +12,8 @@ stream_cut example() {
   stream_cut cut;
   cut.through = lsn{77};
   cut.samples = 12'345;
+  cut.stamp_ms = 1'764'000'000'000;
+  cut.unwritten_ms = 86'400'000;
   cut.partitions = {{"clicks/0", 9}, {"clicks/1", std::uint64_t{1} << 60}};
   cut.joiner = {std::byte{1}, std::byte{2}, std::byte{3}};
   cut.marks = {{lsn{5}, 1'000, 4'096}, {lsn{77}, 2'000, 65'536}};
