@@ -40,7 +40,7 @@ struct event_client::state {
   void send_due();
   void receive(const schemas::envelope& head, const frame& section);
   void count_in(const schemas::event_ack& ack);
-  void tell(std::vector<event_window::answered> answered);
+  void tell(const std::vector<event_window::answered>& answered);
   void keep_time();
 };
 
@@ -68,7 +68,7 @@ void event_client::state::receive(const schemas::envelope& head, const frame& se
     for (const auto& [done, kept] : answered) count_in(kept);
     send_due();
   }
-  tell(std::move(answered));
+  tell(answered);
 }
 
 void event_client::state::count_in(const schemas::event_ack& ack) {
@@ -85,7 +85,7 @@ void event_client::state::count_in(const schemas::event_ack& ack) {
   }
 }
 
-void event_client::state::tell(std::vector<event_window::answered> answered) {
+void event_client::state::tell(const std::vector<event_window::answered>& answered) {
   for (const auto& [done, ack] : answered) {
     if (done) done(ack);
   }
@@ -119,8 +119,8 @@ result<std::unique_ptr<event_client>> event_client::open(transport_context& cont
   inside.sender = std::move(how.sender);
   inside.token = std::move(how.token);
   inside.window = event_window(how.window);
-  auto opened =
-      link::open(context, endpoint, [self = &inside](const schemas::envelope& head, frame section) {
+  auto opened = link::open(
+      context, endpoint, [self = &inside](const schemas::envelope& head, const frame& section) {
         self->receive(head, section);
       });
   if (!opened) return opened.error();
@@ -148,7 +148,7 @@ void event_client::stop() {
     ack.detail = "the client was stopped before an answer came; the events may be taken or not";
     for (auto& done : state_->window.take_all()) left.emplace_back(std::move(done), ack);
   }
-  state_->tell(std::move(left));
+  state_->tell(left);
 }
 
 result<void> event_client::push(const frame& batch,
