@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <future>
 #include <string>
 
@@ -61,12 +62,14 @@ class batch_of {
   schemas::event_batch_builder builder_;
 };
 
-schemas::event_ack push(event_intake& intake, frame batch) {
+schemas::event_ack push(event_intake& intake, frame batch, bool trusted = false) {
   std::promise<schemas::event_ack> answered;
   auto answer = answered.get_future();
-  intake.offer({std::move(batch),
-                [&](schemas::event_ack ack) { answered.set_value(std::move(ack)); },
-                nullptr});
+  event_intake::request asked;
+  asked.batch = std::move(batch);
+  asked.done = [&](schemas::event_ack ack) { answered.set_value(std::move(ack)); };
+  asked.trusted = trusted;
+  intake.offer(std::move(asked));
   return answer.get();
 }
 
@@ -77,6 +80,7 @@ class LiveSource : public testing::Test {
     how.folder = folder_.path() / "events";
     how.mode = schemas::log_mode::os;
     how.segment_bytes = 16'384;
+    how.continue_after = cut_.through;
     auto log = storage::segment_log::open(how);
     EXPECT_TRUE(log) << describe(log.error());
     return std::move(*log);
@@ -158,9 +162,10 @@ TEST_F(LiveSource, KnowsIdsAndPartitionsAgainAfterARestart) {
   {
     const auto intake = open_intake();
     EXPECT_TRUE(intake->partitions().empty());
-    EXPECT_EQ(push(*intake, batch_of().impression("1", 1).from("clicks/0", 8)).accepted, 1U);
-    EXPECT_EQ(push(*intake, batch_of().impression("2", 2).from("clicks/1", 3)).accepted, 1U);
-    EXPECT_EQ(push(*intake, batch_of().impression("1", 1).from("clicks/0", 9)).duplicates, 1U);
+    EXPECT_EQ(push(*intake, batch_of().impression("1", 1).from("clicks/0", 8), true).accepted, 1U);
+    EXPECT_EQ(push(*intake, batch_of().impression("2", 2).from("clicks/1", 3), true).accepted, 1U);
+    EXPECT_EQ(push(*intake, batch_of().impression("1", 1).from("clicks/0", 9), true).duplicates,
+              1U);
   }
   const auto intake = open_intake();
   EXPECT_THAT(intake->partitions(),
@@ -202,6 +207,82 @@ TEST_F(LiveSource, ForgetsWhatTheLogRefusedAndAcceptsItLater) {
   EXPECT_EQ(ack.status, errc::ok) << ack.detail;
   EXPECT_EQ(ack.accepted, 1U) << "its id was not remembered";
   EXPECT_EQ(intake->count().failed, 1U);
+}
+
+TEST_F(LiveSource, TakesNoPartitionFromWhoeverPushes) {
+  {
+    const auto intake = open_intake();
+    const auto ack = push(*intake, batch_of().impression("1", 1).from("clicks/0", 1'000'000));
+    EXPECT_EQ(ack.status, errc::malformed);
+    EXPECT_NE(ack.detail.find("partition"), std::string::npos) << ack.detail;
+  }
+  EXPECT_TRUE(open_intake()->partitions().empty());
+}
+
+TEST_F(LiveSource, GoesOnBehindTheCutOfALogThatLostItsEnd) {
+  live_source::settings how;
+  how.cut_bytes = 1;
+  {
+    const auto intake = open_intake();
+    const auto source = open_source(intake, how);
+    event found;
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_EQ(push(*intake, batch_of().impression(std::to_string(i), 1)).accepted, 1U);
+      ASSERT_TRUE(*source->next(found));
+    }
+    ASSERT_FALSE(*source->next(found));
+    ASSERT_TRUE(source->sealed(3));
+  }
+  std::filesystem::remove_all(folder_.path() / "events");
+  const auto intake = open_intake();
+  ASSERT_GT(cut_.through.value, 0U);
+  const auto source = open_source(intake, how);
+  ASSERT_TRUE(source->skip(3));
+  ASSERT_EQ(push(*intake, batch_of().impression("new", 1)).accepted, 1U);
+  event found;
+  ASSERT_TRUE(*source->next(found)) << "an acknowledged event is not read";
+  EXPECT_EQ(found.row_number, 3U);
+}
+
+TEST_F(LiveSource, CountsOnWhereMoreWasSealedThanTheLogStillGives) {
+  for (const std::uint64_t sealed : {5, 6}) {
+    const auto intake = open_intake();
+    const auto source = open_source(intake);
+    const auto skipped = source->skip(sealed);
+    ASSERT_TRUE(skipped) << describe(skipped.error());
+    EXPECT_EQ(source->position(), sealed);
+    ASSERT_EQ(push(*intake, batch_of().impression(std::to_string(sealed), 1)).accepted, 1U);
+    event found;
+    ASSERT_TRUE(*source->next(found));
+    EXPECT_EQ(found.row_number, sealed);
+    EXPECT_FALSE(*source->next(found));
+  }
+}
+
+TEST_F(LiveSource, AWindowDoesNotEndByATimeWhenNobodyRan) {
+  const std::vector<std::string> actions{"click"};
+  live_source::settings how;
+  how.join = join_spec{};
+  how.join->window_ms = 10'000;
+  event_intake::settings ticking;
+  ticking.idle_ms = 20'000;
+  ticking.tick_ms = 1;
+  const std::uint64_t shown = time_.now_ms();
+  {
+    const auto intake = open_intake(ticking, actions);
+    ASSERT_EQ(push(*intake, batch_of().impression("1", shown)).accepted, 1U);
+  }
+  time_.advance_ms(3'600'000);
+  const auto intake = open_intake(ticking, actions);
+  const auto source = open_source(intake, how, actions);
+  event found;
+  const lsn before = intake->log().last().last;
+  while (intake->log().last().last.value < before.value + 3) std::this_thread::yield();
+  ASSERT_FALSE(*source->next(found)) << "the hour in which nobody ran ended its window";
+  ASSERT_EQ(push(*intake, batch_of().action("1", shown + 5'000, "click")).accepted, 1U);
+  ASSERT_TRUE(*source->next(found));
+  EXPECT_EQ(found.label, 1.0F);
+  EXPECT_EQ(found.arrived_ms, time_.now_ms());
 }
 
 TEST_F(LiveSource, AcceptsNothingAfterAnUnknownOutcome) {
