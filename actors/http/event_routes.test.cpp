@@ -146,9 +146,10 @@ TEST_F(EventRoutes, EveryFormOfJsonIsTaken) {
   EXPECT_EQ(push(lines(3), "Content-Type: application/x-www-form-urlencoded\r\n").status, 200U);
   EXPECT_EQ(push(R"({"producer":"web","events":[)" + one_event + "]}").status, 200U);
   const auto seen = kept_.seen();
-  ASSERT_EQ(seen.size(), 3U);
+  ASSERT_EQ(seen.size(), 4U);
   EXPECT_EQ(seen[1].events.size(), 3U);
-  EXPECT_EQ(seen[2].producer, "web");
+  EXPECT_EQ(seen[2].events.size(), 3U);
+  EXPECT_EQ(seen[3].producer, "web");
 }
 
 TEST_F(EventRoutes, AFrameIsHandedOnAsItCame) {

@@ -1,6 +1,7 @@
 #include "actors/http/route_table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <utility>
 
@@ -43,7 +44,9 @@ route_table::match route_table::find(std::string_view method, std::string_view p
 }
 
 bool route_table::knows_method(std::string_view method) const {
-  return method == "HEAD" || method == "OPTIONS" ||
+  constexpr std::array<std::string_view, 7> standard{
+      "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+  return std::find(standard.begin(), standard.end(), method) != standard.end() ||
          std::any_of(routes_.begin(), routes_.end(), [method](const auto& route) {
            return route.method == method;
          });

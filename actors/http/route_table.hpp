@@ -19,7 +19,7 @@ class route_table {
     std::string allow;  // without a route: the methods its path has, as a 405 lists them
   };
   match find(std::string_view method, std::string_view path) const;
-  /// Whether any route takes it; else it is answered 501.
+  /// Whether it is one of HTTP's common ones or any route takes it; else it is answered 501.
   bool knows_method(std::string_view method) const;
 
  private:
