@@ -93,10 +93,17 @@ void event_routes::handle(http_request request, http_reply reply) {
       request.body.size() <= how_.inline_bytes_max && *packed == content_encoding::identity;
   push next{std::move(request), std::move(reply), is_frame ? form::frame : form::json, *packed};
   {
-    const std::lock_guard hold(lock_);
-    if (!is_small || behind_count_ > 0) {
+    std::unique_lock hold(lock_);
+    const bool waits = !is_small || behind_count_ > 0;
+    const std::size_t bytes = next.request.body.size();
+    if (waits && !waiting_.empty() && waiting_bytes_ + bytes > how_.waiting_bytes_max) {
+      hold.unlock();
+      return refuse(next.reply, {errc::overloaded, "too much waits to be read"});
+    }
+    if (waits) {
       ++behind_count_;
       ++handed_over_;
+      waiting_bytes_ += bytes;
       waiting_.push_back(std::move(next));
       changed_.notify_one();
       return;
@@ -112,6 +119,7 @@ void event_routes::run() {
     if (stopping_) break;
     push next = std::move(waiting_.front());
     waiting_.pop_front();
+    waiting_bytes_ -= next.request.body.size();
     hold.unlock();
     take(std::move(next), behind_);
     hold.lock();

@@ -29,8 +29,8 @@ namespace headrace::actors {
 /// A small plain body is read on the server's thread, which costs less than handing it over. A
 /// larger or packed one goes to a thread of its own, and whatever comes while that one works goes
 /// behind it: batches are offered in the order in which their requests came. What waits there is
-/// bounded by the server's `bytes_max`. Outlives its server; the intake outlives what it was
-/// offered.
+/// bounded by `waiting_bytes_max`; beyond it 429. Outlives its server; the intake outlives what it
+/// was offered.
 class event_routes {
  public:
   /// What is done with a batch: event_intake::offer.
@@ -105,7 +105,8 @@ class event_routes {
   std::mutex lock_;  // guards what follows
   std::condition_variable changed_;
   std::deque<push> waiting_;
-  std::size_t behind_count_ = 0;  // waiting or being read
+  std::size_t waiting_bytes_ = 0;  // bodies in `waiting_`, which outlive their connections
+  std::size_t behind_count_ = 0;   // waiting or being read
   bool stopping_ = false;
   std::jthread thread_;
 };

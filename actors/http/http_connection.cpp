@@ -207,6 +207,14 @@ void http_connection::send_ready_answers() {
   }
 }
 
+// A peer that reads a little at a time never empties what is to be written: what it has goes.
+void http_connection::drop_sent() {
+  if (sent_ < kept_capacity) return;
+  out_.erase(0, sent_);
+  sent_at_mark_ -= sent_;  // may wrap: only differences count
+  sent_ = 0;
+}
+
 void http_connection::write_out() {
   while (unsent() > 0) {
     error_code failure;
@@ -217,6 +225,7 @@ void http_connection::write_out() {
         stuck_ns_ = steady_ns();
         sent_at_mark_ = sent_;
       }
+      drop_sent();
       return wait_for_room();
     }
     if (failure) return close();

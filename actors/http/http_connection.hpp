@@ -73,6 +73,7 @@ class http_connection : public std::enable_shared_from_this<http_connection> {
   void refuse(refused_request refused);
   void give_up(unsigned status, const char* why);
   void send_ready_answers();
+  void drop_sent();
   void write_out();
   void end();
 

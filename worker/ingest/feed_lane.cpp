@@ -82,14 +82,25 @@ void feed_lane::add_event(const schemas::event_batch& events, std::size_t i, std
   }
 }
 
+namespace {
+
+// More than the frame of these events takes: structs, pointers and every text once.
+std::size_t bytes_of(const broker_message& message, const schemas::event_batch& events) {
+  return 128 * events.events.size() + 64 * events.fields.size() + 32 * events.texts.size() +
+         256 * events.names.size() + 2 * message.value.size() + message.key.size();
+}
+
+}  // namespace
+
 void feed_lane::add(const broker_message& message,
                     const schemas::event_batch& events,
                     std::string_view key) {
   const bool speaks_alike =
       events.events.empty() || builder_.batch().schema_version == events.schema_version;
-  const bool fits = speaks_alike && gathering_.messages.size() < how_.batch_events_max &&
-                    builder_.events() + events.events.size() <= how_.batch_events_max &&
-                    builder_.bytes() + gathering_.texts.size() < how_.batch_bytes_max;
+  const bool fits =
+      speaks_alike && gathering_.messages.size() < how_.batch_events_max &&
+      builder_.events() + events.events.size() <= how_.batch_events_max &&
+      builder_.bytes() + gathering_.texts.size() + bytes_of(message, events) < how_.batch_bytes_max;
   if (!fits && !gathering_.messages.empty()) seal();
   if (gathering_.messages.empty()) begin(events.schema_version);
   if (!take_names(events)) {

@@ -1,9 +1,13 @@
 #include "worker/ingest/message_reader.hpp"
 
+#include <cstddef>
 #include <span>
+#include <string>
 
 namespace headrace::worker {
 namespace {
+
+constexpr std::size_t message_bytes_max = std::size_t{16} << 20;  // as over HTTP
 
 bool is_json(const broker_message& message) {
   const auto says = [&](std::string_view word) {
@@ -22,6 +26,10 @@ result<const schemas::event_batch*> message_reader::read(
     const broker_message& message, std::vector<schemas::event_refusal>& refused) {
   if (message.value.empty())
     return error{errc::malformed, "no value; JSON or an EventBatch is accepted"};
+  if (message.value.size() > message_bytes_max)
+    return error{errc::too_large,
+                 std::to_string(message.value.size()) + " bytes; at most " +
+                     std::to_string(message_bytes_max) + " are taken"};
   if (is_json(message)) {
     builder_.begin("", message.schema_version);
     event_json_reader::read_options how;
