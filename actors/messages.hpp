@@ -53,8 +53,8 @@ CAF_ADD_ATOM(headrace, headrace::actors, visit_atom, "visit")  // node → shard
 CAF_ADD_ATOM(headrace, headrace::actors, sealed_atom, "sealed")  // ingest → worker: a sealed batch
 CAF_ADD_ATOM(headrace, headrace::actors, more_atom, "more")      // worker → ingest: permits
 CAF_ADD_ATOM(headrace, headrace::actors, arrived_atom, "arrived")  // event log → ingest: it grew
-CAF_ADD_ATOM(headrace, headrace::actors, answer_atom, "answer")  // link → worker: one reply
-CAF_ADD_ATOM(headrace, headrace::actors, tick_atom, "tick")      // timer → worker, ingest
+CAF_ADD_ATOM(headrace, headrace::actors, answer_atom, "answer")    // link → worker: one reply
+CAF_ADD_ATOM(headrace, headrace::actors, tick_atom, "tick")        // timer → worker, ingest
 CAF_ADD_ATOM(headrace, headrace::actors, stop_atom, "stop")  // cli → worker, ingest: drain and end
 CAF_ADD_ATOM(headrace, headrace::actors, go_on_atom, "go_on")      // cli → ingest: the next pass
 CAF_ADD_ATOM(headrace, headrace::actors, restart_atom, "restart")  // timer → supervisor: now

@@ -270,7 +270,8 @@ result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& sample
   loaded = load_if_there(twin_file(*folder_),
                          [&](auto bytes) { return parts.trainer->twin().load(bytes); });
   if (!loaded) return loaded.error();
-  if (!parts.trainer->twin().frozen()) {
+  if (live_) parts.trainer->without_twin();
+  if (!live_ && !parts.trainer->twin().frozen()) {
     if (auto noted = note_logged_batches(samples, first, *parts.trainer); !noted)
       return noted.error();
   }

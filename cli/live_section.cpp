@@ -222,6 +222,10 @@ void read_live_source(config_reader& config,
   refuse_others(config, source.arrives);
   if (source.arrives == arrival::pushed) read_endpoints(config, source);
   if (worker::is_of_broker(source.arrives)) read_broker(config, job_name, source);
+  if (!worker::is_live(source.arrives)) return;
+  source.live.keep_ms = read_ms(config, "source.keep", source.live.keep_ms, 36'500 * day);
+  source.live.keep_bytes = config.bytes(
+      "source.keep_bytes", static_cast<std::int64_t>(source.live.keep_bytes), {0, INT64_MAX});
 }
 
 gate_spec read_gate(config_reader& config, const worker::source_spec& source) {

@@ -8,6 +8,7 @@
 #include "worker/ingest/crossed_source.hpp"
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 namespace headrace::cli {
@@ -57,6 +58,8 @@ result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
   if (!schema) return schema.error();
   worker::event_intake::settings intake;
   intake.gate = job.gate.gate;
+  std::random_device random;
+  intake.gate.secret = std::uint64_t{random()} << 32 | random();
   intake.producers = job.gate.producers;
   intake.producers.tokens = made->tokens_;
   intake.idle_ms = idle_ms(job);
@@ -78,6 +81,9 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
   worker::live_source::settings how;
   if (job_.join) how.join = job_.join->how;
   how.cut_file = cut_file_;
+  how.may_lose_ends = job_.durability.log != schemas::log_mode::fsync;
+  how.keep_ms = job_.source.live.keep_ms;
+  how.keep_bytes = job_.source.live.keep_bytes;
   auto opened = worker::live_source::open(
       intake_, std::move(*schema), std::move(how), std::exchange(cut_, {}));
   if (!opened) return opened.error();

@@ -156,11 +156,10 @@ void event_batch_builder::back_to(const point& earlier) {
   batch_.events.resize(earlier.events);
   batch_.fields.resize(earlier.fields);
   batch_.texts.resize(earlier.texts);
-  if (earlier.names < batch_.names.size()) {
-    batch_.names.resize(earlier.names);
-    std::fill(slots_.begin(), slots_.end(), std::uint16_t{0});
-    for (std::size_t i = 0; i < batch_.names.size(); ++i)
-      slots_[slot_of(batch_.names[i])] = static_cast<std::uint16_t>(i + 1);
+  // Newest first: what came later alone may have been placed behind it.
+  while (batch_.names.size() > earlier.names) {
+    slots_[slot_of(batch_.names.back())] = 0;
+    batch_.names.pop_back();
   }
   texts_.back_to(earlier.end);
   bytes_ = earlier.bytes;

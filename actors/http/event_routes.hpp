@@ -50,8 +50,9 @@ class event_routes {
     std::size_t unpacked_bytes_max = std::size_t{64} << 20;  // and unpacked
     std::size_t event_bytes_max = 65'536;
     std::size_t inline_bytes_max =
-        std::size_t{16} * 1024;          // read on the server's thread: some 20 µs
-    std::uint32_t retry_after_ms = 100;  // with a transient failure of `admit`
+        std::size_t{16} * 1024;  // read on the server's thread: some 20 µs
+    std::size_t waiting_bytes_max = std::size_t{64} << 20;  // of larger bodies that wait
+    std::uint32_t retry_after_ms = 100;                     // with a transient failure of `admit`
   };
   event_routes(offer to, admit who, const clock& time, settings how);
   /// What waits is answered 503.

@@ -12,6 +12,8 @@
 namespace headrace::actors {
 namespace {
 
+constexpr std::size_t chunk_end_bytes = 5;  // "0\r\n\r\n"
+
 namespace beast_http = boost::beast::http;
 using beast_text = boost::beast::string_view;
 using beast_code = boost::beast::error_code;
@@ -226,6 +228,8 @@ void request_reader::end_header() {
 
 std::size_t request_reader::take_body(std::string_view bytes) {
   if (bytes.empty()) return 0;
+  // Beast takes it for granted that a chunk's head or the end is not cut in its last five bytes.
+  if (parser_->chunked() && bytes.size() < chunk_end_bytes) return 0;
   beast_code ec;
   const std::size_t taken = parser_->put({bytes.data(), bytes.size()}, ec);
   if (parser_->status != 0) {

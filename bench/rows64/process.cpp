@@ -80,7 +80,8 @@ std::string child::read_line() {
 
 void child::write_line(const std::string& line) {
   const std::string bytes = line + "\n";
-  // A child that has ended must not end us: the signal is taken away from the default for the write.
+  // A child that has ended must not end us: the signal is taken away from the default for the
+  // write.
   const auto before = ::signal(SIGPIPE, SIG_IGN);
   (void)!::write(input_, bytes.data(), bytes.size());
   ::signal(SIGPIPE, before);

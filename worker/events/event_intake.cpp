@@ -16,6 +16,8 @@ constexpr std::size_t groups_in_flight_max = 16;
 constexpr std::size_t group_batches_max = 256;
 constexpr std::size_t group_bytes_max = std::size_t{4} << 20;
 constexpr std::uint32_t failure_retry_ms = 1'000;
+constexpr std::uint64_t calm_ns = 5'000'000'000;  // after a batch was turned away
+constexpr std::uint64_t gap_ms_max = 1'000;       // as live_source counts a time without a record
 
 schemas::event_ack refusal(errc status, std::string detail, std::uint32_t retry_after_ms = 0) {
   schemas::event_ack ack;
@@ -84,8 +86,9 @@ event_intake::~event_intake() { static_cast<void>(stop()); }  // who needs to kn
 result<void> event_intake::recall(const read_state& read) {
   end_ = log_->last().last;
   if (auto recalled = recall_partitions(read); !recalled) return recalled;
-  last_events_ms_ = end_.value == 0 ? 0 : stamp();  // windows may be open: their time goes on
-  return recall_ids();
+  if (auto recalled = recall_ids(); !recalled) return recalled;
+  if (end_.value > 0) idle_left_ms_ = how_.idle_ms;  // windows may be open: their time goes on
+  return {};
 }
 
 result<void> event_intake::recall_partitions(const read_state& read) {
@@ -93,7 +96,7 @@ result<void> event_intake::recall_partitions(const read_state& read) {
   if (end_ <= read.through) return {};
   return for_each_record(
       *log_, lsn{read.through.value + 1}, [&](const logged_events& record) -> result<bool> {
-        unread_.fetch_add(record.bytes(), std::memory_order_relaxed);
+        unread_.fetch_add(static_cast<std::int64_t>(record.bytes()), std::memory_order_relaxed);
         stamp_ms_ = std::max(stamp_ms_, record.arrived_ms);
         if (record.batch.empty()) return true;
         if (auto batch = schemas::decode_event_batch(record.batch, decoded_); !batch)
@@ -116,7 +119,8 @@ result<std::uint64_t> event_intake::records_to_recall() {
           if (record.batch.empty()) return true;
           if (auto batch = schemas::decode_event_batch(record.batch, decoded_); !batch)
             return not_events(record, batch.error());
-          events += decoded_.events.size();
+          for (std::size_t i = 0; i < decoded_.events.size(); ++i)
+            events += !decoded_.events[i].id.empty() && !is_left_out(record.left_out, i) ? 1 : 0;
           return events < how_.gate.duplicate_ids;
         });
     if (!read) return read.error();
@@ -150,11 +154,13 @@ void event_intake::offer(request batch) {
     const std::lock_guard lock(mutex_);
     const bool full =
         waiting_bytes_ + batch.batch.size() > how_.bytes_waiting_max && !waiting_.empty();
-    const bool unread = unread_.load(std::memory_order_relaxed) > how_.bytes_unread_max;
+    const bool unread =
+        unread_.load(std::memory_order_relaxed) > static_cast<std::int64_t>(how_.bytes_unread_max);
     if (stopping_) {
       refused = refusal(errc::unavailable, "shutting down", failure_retry_ms);
     } else if (full || unread) {
       ++published_.overloaded;
+      turned_away_ns_ = time_.steady_ns();
       refused = refusal(errc::overloaded,
                         full ? "too much waits for the log" : "training is too far behind",
                         how_.retry_after_ms);
@@ -170,7 +176,9 @@ void event_intake::offer(request batch) {
 event_intake::counters event_intake::count() const {
   const std::lock_guard lock(mutex_);
   counters now = published_;
-  now.unread_bytes = unread_.load(std::memory_order_relaxed);
+  // The reader may have a record before it is counted here.
+  now.unread_bytes = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(0, unread_.load(std::memory_order_relaxed)));
   return now;
 }
 
@@ -198,6 +206,13 @@ void event_intake::run() {
   }
 }
 
+// Time goes on in the log while a window may be open and nobody is kept waiting: an event that was
+// turned away, or waits for the disk, must not find its window closed by us. `mutex_` is held.
+bool event_intake::may_tick() const {
+  return idle_left_ms_ > 0 && !stopping_ && !draining_ && !failed_ && in_flight_.empty() &&
+         waiting_.empty() && time_.steady_ns() >= turned_away_ns_ + calm_ns;
+}
+
 // Batches to judge; none when an outcome came, time went on, or it is to stop.
 std::vector<event_intake::request> event_intake::wait_for_work() {
   std::vector<request> asked;
@@ -208,12 +223,14 @@ std::vector<event_intake::request> event_intake::wait_for_work() {
   const auto ready = [&] {
     return may_take() || !outcomes_.empty() || (stopping_ && in_flight_.empty());
   };
-  const bool ticking = how_.idle_ms > 0 && !stopping_ && stamp_ms_ < last_events_ms_ + how_.idle_ms;
-  if (!ticking) {
+  if (idle_left_ms_ == 0) {
     work_.wait(lock, ready);
-  } else if (!work_.wait_for(lock, std::chrono::milliseconds(how_.tick_ms), ready)) {
+  } else if (!work_.wait_until(
+                 lock, last_record_ + std::chrono::milliseconds(how_.tick_ms), ready)) {
+    last_record_ = std::chrono::steady_clock::now();
+    const bool ticks = may_tick();
     lock.unlock();
-    add_tick();
+    if (ticks) add_tick();
     return asked;
   }
   std::size_t bytes = 0;
@@ -251,10 +268,11 @@ void event_intake::judge(std::vector<request> asked) {
           logged_events{lsn{end_.value + 1}, now_ms, batch.asked.batch, verdict.left_out});
       end_ = batch.record->position;
       next.bytes += batch.record->bytes();
+      last_record_ = std::chrono::steady_clock::now();
+      if (batch.ack.accepted > 0) idle_left_ms_ = how_.idle_ms;
     }
     next.batches.push_back(std::move(batch));
   }
-  last_events_ms_ = now_ms;
   if (!next.batches.empty()) append(std::move(next));
 }
 
@@ -277,9 +295,11 @@ std::optional<schemas::event_ack> event_intake::refuse(const request& asked, std
 void event_intake::add_tick() {
   group next;
   judged tick;
+  const std::uint64_t before_ms = stamp_ms_;
   tick.record = std::make_shared<const logged_events>(
       logged_events{lsn{end_.value + 1}, stamp(), frame(), frame()});
   end_ = tick.record->position;
+  idle_left_ms_ -= std::min({idle_left_ms_, stamp_ms_ - before_ms, gap_ms_max});
   next.bytes = tick.record->bytes();
   next.batches.push_back(std::move(tick));
   append(std::move(next));
@@ -339,7 +359,7 @@ void event_intake::settle() {
 }
 
 void event_intake::settle_committed(group& done) {
-  unread_.fetch_add(done.bytes, std::memory_order_relaxed);
+  unread_.fetch_add(static_cast<std::int64_t>(done.bytes), std::memory_order_relaxed);
   for (judged& batch : done.batches) {
     if (batch.asked.done) gate_.commit();
     if (batch.record) tail_.put(std::move(batch.record));

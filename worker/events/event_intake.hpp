@@ -11,6 +11,7 @@
 #include "worker/events/stream_cut.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -51,7 +52,8 @@ class event_intake {
     std::size_t tail_bytes_max = std::size_t{64} << 20;
     std::uint32_t retry_after_ms = 100;
     /// While no events come, an empty record each `tick_ms` says so, until this long after the last
-    /// event: what a join needs to close its windows. 0 = none.
+    /// event: what a join needs to close its windows. 0 = none. None while batches wait or were
+    /// turned away.
     std::uint64_t idle_ms = 0;
     std::uint64_t tick_ms = 100;
   };
@@ -77,7 +79,9 @@ class event_intake {
   storage::ordered_log& log() { return *log_; }
   event_tail& tail() { return tail_; }
   /// The reader took a record of so many bytes. Any thread.
-  void was_read(std::uint64_t bytes) { unread_.fetch_sub(bytes, std::memory_order_relaxed); }
+  void was_read(std::uint64_t bytes) {
+    unread_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+  }
 
   struct counters {
     std::uint64_t batches = 0;     // taken
@@ -116,6 +120,7 @@ class event_intake {
   result<void> recall_ids();
   result<std::uint64_t> records_to_recall();
   void run();
+  bool may_tick() const;
   std::vector<request> wait_for_work();
   void judge(std::vector<request> asked);
   std::optional<schemas::event_ack> refuse(const request& asked, std::uint64_t now_ms);
@@ -133,15 +138,16 @@ class event_intake {
   const clock& time_;
   event_tail tail_;
   partition_ends partitions_;
-  std::atomic<std::uint64_t> unread_{0};  // guards nothing: relaxed
+  std::atomic<std::int64_t> unread_{0};  // guards nothing: relaxed
 
   // The thread's own.
   event_gate gate_;
   schemas::event_batch decoded_;
   std::deque<group> in_flight_;
-  lsn end_;                     // of what was appended, in flight included
-  std::uint64_t stamp_ms_ = 0;  // newest
-  std::uint64_t last_events_ms_ = 0;
+  lsn end_;                                            // of what was appended, in flight included
+  std::uint64_t stamp_ms_ = 0;                         // newest
+  std::uint64_t idle_left_ms_ = 0;                     // of the log's time, until ticks end
+  std::chrono::steady_clock::time_point last_record_;  // or the last look whether to tick
   bool draining_ = false;  // a group was refused: those behind it are, too
   bool failed_ = false;    // an outcome is unknown
   producer_policy policy_;
@@ -153,6 +159,7 @@ class event_intake {
   std::size_t waiting_bytes_ = 0;
   std::deque<storage::append_outcome> outcomes_;  // of in_flight_, in order
   counters published_;
+  std::uint64_t turned_away_ns_ = 0;  // when a batch was last told to come again
   bool stopping_ = false;
   bool ended_ = false;
   std::thread thread_;

@@ -31,6 +31,8 @@ class live_source final : public event_source {
     storage::spill_store* spill = nullptr;  // of the join; empty, and outlives the source
     std::filesystem::path cut_file = {};
     std::uint64_t cut_bytes = std::uint64_t{64} << 20;  // of the log between two cuts, about
+    bool may_lose_ends =
+        false;  // of both logs, by their mode: then a cut may be ahead of what is sealed
     // What is kept of the log behind the newest cut: at most so much, and so old; 0 = no bound.
     std::uint64_t keep_bytes = 0;
     std::uint64_t keep_ms = 0;

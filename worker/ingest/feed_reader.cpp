@@ -171,7 +171,8 @@ result<void> feed_reader::take_acks(std::chrono::milliseconds patience) {
 
 result<void> feed_reader::take_ack(lane& of, const schemas::event_ack& ack) {
   CHECK(of.sent);
-  if (is_transient(ack.status)) {
+  // A full disk is waited for, too: the log takes the same batch when there is room.
+  if (is_transient(ack.status) || ack.status == errc::disk_full) {
     ++count_.overloaded;
     of.again_at_ns = time_.steady_ns() + std::max(ack.retry_after_ms, again_ms_min) * ns_of_ms;
     return {};

@@ -13,6 +13,8 @@
 namespace headrace::worker {
 namespace {
 
+constexpr std::size_t entries_at_once_max = 128;  // one may be 512 MB: Redis answers whole
+
 using steady = std::chrono::steady_clock;
 constexpr std::size_t acks_at_once = 1'000;
 constexpr auto look_every = std::chrono::seconds(1);
@@ -206,7 +208,8 @@ bool redis_feed::meet() {
 }
 
 redis_answer redis_feed::read(std::chrono::milliseconds patience, std::size_t messages) {
-  const auto fit = std::max<std::size_t>(1, spec_.poll_bytes_max / entry_bytes_);
+  const auto fit =
+      std::clamp<std::size_t>(spec_.poll_bytes_max / entry_bytes_, 1, entries_at_once_max);
   const auto count = std::to_string(std::clamp<std::size_t>(messages, 1, fit));
   const auto block = std::to_string(patience.count());
   const std::string consumer = spec_.client_id.empty() ? "headrace" : spec_.client_id;

@@ -75,6 +75,10 @@ struct live_spec {
   std::vector<std::string> http;  // "127.0.0.1:8081"
   std::vector<std::string> zmq;   // "tcp://127.0.0.1:8082", "ipc:///path"
 
+  // Of the event log behind what is learned; 0 = no bound.
+  std::uint64_t keep_ms = std::uint64_t{7} * 86'400'000;
+  std::uint64_t keep_bytes = std::uint64_t{16} << 30;
+
   // Of a broker, as broker_feed.hpp wants it.
   std::string brokers;  // "host:port,host:port"; JetStream "nats://…"; Redis "unix:/path"
   std::vector<std::string> topics;  // Kafka's topics; JetStream's stream; Redis's streams

@@ -16,8 +16,8 @@ class latency_histogram {
     ++total_;
   }
   std::uint64_t count() const { return total_; }
-  /// The least time that a share `q` (0 … 1) of all stayed within, rounded up to its bucket's end; 0
-  /// when there is none.
+  /// The least time that a share `q` (0 … 1) of all stayed within, rounded up to its bucket's end;
+  /// 0 when there is none.
   std::uint64_t quantile(double q) const {
     const auto wanted = static_cast<std::uint64_t>(q * static_cast<double>(total_));
     std::uint64_t seen = 0;

@@ -2,8 +2,9 @@
 
 #include "base/random.hpp"
 
-#include <algorithm>
 #include <gtest/gtest.h>
+
+#include <algorithm>
 #include <vector>
 
 namespace headrace::worker {

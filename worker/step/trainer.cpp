@@ -71,7 +71,7 @@ std::unique_ptr<training_step> trainer::begin(std::shared_ptr<const schemas::sam
     pool_.pop_back();
   }
   model_.plan(*batch, step->sets);
-  if (!twin_.frozen()) twin_.note(step->sets);
+  if (has_twin_ && !twin_.frozen()) twin_.note(step->sets);
   step->with_network = has_network() && begun_++ % dense_every_ == 0;
   if (step->with_network) model_.plan_network(step->sets);
   step->plan.build(step->sets, schema_.shards);
@@ -80,7 +80,7 @@ std::unique_ptr<training_step> trainer::begin(std::shared_ptr<const schemas::sam
 }
 
 void trainer::note(const schemas::sample_batch& batch) {
-  if (twin_.frozen()) return;
+  if (!has_twin_ || twin_.frozen()) return;
   model_.plan(batch, noted_sets_);
   twin_.note(noted_sets_);
 }

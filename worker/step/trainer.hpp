@@ -61,6 +61,8 @@ class trainer {
   std::unique_ptr<training_step> begin(std::shared_ptr<const schemas::sample_batch> batch);
   /// Lets the twin know the rows of a batch that an earlier run learned from.
   void note(const schemas::sample_batch& batch);
+  /// Of a stream without an end there is no half: no twin is kept ready, and no key noted.
+  void without_twin() { has_twin_ = false; }
   /// Takes one shard's rows. Fails: malformed when they are not what was asked for.
   result<void> accept(training_step& step, const schemas::pull_reply& reply) const;
   /// Predicts, then computes gradients. Requires every shard's rows; steps learn in the order they
@@ -101,6 +103,7 @@ class trainer {
   gradient_packer packer_;
   dense_copy dense_;
   frozen_twin twin_;
+  bool has_twin_ = true;
   std::uint32_t dense_every_;
   std::uint64_t begun_ = 0;
   std::vector<row_set> noted_sets_;
