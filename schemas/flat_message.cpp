@@ -53,7 +53,7 @@ std::span<std::byte> writable(capnp::Data::Builder data) {
 
 void write_text(capnp::Text::Builder into, std::string_view text) {
   CHECK(into.size() == text.size());
-  std::memcpy(into.begin(), text.data(), text.size());
+  if (!text.empty()) std::memcpy(into.begin(), text.data(), text.size());
 }
 
 void write_bulk(capnp::Data::Builder data, std::span<const std::byte> bytes) {

@@ -191,7 +191,7 @@ struct event_json_reader::state {
     if (type == json_type::array) {
       simdjson::ondemand::array array;
       if (const auto error = doc.get_array().get(array)) return malformed(not_json(error));
-      if (const auto read = list(array, doc, text); !read) return read;
+      if (auto read = list(array, doc, text); !read) return read;
       return ended(doc, text);
     }
     if (type != json_type::object)
@@ -223,7 +223,7 @@ struct event_json_reader::state {
     if (came == outcome::broken) return stopped(doc, text, not_json(event.broken_by()));
     if (came == outcome::refused)
       refuse(event.fault(), event.detail());
-    else if (const auto all = ended(doc, text); !all)
+    else if (auto all = ended(doc, text); !all)
       return all;
     return next();
   }
@@ -232,8 +232,8 @@ struct event_json_reader::state {
     for (auto element : array) {
       simdjson::ondemand::value one;
       if (const auto error = element.get(one)) return stopped(doc, text, not_json(error));
-      if (const auto read = element_of(one, doc, text); !read) return read;
-      if (const auto going = next(); !going) return going;
+      if (auto read = element_of(one, doc, text); !read) return read;
+      if (auto going = next(); !going) return going;
     }
     return {};
   }
@@ -285,7 +285,7 @@ struct event_json_reader::state {
   }
 
   result<void> envelope(document& doc, std::string_view text) {
-    if (const auto read = beside_events(doc, text); !read) return read;
+    if (auto read = beside_events(doc, text); !read) return read;
     doc.rewind();
     simdjson::ondemand::object object;
     if (const auto error = doc.get_object().get(object)) return malformed(not_json(error));
@@ -295,7 +295,7 @@ struct event_json_reader::state {
       simdjson::ondemand::array array;
       if (const auto error = field.value().get_array().get(array))
         return stopped(doc, text, not_json(error));
-      if (const auto read = list(array, doc, text); !read) return read;
+      if (auto read = list(array, doc, text); !read) return read;
     }
     return ended(doc, text);
   }
@@ -355,7 +355,7 @@ result<void> event_json_reader::read(std::string_view text,
   const auto before = into.here();
   const std::size_t told = refused.size();
   if (into.events() == 0) into.schema_version(how.schema_version);
-  const result<void> done = state_->read(text);
+  result<void> done = state_->read(text);
   state_->let_go();
   if (!done) {
     into.back_to(before);
