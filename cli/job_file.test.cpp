@@ -290,7 +290,7 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"server.listen=tcp://0.0.0.0:7411", "not loopback"},
       {"server.listen=tcp://127.0.0.1:70000", "the port is a number"},
       {"server.listen=ipc://socket", "expected ipc:///absolute/path"},
-      {"source.uri=http://x/y", "accepted is file:///path"},
+      {"source.uri=ftp://x/y", "accepted is file:///path"},
       {"source.uri=generate:plantde", "generate:planted | generate:planted_drift"},
       {"source.name=a b", "letters, digits"},
       {"job.name=", "letters, digits"},
