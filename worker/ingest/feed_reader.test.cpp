@@ -95,8 +95,8 @@ class memory_intake {
       } else {
         late_.push_back([done = std::move(one.done), ack] { done(ack); });
       }
-      if (random_() % 4 == 0) say_late();
     }
+    if (random_() % 4 == 0) say_late();
   }
   void say_late() {
     for (const auto& one : std::exchange(late_, {})) one();
