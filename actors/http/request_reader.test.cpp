@@ -122,7 +122,7 @@ TEST_F(RequestReader, WhatLeavesTheBodysEndInDoubtIsRefused) {
   EXPECT_EQ(refusal("POST /in HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 501U);
   EXPECT_EQ(refusal(head + "Content-Length: -3\r\n\r\n"), 400U);
   EXPECT_EQ(refusal(head + "Content-Length: 99999999999999999999\r\n\r\n"), 400U);
-  EXPECT_EQ(refusal(head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400U);
+  EXPECT_EQ(refusal(head + "Transfer-Encoding: chunked\r\n\r\nzzz\r\n"), 400U);
   EXPECT_EQ(refusal(head + "Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n"), 400U);
 }
 
