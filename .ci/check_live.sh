@@ -3,10 +3,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
-coproc kafka { exec build/dev/bin/headrace_mock_kafka; }
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$scratch"' EXIT
-read -r brokers <&"${kafka[0]}"
-brokers=${brokers##* }
+mkfifo "$scratch/commands"
+build/dev/bin/headrace_mock_kafka 1 "$scratch/commands" >"$scratch/kafka" &
+exec 7>"$scratch/commands"
+echo 'topic events 3' >&7
+# within SECONDS COMMAND …: asks again until it is so.
+within() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@" 2>/dev/null; do
+    [ "$SECONDS" -lt "$deadline" ] || { echo "not so in time: $*"; return 1; }
+    read -r -t 0.2 <> <(:) || true
+  done
+}
+within 20 grep -q '^done 1' "$scratch/kafka"
+brokers=$(sed -n 's/^bootstraps //p' "$scratch/kafka")
 
 # Prints the commands between the heading and the next, from the N-th block of them.
 commands() {
@@ -28,18 +40,14 @@ has accepted 1 "$scratch/push.out"
 grep -q '^events ' "$scratch/push.out"
 grep '^events ' "$scratch/push.out" >"$scratch/status"
 has accepted 4002 "$scratch/status"
+has samples 1000 "$scratch/status"
 
 { commands 2 | place && echo 'echo $! >"'"$scratch"'/pid"; wait $!'; } >"$scratch/kafka.sh"
 bash "$scratch/kafka.sh" >"$scratch/kafka.out" 2>"$scratch/kafka.err" &
 running=$!
 log=$scratch/clicks-kafka/worker/series.jsonl
-deadline=$((SECONDS + 60))
-until grep -q '"samples":[1-9][0-9][0-9][0-9]' "$log" 2>/dev/null; do
-  [ "$SECONDS" -lt "$deadline" ] || { cat "$scratch/kafka.err"; exit 1; }
-  kill -0 "$running" 2>/dev/null || { cat "$scratch/kafka.err"; exit 1; }
-  read -r -t 0.2 <> <(:) || true
-done
+within 60 grep -q '"samples":[1-9][0-9][0-9][0-9]' "$log" || { cat "$scratch/kafka.err"; exit 1; }
 kill -INT "$(cat "$scratch/pid")"
 wait "$running" || true
 cat "$scratch/kafka.out"
-has samples 3000 "$scratch/kafka.out"
+has samples 1000 "$scratch/kafka.out"
