@@ -211,7 +211,7 @@ TEST(Joiner, ClosesALateImpressionAtOnceWhenItsWindowIsOver) {
   EXPECT_EQ(join.count().late_events, 1U);
   EXPECT_THAT(run(join, {impression("c", 1900), action("c", 1950)}), IsEmpty());
   EXPECT_THAT(run(join, {finish()}),
-              ElementsAre(sample("c", 1900, 1, closed), sample("b", 2000, 0, closed)));
+              ElementsAre(sample("c", 1900, 1, closed, 6), sample("b", 2000, 0, closed, 6)));
 }
 
 TEST(Joiner, ClosesInTheOrderOfWindowsThenOfTheLog) {

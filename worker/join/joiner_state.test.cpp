@@ -155,7 +155,7 @@ TEST(JoinerState, LoadsIntoLessRoom) {
   joiner join(how);
   ASSERT_TRUE(join.load(some_state()).ok());
   EXPECT_EQ(join.pending(), 8U);
-  apply(join, impression("g", 1100));
+  apply(join, impression("h", 1100));
   EXPECT_EQ(join.pending(), 3U);
 }
 

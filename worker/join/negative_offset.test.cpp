@@ -54,7 +54,7 @@ struct planted {
   // The weight that fits best with `offset` in the logit: Newton steps on the log loss.
   double fit(std::size_t context, double offset) const {
     const auto& [negatives, positives] = kept[context];
-    double weight = 0.0;
+    double weight = -offset;  // from a probability of one half Newton's steps don't run away
     for (int step = 0; step < 50; ++step) {
       const double p = sigmoid(weight + offset);
       weight += (positives - (negatives + positives) * p) / ((negatives + positives) * p * (1 - p));
