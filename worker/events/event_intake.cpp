@@ -154,8 +154,8 @@ void event_intake::offer(request batch) {
     const std::lock_guard lock(mutex_);
     const bool full =
         waiting_bytes_ + batch.batch.size() > how_.bytes_waiting_max && !waiting_.empty();
-    const bool unread =
-        unread_.load(std::memory_order_relaxed) > static_cast<std::int64_t>(how_.bytes_unread_max);
+    const std::int64_t behind = unread_.load(std::memory_order_relaxed);
+    const bool unread = behind > 0 && static_cast<std::uint64_t>(behind) > how_.bytes_unread_max;
     if (stopping_) {
       refused = refusal(errc::unavailable, "shutting down", failure_retry_ms);
     } else if (full || unread) {

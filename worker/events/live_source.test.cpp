@@ -195,6 +195,14 @@ TEST_F(LiveSource, AsksProducersToWaitWhileTrainingIsTooFarBehind) {
   EXPECT_EQ(intake->count().overloaded, 1U);
 }
 
+TEST_F(LiveSource, TakesEverythingWhereNobodyReadsAndNothingIsBounded) {
+  event_intake::settings how;
+  how.bytes_unread_max = UINT64_MAX;
+  const auto intake = open_intake(how);
+  EXPECT_EQ(push(*intake, batch_of().impression("1", 1)).accepted, 1U);
+  EXPECT_EQ(push(*intake, batch_of().impression("2", 1)).accepted, 1U);
+}
+
 TEST_F(LiveSource, ForgetsWhatTheLogRefusedAndAcceptsItLater) {
   auto log = std::make_unique<storage::memory_log>();
   auto* disk = log.get();
