@@ -9,6 +9,8 @@
 namespace headrace::actors {
 namespace {
 
+using namespace std::chrono_literals;
+
 using HttpLimits = HttpServer;
 
 TEST_F(HttpLimits, ABodyThatIsTooLargeIsRefusedBeforeItIsSent) {

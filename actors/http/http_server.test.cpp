@@ -13,6 +13,8 @@
 namespace headrace::actors {
 namespace {
 
+using namespace std::chrono_literals;
+
 using testing::HasSubstr;
 
 TEST_F(HttpServer, AnswersOneRequestAfterAnotherOnOneConnection) {

@@ -17,8 +17,6 @@
 
 namespace headrace::actors {
 
-using namespace std::chrono_literals;
-
 /// A handler that keeps requests until the test answers them.
 class held_requests {
  public:
@@ -31,7 +29,7 @@ class held_requests {
   }
   bool wait_for(std::size_t count) {
     std::unique_lock hold(lock_);
-    return changed_.wait_for(hold, 10s, [&] { return held_.size() >= count; });
+    return changed_.wait_for(hold, std::chrono::seconds(10), [&] { return held_.size() >= count; });
   }
   std::pair<http_request, http_reply> take(std::size_t at) {
     const std::lock_guard hold(lock_);
@@ -63,7 +61,7 @@ inline void echo(const http_request& request, const http_reply& reply) {
 
 template <class Condition>
 bool eventually(Condition holds) {
-  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!holds()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     std::this_thread::yield();

@@ -15,6 +15,7 @@ namespace {
 using steady = std::chrono::steady_clock;
 constexpr std::int64_t ask_ms = 2'000;
 constexpr auto look_every = std::chrono::seconds(2);  // after the consumer, while nothing comes
+constexpr auto late_max = std::chrono::seconds(2);    // of messages behind the end of their request
 constexpr std::int64_t ns_of_ms = 1'000'000;
 constexpr std::int64_t ack_wait_ns = 300'000 * ns_of_ms;  // longer than a log is ever full
 
@@ -91,6 +92,7 @@ class jetstream_feed final : public broker_feed {
   natsStatus check_stream();
   natsStatus recall_place();
   natsStatus make_consumer();
+  std::size_t safe_batch(std::size_t messages) const;
   natsStatus fetch(std::size_t messages, std::size_t bytes_max, std::chrono::milliseconds patience);
   bool take(nats_message message, std::vector<broker_message>& into);
   void look_after_consumer();
@@ -112,6 +114,7 @@ class jetstream_feed final : public broker_feed {
   std::vector<nats_message> fetched_;  // not yet looked at
   std::optional<error> failure_;
   steady::time_point look_next_{};
+  steady::time_point one_until_{};  // messages may come that an earlier fetch did not wait for
   bool paused_ = false;
 };
 
@@ -268,13 +271,26 @@ bool jetstream_feed::meet() {
   return true;
 }
 
+/// How many messages may be asked for at once.
+///
+/// Where some of an earlier request have come late, libnats 3.4 takes them, asks for the rest, and
+/// then stops at no bound: it writes behind its list. So what has come is taken alone; and while
+/// more may come of a request that was not answered in full, one is asked for at a time.
+std::size_t jetstream_feed::safe_batch(std::size_t messages) const {
+  int waiting = 0;
+  natsSubscription_GetPending(parts_.consumer.get(), &waiting, nullptr);
+  if (waiting > 0) return std::min(messages, static_cast<std::size_t>(waiting));
+  return steady::now() < one_until_ ? 1 : messages;
+}
+
 /// Fills `fetched_` with what comes within `patience`, at most `bytes_max` of it (0: any).
 natsStatus jetstream_feed::fetch(std::size_t messages,
                                  std::size_t bytes_max,
                                  std::chrono::milliseconds patience) {
   jsFetchRequest request;
   jsFetchRequest_Init(&request);
-  request.Batch = static_cast<int>(std::clamp<std::size_t>(messages, 1, 65'536));
+  const auto batch = std::clamp<std::size_t>(safe_batch(messages), 1, 65'536);
+  request.Batch = static_cast<int>(batch);
   request.MaxBytes = static_cast<std::int64_t>(bytes_max);
   request.Expires = std::max<std::int64_t>(patience.count(), 1) * ns_of_ms;
   natsMsgList list{};
@@ -283,6 +299,7 @@ natsStatus jetstream_feed::fetch(std::size_t messages,
     fetched_.emplace_back(list.Msgs[i]);
     list.Msgs[i] = nullptr;
   }
+  if (static_cast<std::size_t>(list.Count) < batch) one_until_ = steady::now() + late_max;
   natsMsgList_Destroy(&list);
   return status;
 }

@@ -9,6 +9,8 @@
 namespace headrace::worker {
 namespace {
 
+using namespace std::chrono_literals;
+
 /// nats-server with JetStream in a folder of its own.
 class nats_server {
  public:

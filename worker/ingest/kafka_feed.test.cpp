@@ -11,6 +11,8 @@
 namespace headrace::worker {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr int fetch_api = 1;
 constexpr int unknown_topic = 3;
 constexpr int topic_authorization_failed = 29;

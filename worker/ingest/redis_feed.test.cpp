@@ -11,6 +11,8 @@
 namespace headrace::worker {
 namespace {
 
+using namespace std::chrono_literals;
+
 /// redis-server with its append-only file in a folder of its own, on a Unix socket.
 class redis_server {
  public:

@@ -21,8 +21,6 @@
 /// What the tests of feeds share: finding servers, ports, and a log in memory.
 namespace headrace::worker {
 
-using namespace std::chrono_literals;
-
 /// Where `name` lies in PATH or among the system's servers; empty when it is not installed.
 inline std::string find_server(const std::string& name) {
   std::string folders = std::getenv("PATH") == nullptr ? "" : std::getenv("PATH");
@@ -77,13 +75,13 @@ inline bool poll_until(broker_feed& feed,
                        const std::function<bool()>& done,
                        const std::function<void(const broker_message&)>& each,
                        std::size_t messages_max = 100,
-                       std::chrono::milliseconds deadline = 15s) {
+                       std::chrono::milliseconds deadline = std::chrono::seconds(15)) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   std::vector<broker_message> messages;
   while (!done()) {
     if (std::chrono::steady_clock::now() > end) return false;
     messages.clear();
-    const auto polled = feed.poll(20ms, messages_max, messages);
+    const auto polled = feed.poll(std::chrono::milliseconds(20), messages_max, messages);
     if (!polled) {
       ADD_FAILURE() << describe(polled.error());
       return false;
@@ -105,12 +103,12 @@ inline bool take_until(broker_feed& feed, kept_log& log, std::size_t count) {
 }
 
 /// Polls until the feed fails; nothing when it did not by the deadline.
-inline std::optional<error> failure_of(broker_feed& feed,
-                                       std::chrono::milliseconds deadline = 15s) {
+inline std::optional<error> failure_of(
+    broker_feed& feed, std::chrono::milliseconds deadline = std::chrono::seconds(15)) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   std::vector<broker_message> messages;
   while (std::chrono::steady_clock::now() < end) {
-    const auto polled = feed.poll(20ms, 100, messages);
+    const auto polled = feed.poll(std::chrono::milliseconds(20), 100, messages);
     if (!polled) return polled.error();
   }
   return std::nullopt;
