@@ -65,7 +65,7 @@ result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
   intake.idle_ms = idle_ms(job);
   auto opened = worker::event_intake::open(std::move(*log),
                                            std::move(*schema),
-                                           std::move(intake),
+                                           intake,
                                            {made->cut_.through, made->cut_.partitions},
                                            time);
   if (!opened) return opened.error();

@@ -55,8 +55,8 @@ error not_events(const logged_events& record, const error& why) {
 
 result<std::unique_ptr<event_intake>> event_intake::open(std::unique_ptr<storage::ordered_log> log,
                                                          event_schema schema,
-                                                         settings how,
-                                                         read_state read,
+                                                         const settings& how,
+                                                         const read_state& read,
                                                          const clock& time) {
   std::unique_ptr<event_intake> made(
       new event_intake(std::move(log), event_gate(how.gate, std::move(schema)), how, time));
@@ -70,10 +70,10 @@ result<std::unique_ptr<event_intake>> event_intake::open(std::unique_ptr<storage
 
 event_intake::event_intake(std::unique_ptr<storage::ordered_log> log,
                            event_gate gate,
-                           settings how,
+                           const settings& how,
                            const clock& time)
     : log_(std::move(log)),
-      how_(std::move(how)),
+      how_(how),
       time_(time),
       tail_(how_.tail_bytes_max),
       gate_(std::move(gate)),
@@ -149,28 +149,27 @@ result<void> event_intake::recall_ids() {
 
 void event_intake::offer(request batch) {
   CHECK(batch.done != nullptr);
-  std::optional<schemas::event_ack> refused;
-  {
-    const std::lock_guard lock(mutex_);
-    const bool full =
-        waiting_bytes_ + batch.batch.size() > how_.bytes_waiting_max && !waiting_.empty();
-    const std::int64_t behind = unread_.load(std::memory_order_relaxed);
-    const bool unread = behind > 0 && static_cast<std::uint64_t>(behind) > how_.bytes_unread_max;
-    if (stopping_) {
-      refused = refusal(errc::unavailable, "shutting down", failure_retry_ms);
-    } else if (full || unread) {
-      ++published_.overloaded;
-      turned_away_ns_ = time_.steady_ns();
-      refused = refusal(errc::overloaded,
-                        full ? "too much waits for the log" : "training is too far behind",
-                        how_.retry_after_ms);
-    } else {
-      waiting_bytes_ += batch.batch.size();
-      waiting_.push_back(std::move(batch));
-    }
-  }
-  if (refused) return batch.done(std::move(*refused));
+  if (auto refused = turn_away(batch)) return batch.done(std::move(*refused));
   work_.notify_one();
+}
+
+// Puts the batch in line, or says why not.
+std::optional<schemas::event_ack> event_intake::turn_away(request& batch) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return refusal(errc::unavailable, "shutting down", failure_retry_ms);
+  const std::size_t bytes = batch.batch.size();
+  const bool full = waiting_bytes_ + bytes > how_.bytes_waiting_max && !waiting_.empty();
+  const std::int64_t behind = unread_.load(std::memory_order_relaxed);
+  if (full || (behind > 0 && static_cast<std::uint64_t>(behind) > how_.bytes_unread_max)) {
+    ++published_.overloaded;
+    turned_away_ns_ = time_.steady_ns();
+    return refusal(errc::overloaded,
+                   full ? "too much waits for the log" : "training is too far behind",
+                   how_.retry_after_ms);
+  }
+  waiting_bytes_ += bytes;
+  waiting_.push_back(std::move(batch));
+  return std::nullopt;
 }
 
 event_intake::counters event_intake::count() const {

@@ -66,8 +66,8 @@ class event_intake {
   /// io_error.
   static result<std::unique_ptr<event_intake>> open(std::unique_ptr<storage::ordered_log> log,
                                                     event_schema schema,
-                                                    settings how,
-                                                    read_state read,
+                                                    const settings& how,
+                                                    const read_state& read,
                                                     const clock& time);
   ~event_intake();
 
@@ -113,12 +113,13 @@ class event_intake {
   };
   event_intake(std::unique_ptr<storage::ordered_log> log,
                event_gate gate,
-               settings how,
+               const settings& how,
                const clock& time);
   result<void> recall(const read_state& read);
   result<void> recall_partitions(const read_state& read);
   result<void> recall_ids();
   result<std::uint64_t> records_to_recall();
+  std::optional<schemas::event_ack> turn_away(request& batch);
   void run();
   bool may_tick() const;
   std::vector<request> wait_for_work();
@@ -161,7 +162,6 @@ class event_intake {
   counters published_;
   std::uint64_t turned_away_ns_ = 0;  // when a batch was last told to come again
   bool stopping_ = false;
-  bool ended_ = false;
   std::thread thread_;
 };
 

@@ -93,8 +93,8 @@ struct live_spec {
 struct source_spec {
   std::string name = "events";  // of the source in the log: [A-Za-z0-9_.-], 1 … 64 bytes
   std::string uri;  // file:///path, a path, generate: and a generator's name, or of live events
-  arrival arrives = arrival::file;
   live_spec live = {};
+  arrival arrives = arrival::file;
   generator generate = generator::none;
   std::uint64_t rows = 1'000'000;   // of a generated stream
   std::uint64_t seed = 20'240'601;  // of a generated stream
@@ -103,8 +103,8 @@ struct source_spec {
   std::string separator = ",";       // "," "\t" "::" …, 1 … 8 bytes
   bool header = true;                // the first line names the columns
   bool quotes = true;                // RFC 4180
-  std::vector<std::string> columns;  // names, when there is no header; else column numbers from 1
   bool rest = false;                 // the last column takes the rest of a line; not with quotes
+  std::vector<std::string> columns;  // names, when there is no header; else column numbers from 1
   label_spec label;
   std::vector<label_spec> more_labels;  // behind the first
   std::string time_column;              // empty: file order, no event time

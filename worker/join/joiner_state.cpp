@@ -70,7 +70,7 @@ result<void> write_with_payloads(byte_writer& out,
       for (; next < some.size() && payload_of(some[next]) == payload_pool::none; ++next)
         write(some[next]);
     };
-    const auto done = pool.read(places, [&](std::span<const std::byte> payload) {
+    auto done = pool.read(places, [&](std::span<const std::byte> payload) {
       without();
       write(some[next++]);
       out.block(payload);

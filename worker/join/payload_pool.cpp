@@ -217,7 +217,7 @@ result<void> payload_pool::read(
   numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
   std::vector<std::vector<std::byte>> bytes;
   if (!numbers.empty()) {
-    const auto done = store_->read(numbers, [&](const storage::spilled_bytes& one) {
+    auto done = store_->read(numbers, [&](const storage::spilled_bytes& one) {
       bytes.emplace_back(one.bytes.begin(), one.bytes.end());
     });
     if (!done) return done;
