@@ -14,7 +14,7 @@
 #include <vector>
 
 /// Random streams against the offline join. HEADRACE_SEED=n runs one of them again,
-/// HEADRACE_SEEDS=n n times as many.
+/// HEADRACE_SEEDS=n so many of each.
 namespace headrace::worker {
 namespace {
 
@@ -26,7 +26,7 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 template <class Case>
 void for_each_seed(std::uint64_t count, Case run_case) {
   const std::uint64_t one = from_environment("HEADRACE_SEED", 0);
-  const std::uint64_t last = one > 0 ? one : count * from_environment("HEADRACE_SEEDS", 1);
+  const std::uint64_t last = one > 0 ? one : from_environment("HEADRACE_SEEDS", count);
   for (std::uint64_t seed = one > 0 ? one : 1; seed <= last; ++seed) {
     SCOPED_TRACE("again: HEADRACE_SEED=" + std::to_string(seed));
     run_case(seed);
