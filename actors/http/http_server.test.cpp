@@ -164,9 +164,7 @@ TEST_F(HttpServer, AHalfClosedClientStillGetsItsAnswers) {
   ASSERT_TRUE(held_.wait_for(1));
   held_.take(0).second(text_answer("first"));
   EXPECT_EQ(client.read()->body, "first");
-  const auto last = client.read();
-  EXPECT_EQ(last->body, "GET /echo/x  ");
-  EXPECT_EQ(last->fields.at("connection"), "close");
+  EXPECT_EQ(client.read()->body, "GET /echo/x  ");
   EXPECT_TRUE(client.ended());
 }
 
