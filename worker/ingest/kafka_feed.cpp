@@ -8,18 +8,24 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 
 namespace headrace::worker {
 namespace {
 
 using steady = std::chrono::steady_clock;
 constexpr int ask_ms = 2'000;  // for offsets, of a broker that is there
+constexpr int fetch_wait_ms = 100;
+// A broker answers a connection's requests in order: what is asked waits behind a fetch.
+constexpr int probe_ms = fetch_wait_ms + 200;
+constexpr auto probe_every = std::chrono::milliseconds(500);
 
 /// Where one partition stands.
 struct partition_place {
-  std::uint64_t next = 0;       // to be read
-  std::uint64_t committed = 0;  // in the log
-  bool was_ours = false;        // assigned before
+  std::uint64_t next = 0;                        // to be read
+  std::uint64_t committed = 0;                   // in the log
+  std::int64_t group = RD_KAFKA_OFFSET_INVALID;  // where it stood when it was last asked
+  bool was_ours = false;                         // assigned before
 };
 
 std::string name_of(const char* topic, std::int32_t partition) {
@@ -66,7 +72,8 @@ class kafka_feed final : public broker_feed {
         link_("kafka " + spec.endpoints, state_),
         letters_(spec, state_.dead_letters_lost),
         letter_count_(state_) {
-    for (const auto& [partition, offset] : next) places_[partition] = {offset, offset, false};
+    for (const auto& [partition, offset] : next)
+      places_[partition] = {.next = offset, .committed = offset};
   }
   ~kafka_feed() override { close(); }
 
@@ -83,12 +90,14 @@ class kafka_feed final : public broker_feed {
  private:
   void close();
   void on_rebalance(rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t* partitions);
+  void assign(rd_kafka_topic_partition_list_t* partitions);
   void place(rd_kafka_topic_partition_list_t* partitions);
   void on_error(rd_kafka_resp_err_t code, std::string_view words);
-  void probe(int patience_ms);
+  void probe();
   void set_paused(bool paused);
   void take(kafka_message message, std::vector<broker_message>& into);
-  void find_place_again(const char* topic, std::int32_t partition);
+  void find_places_again();
+  bool find_place_again(const std::string& name);
   void fail(errc code, std::string words) {
     if (!failure_) failure_ = error{code, "kafka: " + std::move(words)};
   }
@@ -101,6 +110,8 @@ class kafka_feed final : public broker_feed {
   kafka_handle consumer_;
   std::map<std::string, partition_place, std::less<>> places_;
   std::vector<std::string> assigned_;
+  std::set<std::string> out_of_range_;  // of them: not read until they have a place again
+  reconnect_pace place_pace_;
   std::vector<kafka_message> kept_;  // of the last poll
   std::optional<error> failure_;
   steady::time_point probe_next_{};
@@ -118,7 +129,7 @@ result<void> kafka_feed::start() {
       {"auto.offset.reset", "error"},
       {"allow.auto.create.topics", "false"},
       {"topic.metadata.refresh.interval.ms", "30000"},
-      {"fetch.wait.max.ms", "100"},
+      {"fetch.wait.max.ms", std::to_string(fetch_wait_ms)},
       {"queued.max.messages.kbytes", std::to_string(kilobytes)},
   }};
   auto settings = make_kafka_settings(spec_, more);
@@ -153,14 +164,20 @@ void kafka_feed::close() {
 void kafka_feed::on_rebalance(rd_kafka_resp_err_t what,
                               rd_kafka_topic_partition_list_t* partitions) {
   assigned_.clear();
+  out_of_range_.clear();
   if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
     rd_kafka_assign(consumer_.get(), nullptr);
     return;
   }
+  assign(partitions);
+  link_.up();
+}
+
+void kafka_feed::assign(rd_kafka_topic_partition_list_t* partitions) {
+  assigned_.clear();
   place(partitions);
   rd_kafka_assign(consumer_.get(), partitions);
   if (paused_) rd_kafka_pause_partitions(consumer_.get(), partitions);
-  link_.up();
 }
 
 /// Sets where each partition is read from.
@@ -178,18 +195,19 @@ void kafka_feed::place(rd_kafka_topic_partition_list_t* partitions) {
       one.offset = knows && group < 0 ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_STORED;
       if (group >= 0) {
         const auto at = static_cast<std::uint64_t>(group);
-        places_[name] = {at, at, true};
+        places_[name] = {at, at, group, true};
         one.offset = group;
       }
       continue;
     }
     auto& at = known->second;
-    if (group >= 0 && static_cast<std::uint64_t>(group) > at.next) {
+    if (group >= 0 && group != at.group && static_cast<std::uint64_t>(group) > at.next) {
       log_warn("feed.behind_group",
                {{"partition", name}, {"next", at.next}, {"group", group}, {"ours", at.was_ours}});
       // Another member read on while the partition was away; at the start only the log counts.
       if (at.was_ours) at.next = at.committed = static_cast<std::uint64_t>(group);
     }
+    if (knows) at.group = group;
     at.was_ours = true;
     one.offset = static_cast<std::int64_t>(at.next);
   }
@@ -204,19 +222,20 @@ void kafka_feed::on_error(rd_kafka_resp_err_t code, std::string_view words) {
   state_.last_error = words;
 }
 
-/// While nothing is heard, asks any broker for the topics.
-void kafka_feed::probe(int patience_ms) {
+/// While nothing is heard, asks any broker for the topics. No answer in time says nothing.
+void kafka_feed::probe() {
   if (state_.connected || steady::now() < probe_next_) return;
-  probe_next_ = steady::now() + std::chrono::milliseconds(500);
+  probe_next_ = steady::now() + probe_every;
   const rd_kafka_metadata_t* about = nullptr;
-  const auto failed =
-      rd_kafka_metadata(consumer_.get(), 0, nullptr, &about, std::clamp(patience_ms, 10, 200));
-  if (failed != RD_KAFKA_RESP_ERR_NO_ERROR) {
+  const auto failed = rd_kafka_metadata(consumer_.get(), 0, nullptr, &about, probe_ms);
+  if (failed == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    rd_kafka_metadata_destroy(about);
+    link_.up();
+  } else if (failed != RD_KAFKA_RESP_ERR__TIMED_OUT) {
     link_.down(rd_kafka_err2str(failed));
-    return;
+  } else if (state_.last_error.empty()) {
+    state_.last_error = rd_kafka_err2str(failed);
   }
-  rd_kafka_metadata_destroy(about);
-  link_.up();
 }
 
 result<void> kafka_feed::poll(std::chrono::milliseconds patience,
@@ -224,7 +243,8 @@ result<void> kafka_feed::poll(std::chrono::milliseconds patience,
                               std::vector<broker_message>& into) {
   kept_.clear();
   letters_.look();
-  probe(static_cast<int>(patience.count()));
+  probe();
+  find_places_again();
   std::size_t bytes = 0;
   auto wait = static_cast<int>(patience.count());
   const auto first = into.size();
@@ -246,15 +266,16 @@ void kafka_feed::take(kafka_message message, std::vector<broker_message>& into) 
     const std::string words = rd_kafka_message_errstr(message.get());
     state_.last_error = words;
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
-      find_place_again(topic, message->partition);
+      out_of_range_.insert(name_of(topic, message->partition));
     } else if (is_final(message->err) || (is_unknown_topic(message->err) && assigned_.empty())) {
       fail(errc::io_error, words);
     }
     return;
   }
   const auto offset = static_cast<std::uint64_t>(message->offset);
-  auto [found, is_new] = places_.try_emplace(name_of(topic, message->partition),
-                                             partition_place{offset, offset, true});
+  auto [found, is_new] =
+      places_.try_emplace(name_of(topic, message->partition),
+                          partition_place{.next = offset, .committed = offset, .was_ours = true});
   if (offset < found->second.next) return;  // fetched before a seek
   found->second.next = offset + 1;
   broker_message one;
@@ -275,35 +296,49 @@ void kafka_feed::take(kafka_message message, std::vector<broker_message>& into) 
   kept_.push_back(std::move(message));
 }
 
-/// The broker has nothing at the offset we want: older messages are gone, or it is another topic.
-void kafka_feed::find_place_again(const char* topic, std::int32_t partition) {
-  const auto name = name_of(topic, partition);
-  std::int64_t low = 0;
-  std::int64_t high = 0;
-  if (rd_kafka_query_watermark_offsets(consumer_.get(), topic, partition, &low, &high, ask_ms) !=
-      RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return;  // the library tells us again
-  }
-  const auto known = places_.find(name);
-  const auto next = known == places_.end() ? low : static_cast<std::int64_t>(known->second.next);
-  if (next > high) {
-    fail(errc::bad_input,
-         name + " ends at offset " + std::to_string(high) + ", the event log has read to " +
-             std::to_string(next) + ": this is not the topic it was; give the source a new name");
+/// The library tells once that a partition has nothing at the offset we want, then leaves it alone,
+/// deaf to seeks: it is assigned anew, when the broker has said where it can be read.
+void kafka_feed::find_places_again() {
+  if (out_of_range_.empty() || !place_pace_.is_due(steady::now())) return;
+  const auto found =
+      std::erase_if(out_of_range_, [this](const auto& name) { return find_place_again(name); });
+  out_of_range_.empty() ? place_pace_.worked() : place_pace_.failed(steady::now());
+  rd_kafka_topic_partition_list_t* current = nullptr;
+  if (found == 0 || failure_ ||
+      rd_kafka_assignment(consumer_.get(), &current) != RD_KAFKA_RESP_ERR_NO_ERROR) {
     return;
   }
-  if (next < low) {
-    state_.missing += static_cast<std::uint64_t>(low - next);
-    log_warn("feed.missing", {{"partition", name}, {"from", next}, {"to", low}});
+  const kafka_partitions owned(current);
+  assign(current);
+}
+
+/// Older messages are gone, or it is another topic. False: no answer.
+bool kafka_feed::find_place_again(const std::string& name) {
+  const auto [topic, partition] = split_name(name);
+  std::int64_t low = 0;
+  std::int64_t high = 0;
+  const auto failed = rd_kafka_query_watermark_offsets(
+      consumer_.get(), topic.c_str(), partition, &low, &high, ask_ms);
+  if (failed != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    state_.last_error = rd_kafka_err2str(failed);
+    return false;
   }
-  const auto at = std::max(next, low);
-  if (known != places_.end()) known->second.next = static_cast<std::uint64_t>(at);
-  const kafka_partitions list(rd_kafka_topic_partition_list_new(1));
-  rd_kafka_topic_partition_list_add(list.get(), topic, partition)->offset = at;
-  rd_kafka_error_t* failed = rd_kafka_seek_partitions(consumer_.get(), list.get(), ask_ms);
-  if (failed == nullptr) return;
-  state_.last_error = rd_kafka_error_string(failed);
-  rd_kafka_error_destroy(failed);
+  const auto oldest = static_cast<std::uint64_t>(low);
+  auto& at =
+      places_
+          .try_emplace(name, partition_place{.next = oldest, .committed = oldest, .was_ours = true})
+          .first->second;
+  if (at.next > static_cast<std::uint64_t>(high)) {
+    fail(errc::bad_input,
+         name + " ends at offset " + std::to_string(high) + ", the event log has read to " +
+             std::to_string(at.next) +
+             ": this is not the topic it was; give the source a new name");
+  } else if (at.next < oldest) {
+    state_.missing += oldest - at.next;
+    log_warn("feed.missing", {{"partition", name}, {"from", at.next}, {"to", low}});
+    at.next = oldest;
+  }
+  return true;
 }
 
 result<void> kafka_feed::commit(const std::string& partition, std::uint64_t next) {

@@ -14,6 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int fetch_api = 1;
+constexpr int offsets_api = 2;
+constexpr int unknown_error = -1;
 constexpr int unknown_topic = 3;
 constexpr int topic_authorization_failed = 29;
 
@@ -253,6 +255,42 @@ TEST_F(KafkaFeed, ATopicThatEndsBeforeTheLogFails) {
   ASSERT_TRUE(failure);
   EXPECT_EQ(failure->code, errc::bad_input);
   EXPECT_NE(failure->detail.find("ends at offset 5"), std::string::npos) << failure->detail;
+}
+
+TEST_F(KafkaFeed, ABrokerThatDoesNotSayWhatAPartitionHoldsIsAskedAgain) {
+  add(0, 0, 5);
+  kafka_->tell("errors " + std::to_string(offsets_api) + " 4 " + std::to_string(unknown_error));
+  const auto failure = failure_of(*must_open(spec(), {{"clicks/0", 9}}));
+  ASSERT_TRUE(failure);
+  EXPECT_NE(failure->detail.find("ends at offset 5"), std::string::npos) << failure->detail;
+}
+
+TEST_F(KafkaFeed, MessagesThatAreGoneAreCountedAndItGoesOnBehindThem) {
+  constexpr std::size_t count = 12;  // the mock cluster keeps 5 MiB of a partition
+  const std::string large(900'000, 'x');
+  for (std::size_t i = 0; i < count; ++i) send(0, large.data(), large.size(), "k7", {});
+  ASSERT_EQ(rd_kafka_flush(producer_.get(), 10'000), RD_KAFKA_RESP_ERR_NO_ERROR);
+  {  // the group is far ahead of the log
+    const auto other = must_open(spec(), {});
+    bool committed = false;
+    ASSERT_TRUE(poll_until(
+        *other,
+        [&] { return committed; },
+        [&](const broker_message& message) {
+          EXPECT_TRUE(other->commit("clicks/0", message.offset + 1));
+          committed = message.offset == count - 1;
+        }));
+  }
+  kafka_->tell("errors " + std::to_string(offsets_api) + " 4 " + std::to_string(unknown_error));
+  const auto feed = must_open(spec(), {{"clicks/0", 2}});
+  std::vector<std::uint64_t> offsets;
+  ASSERT_TRUE(poll_until(
+      *feed,
+      [&] { return !offsets.empty() && offsets.back() == count - 1; },
+      [&](const broker_message& message) { offsets.push_back(message.offset); }));
+  ASSERT_GT(offsets.front(), 2U);
+  EXPECT_EQ(offsets.size(), count - offsets.front());
+  EXPECT_EQ(feed->look().missing, offsets.front() - 2);
 }
 
 TEST_F(KafkaFeed, WithoutABrokerItIsNotConnected) {

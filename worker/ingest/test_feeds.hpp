@@ -75,7 +75,7 @@ inline bool poll_until(broker_feed& feed,
                        const std::function<bool()>& done,
                        const std::function<void(const broker_message&)>& each,
                        std::size_t messages_max = 100,
-                       std::chrono::milliseconds deadline = std::chrono::seconds(15)) {
+                       std::chrono::milliseconds deadline = std::chrono::seconds(60)) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   std::vector<broker_message> messages;
   while (!done()) {
@@ -104,7 +104,7 @@ inline bool take_until(broker_feed& feed, kept_log& log, std::size_t count) {
 
 /// Polls until the feed fails; nothing when it did not by the deadline.
 inline std::optional<error> failure_of(
-    broker_feed& feed, std::chrono::milliseconds deadline = std::chrono::seconds(15)) {
+    broker_feed& feed, std::chrono::milliseconds deadline = std::chrono::seconds(60)) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   std::vector<broker_message> messages;
   while (std::chrono::steady_clock::now() < end) {

@@ -33,7 +33,7 @@ class shared_log {
   }
   bool wait_for(std::size_t count) {
     std::unique_lock held(guard_);
-    return grew_.wait_for(held, std::chrono::seconds(15), [&] { return log_.size >= count; });
+    return grew_.wait_for(held, std::chrono::seconds(60), [&] { return log_.size >= count; });
   }
   kept_log copy() {
     const std::lock_guard held(guard_);
