@@ -4,6 +4,7 @@
 #include "storage/memory_log.hpp"
 #include "storage/segment_log.hpp"
 #include "storage/temporary_folder.hpp"
+#include "worker/events/test_streams.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,68 +12,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <future>
 #include <string>
 
 namespace headrace::worker {
 namespace {
-
-source_spec two_ids_and_a_price() {
-  source_spec made;
-  feature_spec user;
-  user.name = user.column = user.salt = "user";
-  feature_spec price;
-  price.name = price.column = price.salt = "price";
-  price.kind = feature_kind::float_value;
-  made.features = {user, price};
-  made.label = {"rating", label_spec::comparison::greater_equal, 4.0};
-  return made;
-}
-
-event_schema schema(const std::vector<std::string>& actions = {}) {
-  auto source = two_ids_and_a_price();
-  if (!actions.empty()) source.label = {};
-  auto bound = event_schema::bind(source, actions);
-  EXPECT_TRUE(bound) << describe(bound.error());
-  return std::move(*bound);
-}
-
-/// One event of its own batch, or several.
-class batch_of {
- public:
-  explicit batch_of(const std::string& producer = "test") { builder_.begin(producer); }
-  batch_of& impression(const std::string& id, std::uint64_t time_ms, int rating = 5) {
-    builder_.event(id, "k" + id, time_ms);
-    builder_.text(builder_.name("user"), "u" + id);
-    builder_.number(builder_.name("price"), static_cast<double>(time_ms % 7));
-    builder_.integer(builder_.name("rating"), rating);
-    return *this;
-  }
-  batch_of& action(const std::string& of, std::uint64_t time_ms, const std::string& kind) {
-    builder_.event("a" + of + kind, "k" + of, time_ms);
-    builder_.action(builder_.name(kind));
-    return *this;
-  }
-  batch_of& from(const std::string& partition, std::uint64_t offset_end) {
-    builder_.from_partition(partition, offset_end);
-    return *this;
-  }
-  operator frame() const { return builder_.finish(); }
-
- private:
-  schemas::event_batch_builder builder_;
-};
-
-schemas::event_ack push(event_intake& intake, frame batch, bool trusted = false) {
-  std::promise<schemas::event_ack> answered;
-  auto answer = answered.get_future();
-  event_intake::request asked;
-  asked.batch = std::move(batch);
-  asked.done = [&](schemas::event_ack ack) { answered.set_value(std::move(ack)); };
-  asked.trusted = trusted;
-  intake.offer(std::move(asked));
-  return answer.get();
-}
 
 class LiveSource : public testing::Test {
  protected:
@@ -90,7 +33,7 @@ class LiveSource : public testing::Test {
                                             const std::vector<std::string>& actions = {}) {
     cut_ = *live_source::load_cut(folder_.path() / "cut");
     auto made = event_intake::open(
-        open_log(), schema(actions), how, {cut_.through, cut_.partitions}, time_);
+        open_log(), schema(actions), how, {cut_.through, cut_.partitions, cut_.stamp_ms}, time_);
     EXPECT_TRUE(made) << describe(made.error());
     return std::move(*made);
   }
@@ -362,7 +305,7 @@ void restart_at_random(std::uint64_t seed, bool joins) {
     auto opened = event_intake::open(std::move(*storage::segment_log::open(log_how)),
                                      schema(actions),
                                      intake_how,
-                                     {cut->through, cut->partitions},
+                                     {cut->through, cut->partitions, cut->stamp_ms},
                                      time);
     ASSERT_TRUE(opened) << describe(opened.error());
     const std::shared_ptr<event_intake> intake = std::move(*opened);
