@@ -237,6 +237,106 @@ TEST_F(LiveSource, AWindowDoesNotEndByATimeWhenNobodyRan) {
   EXPECT_EQ(found.arrived_ms, time_.now_ms());
 }
 
+// A job whose label is another column than before.
+event_schema schema_of_stars() {
+  source_spec source = two_ids_and_a_price();
+  source.label.column = "stars";
+  return *event_schema::bind(source);
+}
+
+TEST_F(LiveSource, AnEventThatNoLongerFitsIsABadRowAndNoneBehindItIsSkipped) {
+  {
+    const auto intake = open_intake();
+    const auto source = open_source(intake);
+    schemas::event_batch_builder events;
+    events.begin("test");
+    for (const int i : {0, 1, 2, 3}) {
+      events.event(std::to_string(i), "", 1'000 + static_cast<std::uint64_t>(i));
+      events.integer(events.name("rating"), 5);
+      if (i != 1) events.integer(events.name("stars"), 5);
+    }
+    ASSERT_EQ(push(*intake, events.finish()).accepted, 4U);
+    ASSERT_TRUE(source->skip(0));
+  }
+  for (const std::uint64_t sealed : {1, 2}) {
+    const auto intake = open_intake();
+    auto opened = live_source::open(intake, schema_of_stars(), {}, cut_);
+    ASSERT_TRUE(opened) << describe(opened.error());
+    ASSERT_TRUE((*opened)->skip(sealed));
+    EXPECT_EQ((*opened)->position(), sealed);
+    event found;
+    ASSERT_TRUE(*(*opened)->next(found));
+    EXPECT_EQ(found.event_time_ms, 1'002U) << "an acknowledged event is skipped";
+    EXPECT_EQ(found.row_number, 2U);
+    ASSERT_TRUE(*(*opened)->next(found));
+    EXPECT_EQ(found.event_time_ms, 1'003U);
+    EXPECT_FALSE(*(*opened)->next(found));
+    EXPECT_EQ((*opened)->bad().total(), 1U);
+  }
+}
+
+TEST_F(LiveSource, RefusesACutInWhichImpressionsOfAnotherJoinWait) {
+  const std::vector<std::string> actions{"click", "buy"};
+  live_source::settings how;
+  how.cut_bytes = 1;
+  how.join = join_spec{};
+  how.join->window_ms = 10'000;
+  how.join->actions = 2;
+  {
+    const auto intake = open_intake({}, actions);
+    const auto source = open_source(intake, how, actions);
+    ASSERT_TRUE(source->skip(0));
+    ASSERT_EQ(push(*intake, batch_of().impression("1", time_.now_ms())).accepted, 1U);
+    event found;
+    ASSERT_FALSE(*source->next(found));
+    ASSERT_TRUE(source->sealed(0));
+  }
+  how.cut_file = folder_.path() / "cut";
+  {
+    const auto intake = open_intake({}, actions);
+    ASSERT_FALSE(cut_.joiner.empty());
+    EXPECT_TRUE(live_source::open(intake, schema(actions), how, cut_));
+    auto other = two_ids_and_a_price();
+    other.label = {};
+    other.features[0].column = "customer";
+    const auto refused = live_source::open(intake, *event_schema::bind(other, actions), how, cut_);
+    ASSERT_FALSE(refused) << "what waits has the values of other columns";
+    EXPECT_EQ(refused.error().code, errc::wrong_job);
+    EXPECT_NE(refused.error().detail.find("state folder"), std::string::npos);
+    EXPECT_FALSE(live_source::open(intake, schema(), {}, cut_));
+  }
+  const std::vector<std::string> turned{"buy", "click"};
+  const auto intake = open_intake({}, turned);
+  EXPECT_FALSE(live_source::open(intake, schema(turned), how, cut_));
+}
+
+TEST_F(LiveSource, AnotherJoinBeginsOnlyWhereNothingIsSealedBehindTheCut) {
+  const std::vector<std::string> actions{"click"};
+  live_source::settings how;
+  how.join = join_spec{};
+  how.join->window_ms = 10'000;
+  live_source::settings longer = how;
+  longer.join->window_ms = 20'000;
+  {
+    const auto intake = open_intake({}, actions);
+    const auto source = open_source(intake, how, actions);
+    ASSERT_TRUE(source->skip(0));
+    const std::uint64_t now = time_.now_ms();
+    ASSERT_EQ(push(*intake, batch_of().impression("1", now).action("1", now, "click")).accepted,
+              2U);
+  }
+  const auto intake = open_intake({}, actions);
+  {
+    const auto refused = open_source(intake, longer, actions)->skip(1);
+    ASSERT_FALSE(refused) << "another window makes other samples";
+    EXPECT_EQ(refused.error().code, errc::wrong_job);
+  }
+  EXPECT_TRUE(open_source(intake, how, actions)->skip(1));
+  EXPECT_TRUE(open_source(intake, longer, actions)->skip(0));
+  cut_ = *live_source::load_cut(folder_.path() / "cut");
+  EXPECT_FALSE(open_source(intake, how, actions)->skip(1)) << "the longer one has begun";
+}
+
 TEST_F(LiveSource, AcceptsNothingAfterAnUnknownOutcome) {
   auto log = std::make_unique<storage::memory_log>();
   log->next(storage::memory_log::fate::unknown_present, errc::io_error);
