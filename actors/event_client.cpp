@@ -1,6 +1,7 @@
 #include "actors/event_client.hpp"
 
 #include "actors/transport/link.hpp"
+#include "schemas/refusing.hpp"
 
 #include <condition_variable>
 #include <mutex>
@@ -143,9 +144,9 @@ void event_client::stop() {
   std::vector<event_window::answered> left;
   {
     const std::lock_guard lock(state_->mutex);
-    schemas::event_ack ack;
-    ack.status = errc::cancelled;
-    ack.detail = "the client was stopped before an answer came; the events may be taken or not";
+    const schemas::event_ack ack = schemas::refusing(
+        {errc::cancelled,
+         "the client was stopped before an answer came; the events may be taken or not"});
     for (auto& done : state_->window.take_all()) left.emplace_back(std::move(done), ack);
   }
   state_->tell(left);

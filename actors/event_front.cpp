@@ -1,5 +1,7 @@
 #include "actors/event_front.hpp"
 
+#include "schemas/refusing.hpp"
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,11 +14,8 @@ void count_one(std::atomic<std::uint64_t>& counter) {
 }
 
 void refuse(const section_job& job, const error& why, std::uint32_t retry_after_ms) {
-  schemas::event_ack ack;
-  ack.status = why.code;
-  ack.detail = why.detail;
-  ack.retry_after_ms = is_transient(why.code) ? retry_after_ms : 0;
-  job.answer(schemas::encode(ack));
+  const std::uint32_t retry = is_transient(why.code) ? retry_after_ms : 0;
+  job.answer(schemas::encode(schemas::refusing(why, retry)));
 }
 
 }  // namespace

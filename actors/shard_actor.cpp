@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "schemas/control.hpp"
 #include "schemas/event.hpp"
+#include "schemas/refusing.hpp"
 
 #include <caf/exit_reason.hpp>
 #include <caf/send.hpp>
@@ -131,12 +132,10 @@ void shard_actor::serve(const section_job& job) {
       return forget(job);
     case message_kind::release:
       return release(job);
-    case message_kind::events: {
-      schemas::event_ack ack;
-      ack.status = errc::not_found;
-      ack.detail = "rows are served here: push events to an address of the job's source";
-      return job.answer(schemas::encode(ack));
-    }
+    case message_kind::events:
+      return job.answer(schemas::encode(schemas::refusing(
+          {errc::not_found,
+           "rows are served here: push events to an address of the job's source"})));
     case message_kind::hello:
     case message_kind::status:
     case message_kind::checkpoint:

@@ -63,11 +63,12 @@ result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
   intake.producers = job.gate.producers;
   intake.producers.tokens = made->tokens_;
   intake.idle_ms = idle_ms(job);
-  auto opened = worker::event_intake::open(std::move(*log),
-                                           std::move(*schema),
-                                           intake,
-                                           {made->cut_.through, made->cut_.partitions},
-                                           time);
+  auto opened =
+      worker::event_intake::open(std::move(*log),
+                                 std::move(*schema),
+                                 intake,
+                                 {made->cut_.through, made->cut_.partitions, made->cut_.stamp_ms},
+                                 time);
   if (!opened) return opened.error();
   made->intake_ = std::move(*opened);
   return made;
@@ -95,6 +96,7 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
 result<void> live_stream::serve(actors::transport_context& context,
                                 std::shared_ptr<actors::progress_board> board) {
   board_ = std::move(board);
+  intake_->on_broken([board = board_](const error& why) { board->end(why); });
   if (auto served = serve_http(); !served) return served;
   if (auto served = serve_zmq(context); !served) return served;
   if (auto fetched = fetch(); !fetched) return fetched;

@@ -217,18 +217,25 @@ bool segment_log::write_run(std::span<const queued> run, std::vector<append_outc
   return true;
 }
 
+// What is buffered is written first, or given from memory while the disk takes nothing.
 result<void> segment_log::read_from(lsn from, const visitor& visit) {
   std::vector<segment_files::stretch> stretches;
+  std::vector<log_record> buffered;
   {
     const std::lock_guard lock(files_mutex_);
     const auto written = write_buffered();
-    if (written.state != committed) return error{written.code, written.detail};
+    if (written.state != committed && failed_) return error{written.code, written.detail};
     stretches = files_.stretches(from);
+    const auto begin = std::ranges::lower_bound(buffered_, from, {}, &log_record::lsn);
+    buffered.assign(begin, buffered_.end());
   }
   for (const auto& stretch : stretches) {
     const auto more = segment_files::read(stretch, from, visit);
     if (!more) return more.error();
-    if (!*more) break;
+    if (!*more) return {};
+  }
+  for (const log_record& record : buffered) {
+    if (!visit(record)) break;
   }
   return {};
 }

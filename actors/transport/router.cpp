@@ -7,6 +7,7 @@
 #include "schemas/event.hpp"
 #include "schemas/pull.hpp"
 #include "schemas/push.hpp"
+#include "schemas/refusing.hpp"
 #include "schemas/wire.hpp"
 
 #include <zmq.hpp>
@@ -56,13 +57,8 @@ std::optional<frame> overloaded_reply(schemas::message_kind kind,
     reply.detail = why;
     return schemas::encode(reply);
   }
-  if (kind == schemas::message_kind::events) {
-    schemas::event_ack ack;
-    ack.status = errc::overloaded;
-    ack.detail = why;
-    ack.retry_after_ms = retry_after_ms;
-    return schemas::encode(ack);
-  }
+  if (kind == schemas::message_kind::events)
+    return schemas::encode(schemas::refusing({errc::overloaded, why}, retry_after_ms));
   return std::nullopt;
 }
 

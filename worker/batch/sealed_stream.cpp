@@ -55,6 +55,8 @@ result<void> sealed_stream::open(batch_number first) {
     if (!last_sealed_) {
       if (auto skipped = parts_.source->skip(last->offset_end); !skipped) return skipped;
     }
+  } else if (auto begun = parts_.source->skip(parts_.source->position()); !begun) {
+    return begun;
   }
   first_position_ = parts_.source->position();
   started_ns_ = time_.steady_ns();

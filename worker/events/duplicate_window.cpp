@@ -51,8 +51,8 @@ bool duplicate_window::add(std::string_view id) {
   if (table_[find(made)] != 0) return false;
   std::uint64_t place = oldest_;
   if (size_ == ring_.size()) {
+    fallen_.push_back(ring_[oldest_]);  // may throw, and then nothing changed
     erase(oldest_);
-    fallen_.push_back(ring_[oldest_]);
     oldest_ = oldest_ + 1 == ring_.size() ? 0 : oldest_ + 1;
   } else {
     place = (oldest_ + size_) % ring_.size();
@@ -61,6 +61,17 @@ bool duplicate_window::add(std::string_view id) {
   ring_[place] = made;
   insert(place);
   ++open_;
+  return true;
+}
+
+bool duplicate_window::add_older(const hash& id) {
+  CHECK(open_ == 0);
+  if (size_ == ring_.size()) return false;
+  if (table_[find(id)] != 0) return true;
+  oldest_ = (oldest_ == 0 ? ring_.size() : oldest_) - 1;
+  ++size_;
+  ring_[oldest_] = id;
+  insert(oldest_);
   return true;
 }
 

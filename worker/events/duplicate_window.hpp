@@ -32,6 +32,11 @@ class duplicate_window {
   /// False, and nothing changes, when it is known.
   bool add(std::string_view id);
   bool knows(std::string_view id) const;
+  using hash = schemas::hash128;
+  static hash hash_of(std::string_view id);
+  /// After a restart, before anything is added (CHECKed): an id older than all that is there.
+  /// Nothing changes when it is known. False: there is no room for it, nor for older ones.
+  bool add_older(const hash& id);
   /// Takes the `count` newest back, which are open (CHECKed).
   void take_back(std::uint64_t count);
   /// The `count` oldest open additions stay (CHECKed).
@@ -43,12 +48,10 @@ class duplicate_window {
   std::size_t bytes() const;
 
  private:
-  using hash = schemas::hash128;
   /// Upper half: the id's spot, which places it in the table; lower half: its place in the ring
   /// + 1. 0: free.
   using slot = std::uint64_t;
 
-  static hash hash_of(std::string_view id);
   std::uint32_t spot_of(const hash& of) const;
   std::size_t home_of(std::uint32_t spot) const { return spot >> shift_; }
   /// Of the slot that has it, or else of the free slot where it belongs.

@@ -76,9 +76,22 @@ std::optional<event_gate::problem> event_gate::check(const schemas::event_batch&
 }
 
 gate_verdict event_gate::judge(const schemas::event_batch& batch, std::uint64_t now_ms) {
+  judged_batch judged;
+  try {
+    gate_verdict verdict = judge(batch, now_ms, judged);
+    judged_.push_back(judged);
+    return verdict;
+  } catch (...) {
+    if (ids_) ids_->take_back(judged.added);
+    throw;
+  }
+}
+
+gate_verdict event_gate::judge(const schemas::event_batch& batch,
+                               std::uint64_t now_ms,
+                               judged_batch& judged) {
   const event_schema::names known = schema_.look_up(batch);
   gate_verdict verdict;
-  judged_batch judged;
   std::vector<std::byte> left_out;
   const auto leave_out = [&](std::size_t i) {
     if (left_out.empty()) left_out.resize((batch.events.size() + 7) / 8);
@@ -108,7 +121,6 @@ gate_verdict event_gate::judge(const schemas::event_batch& batch, std::uint64_t 
   verdict.ack.accepted = static_cast<std::uint32_t>(judged.count.accepted);
   verdict.ack.duplicates = static_cast<std::uint32_t>(judged.count.duplicates);
   if (!left_out.empty()) verdict.left_out = frame::copy_of(left_out);
-  judged_.push_back(judged);
   return verdict;
 }
 
@@ -128,9 +140,17 @@ void event_gate::remember(const schemas::event_batch& batch, const frame& left_o
   CHECK(judged_.empty());
   if (!ids_) return;
   for (std::size_t i = 0; i < batch.events.size(); ++i) {
-    if (!batch.events[i].id.empty() && !is_left_out(left_out, i)) ids_->add(batch.events[i].id);
+    if (!batch.events[i].id.empty() && !is_left_out(left_out, i))
+      piece_.push_back(duplicate_window::hash_of(batch.events[i].id));
   }
-  ids_->settle(ids_->open());
+  if (piece_.size() / 2 > how_.duplicate_ids)
+    piece_.erase(piece_.begin(), piece_.end() - static_cast<std::ptrdiff_t>(how_.duplicate_ids));
+}
+
+bool event_gate::end_piece() {
+  const std::vector<duplicate_window::hash> piece = std::exchange(piece_, {});
+  const auto known = [this](const auto& id) { return ids_->add_older(id); };
+  return ids_ && std::all_of(piece.rbegin(), piece.rend(), known);
 }
 
 bool is_left_out(const frame& left_out, std::size_t event) {

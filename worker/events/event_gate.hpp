@@ -43,11 +43,15 @@ class event_gate {
   };
   event_gate(settings how, event_schema schema);
 
+  /// Where it throws (memory), nothing was judged.
   gate_verdict judge(const schemas::event_batch& batch, std::uint64_t now_ms);
   void commit();
   void roll_back();
-  /// After a restart: a batch of the log, in its order. Nothing is judged yet (CHECKed).
+  /// After a restart, before anything is judged (CHECKed): what the log holds. It is read from its
+  /// end back in pieces; `remember` is called for the batches of a piece, in the log's order, then
+  /// `end_piece`, which says whether ids of older pieces are to be known too.
   void remember(const schemas::event_batch& batch, const frame& left_out);
+  bool end_piece();
 
   /// Of batches that are committed: accepted + duplicates + all of `refused` is their events.
   struct counters {
@@ -66,6 +70,7 @@ class event_gate {
     std::uint64_t added = 0;  // to the window
   };
   using problem = event_schema::problem;
+  gate_verdict judge(const schemas::event_batch& batch, std::uint64_t now_ms, judged_batch& judged);
   std::optional<problem> check(const schemas::event_batch& batch,
                                const event_schema::names& known,
                                std::size_t i,
@@ -77,7 +82,8 @@ class event_gate {
   settings how_;
   event_schema schema_;
   std::optional<duplicate_window> ids_;
-  std::deque<judged_batch> judged_;  // not yet committed, oldest first
+  std::vector<duplicate_window::hash> piece_;  // ids, oldest first
+  std::deque<judged_batch> judged_;            // not yet committed, oldest first
   counters count_;
 };
 

@@ -293,6 +293,7 @@ void run_pipelined(std::uint64_t seed) {
       << "seed " << seed;
   event_gate restarted = gate({.duplicate_ids = max});
   for (const logged& each : log) restarted.remember(each.batch->batch, each.left_out);
+  restarted.end_piece();
   for (int i = 0; i < 20; ++i) {
     const auto batch = random_batch(random, 2 * max);
     const std::size_t size = batch->batch.events.size();

@@ -32,8 +32,10 @@ namespace headrace::worker {
 /// appends, several batches in one write, so batches of one front stay in order. Bounded: what
 /// waits (`bytes_waiting_max`) and what was logged but not read (`bytes_unread_max`); beyond either
 /// a batch is answered `overloaded`. When the log refuses (a full disk), what was judged behind it
-/// is forgotten and answered the same; it accepts again as soon as the log does. After an append of
-/// unknown outcome everything is answered `io_error`: a restart reads what the log holds.
+/// is forgotten and answered the same; it accepts again as soon as the log does. A batch that there
+/// is no memory for is told to come again. After an append of unknown outcome, or an exception that
+/// leaves more than a batch in doubt, it is broken: everything is answered `io_error`, and a
+/// restart reads what the log holds.
 class event_intake {
  public:
   using on_ack = std::function<void(schemas::event_ack)>;
@@ -61,6 +63,7 @@ class event_intake {
   struct read_state {
     lsn through;  // 0: nothing
     partition_ends partitions = {};
+    std::uint64_t stamp_ms = 0;  // of that record: none gets an earlier one
   };
   /// Reads the log's end: where each partition goes on, and the newest ids. Fails: corrupt,
   /// io_error.
@@ -83,12 +86,18 @@ class event_intake {
     unread_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
   }
 
+  /// Why nothing is taken any more; nothing while it goes on. Any thread.
+  std::optional<error> broken() const;
+  /// `tell` is called once when it breaks, or at once where it is broken; on the intake's thread or
+  /// the caller's: must only hand over. Empty to end that.
+  void on_broken(std::function<void(const error&)> tell);
+
   struct counters {
     std::uint64_t batches = 0;     // taken
     std::uint64_t bytes = 0;       // of them
     std::uint64_t malformed = 0;   // batches that could not be read
     std::uint64_t overloaded = 0;  // batches told to come again
-    std::uint64_t failed = 0;      // batches the log refused
+    std::uint64_t failed = 0;      // batches the log refused, or there was no memory for
     std::uint64_t unread_bytes = 0;
     event_gate::counters events;
     producer_policy::counters producers;
@@ -107,8 +116,8 @@ class event_intake {
   };
   struct group {
     std::vector<judged> batches;
-    lsn last;  // position behind its records
     std::uint64_t bytes = 0;
+    std::uint64_t idle_ms = 0;  // of a tick: what it took from idle_left_ms_
     std::optional<storage::append_outcome> outcome;
   };
   event_intake(std::unique_ptr<storage::ordered_log> log,
@@ -116,21 +125,23 @@ class event_intake {
                const settings& how,
                const clock& time);
   result<void> recall(const read_state& read);
-  result<void> recall_partitions(const read_state& read);
-  result<void> recall_ids();
-  result<std::uint64_t> records_to_recall();
+  result<void> recall_piece(lsn begin, lsn end, lsn read_through);
   std::optional<schemas::event_ack> turn_away(request& batch);
   void run();
+  bool step();
   bool may_tick() const;
-  std::vector<request> wait_for_work();
-  void judge(std::vector<request> asked);
+  bool wait_for_work();
+  void judge();
+  void judge_one(judged& batch, std::uint64_t now_ms);
+  void tell_policy(const judged& batch, std::uint64_t now_ms);
   std::optional<schemas::event_ack> refuse(const request& asked, std::uint64_t now_ms);
   void add_tick();
-  void append(group next);
+  void append();
   void settle();
   void settle_committed(group& done);
   void settle_refused(group& done);
-  void answer(judged& batch, schemas::event_ack ack);
+  static void answer(request& asked, schemas::event_ack ack);
+  void break_down(error why);
   void publish();
   std::uint64_t stamp();
 
@@ -144,13 +155,14 @@ class event_intake {
   // The thread's own.
   event_gate gate_;
   schemas::event_batch decoded_;
+  std::deque<request> taken_;  // to be judged
   std::deque<group> in_flight_;
   lsn end_;                                            // of what was appended, in flight included
   std::uint64_t stamp_ms_ = 0;                         // newest
   std::uint64_t idle_left_ms_ = 0;                     // of the log's time, until ticks end
   std::chrono::steady_clock::time_point last_record_;  // or the last look whether to tick
   bool draining_ = false;  // a group was refused: those behind it are, too
-  bool failed_ = false;    // an outcome is unknown
+  bool refused_ = false;   // the last group was: it is told once
   producer_policy policy_;
   counters working_;
 
@@ -161,6 +173,8 @@ class event_intake {
   std::deque<storage::append_outcome> outcomes_;  // of in_flight_, in order
   counters published_;
   std::uint64_t turned_away_ns_ = 0;  // when a batch was last told to come again
+  std::optional<error> broken_;
+  std::function<void(const error&)> tell_broken_;
   bool stopping_ = false;
   std::thread thread_;
 };

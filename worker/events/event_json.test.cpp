@@ -7,8 +7,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -449,6 +451,45 @@ TEST(EventJson, DeepNestingCostsNothing) {
   closed += std::string(5'000, ']');
   expect_refused("{\"a\":" + closed + "}", event_fault::wrong_type, "a: a list of texts");
   EXPECT_EQ(read("[{\"a\":" + closed + "},{\"b\":1}]").events(), 1U);
+}
+
+// `events` events of so many members, all different and all null.
+std::string nulls(std::size_t events, std::size_t members) {
+  std::string text = "[";
+  for (std::size_t e = 0; e < events; ++e) {
+    text += e == 0 ? "{" : ",{";
+    for (std::size_t m = 0; m < members; ++m)
+      text += (m == 0 ? "\"column" : ",\"column") + std::to_string(m) + "\":null";
+    text += "}";
+  }
+  return text + "]";
+}
+
+std::uint64_t thread_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+// The least of three.
+std::uint64_t ns_to_read(const std::string& text, std::size_t events) {
+  std::uint64_t least = UINT64_MAX;
+  for (int round = 0; round < 3; ++round) {
+    const std::uint64_t begin = thread_ns();
+    EXPECT_EQ(read(text).events(), events);
+    least = std::min(least, thread_ns() - begin);
+  }
+  return least;
+}
+
+TEST(EventJson, ThousandsOfNullsInOneEventCostWhatTheyCostInMany) {
+  const std::uint64_t spread = ns_to_read(nulls(4'000, 20), 4'000);
+  const std::uint64_t together = ns_to_read(nulls(40, 2'000), 40);
+  EXPECT_LT(together, 6 * spread);
+  std::string twice = nulls(1, 2'000);
+  twice.replace(twice.find("column7\""), 8, "column8\"");
+  expect_refused(twice, event_fault::malformed, "column8: the member is there twice");
 }
 
 TEST(EventJson, EveryTruncationEndsInARefusalOrAnError) {

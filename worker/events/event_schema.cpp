@@ -1,7 +1,9 @@
 #include "worker/events/event_schema.hpp"
 
+#include "base/byte_io.hpp"
 #include "base/check.hpp"
 #include "base/parse_number.hpp"
+#include "schemas/hash.hpp"
 #include "worker/ingest/column_text.hpp"
 
 #include <algorithm>
@@ -142,6 +144,23 @@ void write_feature(const feature_writer& writer,
   writer.id(field->text, into, with_values);
 }
 
+std::uint64_t fingerprint_of(const std::vector<feature_spec>& features,
+                             const std::vector<std::string>& actions) {
+  byte_writer all;
+  for (const std::string& action : actions) all.text(action);
+  for (const feature_spec& feature : features) {
+    for (const std::string* text :
+         {&feature.name, &feature.column, &feature.salt, &feature.list_separator})
+      all.text(*text);
+    all.number(feature.kind);
+    for (const transform each : feature.transforms) all.number(each);
+    all.number(feature.bucket_width);
+    all.number(feature.list_max);
+    all.number(feature.list_held_out);
+  }
+  return schemas::hash64(all.take());
+}
+
 }  // namespace
 
 result<std::size_t> event_schema::column_of(const std::string& column, const std::string& use) {
@@ -160,6 +179,7 @@ result<event_schema> event_schema::bind(const source_spec& source,
                                         const std::vector<std::string>& actions) {
   event_schema made;
   made.actions_ = actions;
+  made.fingerprint_ = fingerprint_of(source.features, actions);
   for (const std::string& action : actions) {
     if (std::count(actions.begin(), actions.end(), action) > 1)
       return error{errc::bad_config, "action '" + action + "' is there twice"};

@@ -73,6 +73,9 @@ class event_schema {
   std::size_t labels() const { return joins() ? actions_.size() : labels_.size(); }
   bool joins() const { return !actions_.empty(); }
   const std::vector<std::string>& actions() const { return actions_; }
+  /// Of the features and the actions: what `parse` makes of an event of a job that joins, and which
+  /// actions are which labels.
+  std::uint64_t fingerprint() const { return fingerprint_; }
 
  private:
   struct bound_feature {
@@ -91,6 +94,7 @@ class event_schema {
   std::vector<bound_label> labels_;  // none of a job that joins
   std::vector<bound_feature> features_;
   std::size_t lists_ = 0;
+  std::uint64_t fingerprint_ = 0;
   bool has_values_ = false;
 };
 

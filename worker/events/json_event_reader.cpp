@@ -130,7 +130,7 @@ json_event_reader::outcome json_event_reader::read(simdjson::ondemand::object fr
   broken_by_ = simdjson::SUCCESS;
   const std::uint32_t version = into.batch().schema_version;
   into.event("", "", how.now_ms);
-  if (members(from, false) && (has_key_ || message_key())) return outcome::added;
+  if (members(from, false) && nulls_once() && (has_key_ || message_key())) return outcome::added;
   into.drop_event();
   into.schema_version(version);
   return broken_by_ == simdjson::SUCCESS ? outcome::refused : outcome::broken;
@@ -263,12 +263,19 @@ bool json_event_reader::features(value& from) {
   return members(object, true);
 }
 
-bool json_event_reader::null_column(std::string_view name) {
-  const auto place = into_->find_name(name);
-  if ((place && seen_[*place] == event_) || std::ranges::find(nulls_, name) != nulls_.end())
-    return refuse(fault_kind::malformed, name, "the member is there twice");
-  nulls_.push_back(name);
-  return true;
+// Columns without a value get no place among the names, so they are looked at when all are there:
+// in order, since an event may have thousands.
+bool json_event_reader::nulls_once() {
+  std::ranges::sort(nulls_);
+  auto twice = std::ranges::adjacent_find(nulls_);
+  if (twice == nulls_.end()) {
+    twice = std::ranges::find_if(nulls_, [this](std::string_view name) {
+      const auto place = into_->find_name(name);
+      return place && seen_[*place] == event_;
+    });
+  }
+  return twice == nulls_.end() ||
+         refuse(fault_kind::malformed, *twice, "the member is there twice");
 }
 
 std::optional<std::uint16_t> json_event_reader::place_of(std::string_view name) {
@@ -280,7 +287,7 @@ std::optional<std::uint16_t> json_event_reader::place_of(std::string_view name) 
                " names of columns and actions are accepted in a batch");
     return std::nullopt;
   }
-  if (seen_[*place] == event_ || std::ranges::find(nulls_, name) != nulls_.end()) {
+  if (seen_[*place] == event_) {
     refuse(fault_kind::malformed, name, "the member is there twice");
     return std::nullopt;
   }
@@ -291,7 +298,10 @@ std::optional<std::uint16_t> json_event_reader::place_of(std::string_view name) 
 bool json_event_reader::column(std::string_view name, value& from) {
   if (name.empty()) return refuse(fault_kind::malformed, "''", "a column needs a name");
   if (!fits(name, name, schemas::event_name_bytes_max)) return false;
-  if (is_null(from)) return null_column(name);
+  if (is_null(from)) {
+    nulls_.push_back(name);
+    return true;
+  }
   const auto place = place_of(name);
   if (!place) return false;
   if (into_->batch().events.back().fields_count == schemas::event_fields_max) {

@@ -46,7 +46,7 @@ class json_event_reader {
   bool list(std::string_view name, std::uint16_t place, value& from);
   bool list_item(std::string_view name, value& from);
   bool number(std::string_view name, std::uint16_t place, value& from);
-  bool null_column(std::string_view name);
+  bool nulls_once();
   std::optional<std::uint16_t> place_of(std::string_view name);
   bool id_or_key(std::string_view name, std::size_t most, value& from, std::string_view& into);
   bool time(value& from);
@@ -69,7 +69,7 @@ class json_event_reader {
   std::uint64_t event_ = 0;           // counts, for seen_
   std::vector<std::uint64_t> seen_ =  // [name of the batch] event that had it last
       std::vector<std::uint64_t>(schemas::batch_names_max);
-  std::vector<std::string_view> nulls_;  // columns of this event
+  std::vector<std::string_view> nulls_;  // columns of this event without a value
   std::vector<std::string_view> items_;  // of one list
   std::size_t members_ = 0;              // of this event
   unsigned known_members_ = 0;           // bits

@@ -1,7 +1,9 @@
 #include "worker/events/live_source.hpp"
 
+#include "base/byte_io.hpp"
 #include "base/check.hpp"
 #include "base/log.hpp"
+#include "schemas/hash.hpp"
 #include "storage/file_io.hpp"
 #include "worker/events/packed_event.hpp"
 
@@ -21,6 +23,27 @@ void label(std::uint64_t actions, event& into) {
   into.label = (actions & 1U) != 0 ? 1.0F : 0.0F;
   for (std::size_t l = 0; l < into.more_labels.size(); ++l)
     into.more_labels[l] = (actions >> (l + 1) & 1U) != 0 ? 1.0F : 0.0F;
+}
+
+// What the samples of a log depend on beside the log, never 0. Without a join each event is one.
+std::uint64_t made_by(const event_schema& schema, const std::optional<join_spec>& join) {
+  if (!join) return 1;
+  byte_writer all;
+  all.number(schema.fingerprint());
+  for (const std::uint64_t value : {join->window_ms,
+                                    join->out_of_order_ms,
+                                    join->correct_ms,
+                                    join->early_ms,
+                                    join->seed,
+                                    std::uint64_t{join->actions}})
+    all.number(value);
+  all.number(join->negative_share);
+  return schemas::hash64(all.take()) | 2U;
+}
+
+result<void> keep(const std::filesystem::path& file, const stream_cut& cut) {
+  const std::vector<std::byte> bytes = encode(cut);
+  return storage::replace_file(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 }  // namespace
@@ -43,6 +66,8 @@ result<std::unique_ptr<live_source>> live_source::open(std::shared_ptr<event_int
   const std::vector<std::byte> joined = std::exchange(from.joiner, {});
   std::unique_ptr<live_source> made(
       new live_source(std::move(intake), std::move(schema), std::move(how), std::move(from)));
+  const std::uint64_t before = made->cut_.made_by;
+  if (!joined.empty() && before != 0 && before != made->made_by_) return made->made_by_another();
   if (!made->joiner_ || joined.empty()) return made;
   if (auto loaded = made->joiner_->load(joined); !loaded) return loaded.error();
   return made;
@@ -57,6 +82,7 @@ live_source::live_source(std::shared_ptr<event_intake> intake,
       how_(std::move(how)),
       reader_(intake_->log(), intake_->tail(), lsn{from.through.value + 1}),
       position_(from.samples),
+      made_by_(made_by(schema_, how_.join)),
       cut_(std::move(from)),
       marks_(cut_.marks.begin(), cut_.marks.end()),
       next_cut_bytes_(how_.cut_bytes) {
@@ -69,15 +95,17 @@ live_source::~live_source() { intake_->tail().on_put(nullptr); }
 void live_source::on_more(const std::function<void()>& wake) { intake_->tail().on_put(wake); }
 
 result<bool> live_source::next(event& into) {
-  while (true) {
+  while (position_ < read_until_) {
     if (take_joined(into) || next_event(into)) {
       into.row_number = position_++;
       return true;
     }
     if (joiner_ && joiner_->failure()) return *joiner_->failure();
+    if (position_ >= read_until_) break;
     auto more = next_record();
     if (!more || !*more) return more;
   }
+  return false;
 }
 
 // The next sample the joiner has ready.
@@ -92,9 +120,13 @@ bool live_source::take_joined(event& into) {
 
 // On with the events of the record at work; true when one of them is a sample by itself.
 bool live_source::next_event(event& into) {
-  while (record_ && place_ < batch_.events.size()) {
+  while (record_ && place_ < batch_.events.size() && position_ < read_until_) {
     const std::size_t i = place_++;
-    if (is_left_out(record_->left_out, i) || !fits(i)) continue;
+    if (is_left_out(record_->left_out, i)) continue;
+    if (!fits(i)) {
+      if (!joiner_) ++position_;
+      continue;
+    }
     if (joiner_) {
       feed_join(i);
       if (take_joined(into)) return true;
@@ -109,7 +141,11 @@ bool live_source::next_event(event& into) {
 
 // An event that an earlier job file let in may be none of this one's: counted, and not learned.
 bool live_source::fits(std::size_t i) {
-  const auto wrong = schema_.check(batch_, names_, i);
+  auto wrong = schema_.check(batch_, names_, i);
+  if (!wrong && joiner_ && batch_.events[i].key.empty()) {
+    wrong = event_schema::problem{schemas::event_fault::no_key,
+                                  "key: the job needs one, to join impressions with their actions"};
+  }
   if (!wrong) return true;
   static_cast<void>(  // any number is let pass
       bad_.add(bad_row::not_a_number, "event log", record_->position.value, wrong->detail));
@@ -187,6 +223,7 @@ result<void> live_source::cut(std::uint64_t stamp_ms) {
   if (marks_.size() > marks_max) marks_.erase(marks_.begin() + 1);
   next_cut_bytes_ = std::max<std::uint64_t>(how_.cut_bytes, cut_bytes_of_state * joined.size());
   bytes_since_cut_ = 0;
+  cut_.made_by = made_by_;
   waiting_cut_ = cut_;
   waiting_cut_->joiner = std::move(joined);
   waiting_cut_->marks.assign(marks_.begin(), marks_.end());
@@ -195,10 +232,7 @@ result<void> live_source::cut(std::uint64_t stamp_ms) {
 
 result<void> live_source::sealed(std::uint64_t through) {
   if (!waiting_cut_ || waiting_cut_->samples > through || how_.cut_file.empty()) return {};
-  const std::vector<std::byte> bytes = encode(*waiting_cut_);
-  auto kept = storage::replace_file(how_.cut_file,
-                                    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  if (!kept) return kept;
+  if (auto kept = keep(how_.cut_file, *waiting_cut_); !kept) return kept;
   const stream_cut cut = *std::exchange(waiting_cut_, std::nullopt);
   return give_up(cut);
 }
@@ -233,7 +267,33 @@ result<void> live_source::go_on_at(std::uint64_t through) {
   return sealed(through);
 }
 
+error live_source::made_by_another() const {
+  return {errc::wrong_job,
+          "the event log was joined up to record " + std::to_string(cut_.through.value) +
+              " under another [join] section, other actions or other features than the job file "
+              "has: put them back, or begin in another state folder"};
+}
+
+// Says in the cut, before the first sample is made, what makes those behind it.
+result<void> live_source::claim(std::uint64_t through) {
+  if (cut_.made_by == made_by_) return {};
+  if (cut_.made_by != 0 && through > position_) return made_by_another();
+  stream_cut now = cut_;
+  now.made_by = made_by_;
+  if (joiner_ && cut_.through.value > 0) {
+    auto saved = joiner_->save();
+    if (!saved) return saved.error();
+    now.joiner = std::move(*saved);
+  }
+  if (!how_.cut_file.empty()) {
+    if (auto kept = keep(how_.cut_file, now); !kept) return kept;
+  }
+  cut_.made_by = made_by_;
+  return {};
+}
+
 result<void> live_source::skip(std::uint64_t through) {
+  if (auto claimed = claim(through); !claimed) return claimed;
   if (position_ > through && how_.may_lose_ends) {
     log_warn("samples.log_lost_its_end",
              {{"samples_made_and_lost", position_ - through}, {"sample", position_}});
@@ -246,12 +306,14 @@ result<void> live_source::skip(std::uint64_t through) {
                      "; restore the state folder from a copy"};
   }
   event passed;
+  read_until_ = through;
   while (position_ < through) {
     auto more = next(passed);
     if (!more) return more.error();
-    if (!*more) return go_on_at(through);
+    if (!*more) break;
   }
-  return {};
+  read_until_ = UINT64_MAX;
+  return position_ < through ? go_on_at(through) : result<void>();
 }
 
 }  // namespace headrace::worker

@@ -41,7 +41,8 @@ class live_source final : public event_source {
   /// io_error.
   static result<stream_cut> load_cut(const std::filesystem::path& file);
 
-  /// Reads behind `from`; `intake` was opened with it. Fails: corrupt (the cut's joiner).
+  /// Reads behind `from`; `intake` was opened with it. Fails: corrupt (the cut's joiner), wrong_job
+  /// (impressions wait in it that another join, or one of other features or actions, took).
   static result<std::unique_ptr<live_source>> open(std::shared_ptr<event_intake> intake,
                                                    event_schema schema,
                                                    settings how,
@@ -51,7 +52,9 @@ class live_source final : public event_source {
   result<bool> next(event& into) override;
   /// Where the log gives fewer samples, its end was lost (a power cut in a mode that allows it):
   /// counting goes on at `through`, with a line in the log. Fails also: corrupt when the cut begins
-  /// behind `through`.
+  /// behind `through`; wrong_job when samples up to there were made by another join than this one:
+  /// it would make others of the same log. A stream that joins nothing has a sample for each event
+  /// that was let in, whatever the job's columns are: those that no longer fit are bad rows.
   result<void> skip(std::uint64_t through) override;
   std::uint64_t position() const override { return position_; }
   /// Nobody knows: endless_records.
@@ -72,6 +75,8 @@ class live_source final : public event_source {
   result<bool> next_record();
   bool next_event(event& into);
   bool fits(std::size_t i);
+  result<void> claim(std::uint64_t through);
+  error made_by_another() const;
   void feed_join(std::size_t i);
   bool take_joined(event& into);
   void keep_time(std::uint64_t stamp_ms);
@@ -87,6 +92,8 @@ class live_source final : public event_source {
   event_reader reader_;
   std::optional<joiner> joiner_;
   std::uint64_t position_ = 0;
+  std::uint64_t read_until_ = UINT64_MAX;  // position: `skip` stops there
+  std::uint64_t made_by_ = 0;              // this job's
 
   // The record at work.
   logged_events_ptr record_;

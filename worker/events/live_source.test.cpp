@@ -4,6 +4,7 @@
 #include "storage/memory_log.hpp"
 #include "storage/segment_log.hpp"
 #include "storage/temporary_folder.hpp"
+#include "worker/events/test_streams.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,68 +12,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <future>
 #include <string>
 
 namespace headrace::worker {
 namespace {
-
-source_spec two_ids_and_a_price() {
-  source_spec made;
-  feature_spec user;
-  user.name = user.column = user.salt = "user";
-  feature_spec price;
-  price.name = price.column = price.salt = "price";
-  price.kind = feature_kind::float_value;
-  made.features = {user, price};
-  made.label = {"rating", label_spec::comparison::greater_equal, 4.0};
-  return made;
-}
-
-event_schema schema(const std::vector<std::string>& actions = {}) {
-  auto source = two_ids_and_a_price();
-  if (!actions.empty()) source.label = {};
-  auto bound = event_schema::bind(source, actions);
-  EXPECT_TRUE(bound) << describe(bound.error());
-  return std::move(*bound);
-}
-
-/// One event of its own batch, or several.
-class batch_of {
- public:
-  explicit batch_of(const std::string& producer = "test") { builder_.begin(producer); }
-  batch_of& impression(const std::string& id, std::uint64_t time_ms, int rating = 5) {
-    builder_.event(id, "k" + id, time_ms);
-    builder_.text(builder_.name("user"), "u" + id);
-    builder_.number(builder_.name("price"), static_cast<double>(time_ms % 7));
-    builder_.integer(builder_.name("rating"), rating);
-    return *this;
-  }
-  batch_of& action(const std::string& of, std::uint64_t time_ms, const std::string& kind) {
-    builder_.event("a" + of + kind, "k" + of, time_ms);
-    builder_.action(builder_.name(kind));
-    return *this;
-  }
-  batch_of& from(const std::string& partition, std::uint64_t offset_end) {
-    builder_.from_partition(partition, offset_end);
-    return *this;
-  }
-  operator frame() const { return builder_.finish(); }
-
- private:
-  schemas::event_batch_builder builder_;
-};
-
-schemas::event_ack push(event_intake& intake, frame batch, bool trusted = false) {
-  std::promise<schemas::event_ack> answered;
-  auto answer = answered.get_future();
-  event_intake::request asked;
-  asked.batch = std::move(batch);
-  asked.done = [&](schemas::event_ack ack) { answered.set_value(std::move(ack)); };
-  asked.trusted = trusted;
-  intake.offer(std::move(asked));
-  return answer.get();
-}
 
 class LiveSource : public testing::Test {
  protected:
@@ -90,7 +33,7 @@ class LiveSource : public testing::Test {
                                             const std::vector<std::string>& actions = {}) {
     cut_ = *live_source::load_cut(folder_.path() / "cut");
     auto made = event_intake::open(
-        open_log(), schema(actions), how, {cut_.through, cut_.partitions}, time_);
+        open_log(), schema(actions), how, {cut_.through, cut_.partitions, cut_.stamp_ms}, time_);
     EXPECT_TRUE(made) << describe(made.error());
     return std::move(*made);
   }
@@ -294,6 +237,106 @@ TEST_F(LiveSource, AWindowDoesNotEndByATimeWhenNobodyRan) {
   EXPECT_EQ(found.arrived_ms, time_.now_ms());
 }
 
+// A job whose label is another column than before.
+event_schema schema_of_stars() {
+  source_spec source = two_ids_and_a_price();
+  source.label.column = "stars";
+  return *event_schema::bind(source);
+}
+
+TEST_F(LiveSource, AnEventThatNoLongerFitsIsABadRowAndNoneBehindItIsSkipped) {
+  {
+    const auto intake = open_intake();
+    const auto source = open_source(intake);
+    schemas::event_batch_builder events;
+    events.begin("test");
+    for (const int i : {0, 1, 2, 3}) {
+      events.event(std::to_string(i), "", 1'000 + static_cast<std::uint64_t>(i));
+      events.integer(events.name("rating"), 5);
+      if (i != 1) events.integer(events.name("stars"), 5);
+    }
+    ASSERT_EQ(push(*intake, events.finish()).accepted, 4U);
+    ASSERT_TRUE(source->skip(0));
+  }
+  for (const std::uint64_t sealed : {1, 2}) {
+    const auto intake = open_intake();
+    auto opened = live_source::open(intake, schema_of_stars(), {}, cut_);
+    ASSERT_TRUE(opened) << describe(opened.error());
+    ASSERT_TRUE((*opened)->skip(sealed));
+    EXPECT_EQ((*opened)->position(), sealed);
+    event found;
+    ASSERT_TRUE(*(*opened)->next(found));
+    EXPECT_EQ(found.event_time_ms, 1'002U) << "an acknowledged event is skipped";
+    EXPECT_EQ(found.row_number, 2U);
+    ASSERT_TRUE(*(*opened)->next(found));
+    EXPECT_EQ(found.event_time_ms, 1'003U);
+    EXPECT_FALSE(*(*opened)->next(found));
+    EXPECT_EQ((*opened)->bad().total(), 1U);
+  }
+}
+
+TEST_F(LiveSource, RefusesACutInWhichImpressionsOfAnotherJoinWait) {
+  const std::vector<std::string> actions{"click", "buy"};
+  live_source::settings how;
+  how.cut_bytes = 1;
+  how.join = join_spec{};
+  how.join->window_ms = 10'000;
+  how.join->actions = 2;
+  {
+    const auto intake = open_intake({}, actions);
+    const auto source = open_source(intake, how, actions);
+    ASSERT_TRUE(source->skip(0));
+    ASSERT_EQ(push(*intake, batch_of().impression("1", time_.now_ms())).accepted, 1U);
+    event found;
+    ASSERT_FALSE(*source->next(found));
+    ASSERT_TRUE(source->sealed(0));
+  }
+  how.cut_file = folder_.path() / "cut";
+  {
+    const auto intake = open_intake({}, actions);
+    ASSERT_FALSE(cut_.joiner.empty());
+    EXPECT_TRUE(live_source::open(intake, schema(actions), how, cut_));
+    auto other = two_ids_and_a_price();
+    other.label = {};
+    other.features[0].column = "customer";
+    const auto refused = live_source::open(intake, *event_schema::bind(other, actions), how, cut_);
+    ASSERT_FALSE(refused) << "what waits has the values of other columns";
+    EXPECT_EQ(refused.error().code, errc::wrong_job);
+    EXPECT_NE(refused.error().detail.find("state folder"), std::string::npos);
+    EXPECT_FALSE(live_source::open(intake, schema(), {}, cut_));
+  }
+  const std::vector<std::string> turned{"buy", "click"};
+  const auto intake = open_intake({}, turned);
+  EXPECT_FALSE(live_source::open(intake, schema(turned), how, cut_));
+}
+
+TEST_F(LiveSource, AnotherJoinBeginsOnlyWhereNothingIsSealedBehindTheCut) {
+  const std::vector<std::string> actions{"click"};
+  live_source::settings how;
+  how.join = join_spec{};
+  how.join->window_ms = 10'000;
+  live_source::settings longer = how;
+  longer.join->window_ms = 20'000;
+  {
+    const auto intake = open_intake({}, actions);
+    const auto source = open_source(intake, how, actions);
+    ASSERT_TRUE(source->skip(0));
+    const std::uint64_t now = time_.now_ms();
+    ASSERT_EQ(push(*intake, batch_of().impression("1", now).action("1", now, "click")).accepted,
+              2U);
+  }
+  const auto intake = open_intake({}, actions);
+  {
+    const auto refused = open_source(intake, longer, actions)->skip(1);
+    ASSERT_FALSE(refused) << "another window makes other samples";
+    EXPECT_EQ(refused.error().code, errc::wrong_job);
+  }
+  EXPECT_TRUE(open_source(intake, how, actions)->skip(1));
+  EXPECT_TRUE(open_source(intake, longer, actions)->skip(0));
+  cut_ = *live_source::load_cut(folder_.path() / "cut");
+  EXPECT_FALSE(open_source(intake, how, actions)->skip(1)) << "the longer one has begun";
+}
+
 TEST_F(LiveSource, AcceptsNothingAfterAnUnknownOutcome) {
   auto log = std::make_unique<storage::memory_log>();
   log->next(storage::memory_log::fate::unknown_present, errc::io_error);
@@ -362,7 +405,7 @@ void restart_at_random(std::uint64_t seed, bool joins) {
     auto opened = event_intake::open(std::move(*storage::segment_log::open(log_how)),
                                      schema(actions),
                                      intake_how,
-                                     {cut->through, cut->partitions},
+                                     {cut->through, cut->partitions, cut->stamp_ms},
                                      time);
     ASSERT_TRUE(opened) << describe(opened.error());
     const std::shared_ptr<event_intake> intake = std::move(*opened);

@@ -8,13 +8,15 @@
 namespace headrace::worker {
 namespace {
 
-constexpr std::uint32_t format_version = 1;
+constexpr std::uint32_t format_version = 2;
+constexpr std::uint32_t format_without_made_by = 1;
 
 }  // namespace
 
 std::vector<std::byte> encode(const stream_cut& cut) {
   byte_writer body;
   body.number(format_version);
+  body.number(cut.made_by);
   body.number(cut.through.value);
   body.number(cut.samples);
   body.number(cut.stamp_ms);
@@ -44,9 +46,11 @@ result<stream_cut> decode_stream_cut(std::span<const std::byte> bytes) {
   byte_reader file(bytes);
   const auto hash = file.number<std::uint64_t>();
   if (!file.ok() || schemas::hash64(bytes.subspan(sizeof hash)) != hash) return corrupt;
-  if (const auto version = file.number<std::uint32_t>(); version != format_version)
+  const auto version = file.number<std::uint32_t>();
+  if (version != format_version && version != format_without_made_by)
     return error{errc::corrupt, "format " + std::to_string(version) + " is not known here"};
   stream_cut cut;
+  if (version != format_without_made_by) cut.made_by = file.number<std::uint64_t>();
   cut.through = lsn{file.number<std::uint64_t>()};
   cut.samples = file.number<std::uint64_t>();
   cut.stamp_ms = file.number<std::uint64_t>();

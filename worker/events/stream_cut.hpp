@@ -25,6 +25,9 @@ struct stream_cut {
     std::uint64_t bytes = 0;  // of the log until there, since it was begun
     friend bool operator==(const mark&, const mark&) = default;
   };
+  /// What its samples are made by: the join, its actions and the features of what waits in it.
+  /// 0: not known (a cut of format 1).
+  std::uint64_t made_by = 0;
   lsn through;                // the last record that is in it
   std::uint64_t samples = 0;  // made of it
   // What the join calls the log's time: its stamps without the times when nobody wrote it.

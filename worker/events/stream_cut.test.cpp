@@ -1,6 +1,8 @@
 #include "worker/events/stream_cut.hpp"
 
+#include "base/byte_io.hpp"
 #include "base/random.hpp"
+#include "schemas/hash.hpp"
 #include "worker/events/packed_event.hpp"
 
 #include <gtest/gtest.h>
@@ -10,6 +12,7 @@ namespace {
 
 stream_cut example() {
   stream_cut cut;
+  cut.made_by = 0x0123'4567'89ab'cdef;
   cut.through = lsn{77};
   cut.samples = 12'345;
   cut.stamp_ms = 1'764'000'000'000;
@@ -26,6 +29,22 @@ TEST(StreamCut, ComesBackAsItWas) {
   ASSERT_TRUE(back) << describe(back.error());
   EXPECT_EQ(*back, example());
   EXPECT_EQ(*decode_stream_cut(encode(stream_cut{})), stream_cut{});
+}
+
+TEST(StreamCut, AFileOfFormatOneDoesNotSayWhatMadeIt) {
+  const std::vector<std::byte> now = encode(example());
+  byte_writer old;
+  old.number(std::uint32_t{1});
+  old.numbers(std::span(now).subspan(8 + 4 + 8));  // behind hash, format and what made it
+  const std::vector<std::byte> content = old.take();
+  byte_writer file;
+  file.number(schemas::hash64(content));
+  file.numbers(std::span(content));
+  const auto back = decode_stream_cut(file.take());
+  ASSERT_TRUE(back) << describe(back.error());
+  stream_cut expected = example();
+  expected.made_by = 0;
+  EXPECT_EQ(*back, expected);
 }
 
 TEST(StreamCut, RefusesEveryFlippedBitAndEveryShorterFile) {
