@@ -94,6 +94,8 @@ class event_intake {
     producer_policy::counters producers;
   };
   counters count() const;
+  /// The outcome of an append is unknown, so nothing is taken any more. Any thread.
+  bool failed() const { return failed_; }
 
   /// Commits what was offered, ends its thread, closes the log. Idempotent.
   result<void> stop();
@@ -140,6 +142,7 @@ class event_intake {
   event_tail tail_;
   partition_ends partitions_;
   std::atomic<std::int64_t> unread_{0};  // guards nothing: relaxed
+  std::atomic<bool> failed_{false};      // an outcome is unknown; the thread sets it
 
   // The thread's own.
   event_gate gate_;
@@ -150,7 +153,6 @@ class event_intake {
   std::uint64_t idle_left_ms_ = 0;                     // of the log's time, until ticks end
   std::chrono::steady_clock::time_point last_record_;  // or the last look whether to tick
   bool draining_ = false;  // a group was refused: those behind it are, too
-  bool failed_ = false;    // an outcome is unknown
   producer_policy policy_;
   counters working_;
 
