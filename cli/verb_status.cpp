@@ -1,6 +1,7 @@
 #include "actors/control_client.hpp"
 #include "base/json_line.hpp"
 #include "cli/device_report.hpp"
+#include "cli/event_tokens.hpp"
 #include "cli/job_flags.hpp"
 #include "cli/job_process.hpp"
 #include "cli/verbs.hpp"
@@ -122,8 +123,12 @@ result<std::optional<std::string>> ask_events(const status_flags& flags) {
   const auto described = load_job(flags.file, flags.all_overrides());
   if (!described) return described.error();
   if (described->source.live.http.empty()) return std::optional<std::string>{};
+  const auto tokens = read_tokens(described->gate);
+  if (!tokens) return tokens.error();
   storage::http_exchange http({.connect = 5s, .stall = 5s});
   storage::http_request request;
+  if (!tokens->empty())
+    request.headers.emplace_back("Authorization", "Bearer " + tokens->front().token);
   request.url = "http://" + described->source.live.http.front() + "/v1/status";
   auto answer = http.send(request);
   if (!answer) return answer.error();

@@ -79,6 +79,16 @@ finished post(const std::string& url, const std::string& body, const temporary_f
                      patience);
 }
 
+std::string base_of(const live_run& run) { return run.url.substr(0, run.url.find("/v1/")); }
+
+// With the token, if one is given; what was answered and " status=" with its code.
+finished get(const std::string& url, const std::string& token = {}) {
+  std::vector<std::string> words{
+      "/usr/bin/curl", "-sS", "--max-time", "20", "-w", " status=%{http_code}", url};
+  if (!token.empty()) words.insert(words.end(), {"-H", "Authorization: Bearer " + token});
+  return run_program(words, patience);
+}
+
 std::string event_line(std::uint64_t id) {
   const std::string n = std::to_string(id);
   return R"({"id":"e)" + n + R"(","features":{"user":"u)" + std::to_string(id % 17) +
@@ -120,6 +130,36 @@ TEST_F(LiveRun, LearnsWhatIsPushedAndSaysWhatIsWrong) {
   EXPECT_EQ(json_field(status.output, "duplicates"), "300");
   EXPECT_EQ(json_field(status.output, "wrong_type"), "1");
   EXPECT_EQ(json_field(run.interrupt(), "samples"), "301");
+}
+
+TEST_F(LiveRun, TellsStrangersNothing) {
+  const std::string tokens = folder_ / "tokens";
+  std::ofstream(tokens) << "shop token-of-the-shop\n";
+  std::filesystem::permissions(tokens, std::filesystem::perms::owner_read);
+  live_run run(live_job(folder_,
+                        "[gate]\ntoken_file = \"" + tokens +
+                            "\"\n[join]\nactions = \"click\"\nwindow = \"1h\"\n"),
+               folder_ / "state");
+  ASSERT_NE(run.url, "") << run.process.errors();
+  const std::string base = base_of(run);
+  for (const std::string path : {"/v1/status", "/metrics"}) {
+    for (const std::string token : {"", "token-of-nobody"}) {
+      const auto refused = get(base + path, token);
+      EXPECT_NE(refused.output.find("status=401"), std::string::npos) << path << refused.output;
+      EXPECT_EQ(refused.output.find("accepted"), std::string::npos) << refused.output;
+      EXPECT_EQ(refused.output.find("headrace_"), std::string::npos) << refused.output;
+    }
+  }
+  EXPECT_NE(post(run.url, event_line(1), folder_).output.find("status=401"), std::string::npos);
+  EXPECT_EQ(get(base + "/healthz").output, "{\"status\":\"ok\"}\n status=200");
+  EXPECT_EQ(get(base + "/readyz").output, "{\"status\":\"ready\"}\n status=200");
+  const auto status = get(base + "/v1/status", "token-of-the-shop");
+  EXPECT_EQ(json_field(status.output, "unauthorized_batches"), "0") << status.output;
+  EXPECT_EQ(json_field(status.output, "matched"), "0") << status.output;
+  EXPECT_EQ(json_field(status.output, "spilled"), "0") << status.output;
+  const auto metrics = get(base + "/metrics", "token-of-the-shop");
+  EXPECT_NE(metrics.output.find("headrace_events_accepted_total 0"), std::string::npos)
+      << metrics.output;
 }
 
 TEST_F(LiveRun, GoesOnWhereItEnded) {
