@@ -147,17 +147,23 @@ result<void> live_stream::serve(actors::transport_context& context,
 
 // Fronts ask for some token before they read anything; the intake asks for the producer's own.
 result<void> live_stream::serve_http() {
-  if (job_.source.live.http.empty()) return {};
-  routes_ = std::make_unique<actors::event_routes>(
-      [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
-      [this](const actors::event_routes::claim& by) { return known(tokens_, by.token); },
-      *time_,
-      actors::event_routes::settings{});
-  auto server = actors::http_server::open(job_.source.live.http, routes());
+  const bool is_pushed = !job_.source.live.http.empty();
+  if (is_pushed) {
+    routes_ = std::make_unique<actors::event_routes>(
+        [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
+        [this](const actors::event_routes::claim& by) { return known(tokens_, by.token); },
+        *time_,
+        actors::event_routes::settings{});
+  }
+  auto server = actors::http_server::open(job_.http, routes());
+  if (!server && !is_pushed)
+    return error{server.error().code, "source.status: " + server.error().detail};
   if (!server) return server.error();
   http_ = std::move(*server);
   for (const std::string& address : http_->endpoints()) {
-    endpoints_.push_back("http://" + address + "/v1/events");
+    if (is_pushed) endpoints_.push_back("http://" + address + "/v1/events");
+    if (!is_pushed)
+      log_info("status.listening", {{"endpoint", "http://" + address + "/v1/status"}});
   }
   return {};
 }

@@ -162,6 +162,37 @@ TEST_F(LiveRun, TellsStrangersNothing) {
       << metrics.output;
 }
 
+// Of a broker that is not there: the job waits for it, and says so.
+TEST_F(LiveRun, SaysHowItGoesWhereNothingIsPushed) {
+  const auto write_job = [&](const std::string& status) {
+    const std::string path = folder_ / "feed.toml";
+    std::ofstream(path) << "[job]\nname = \"feed\"\n[server]\nlisten = \"ipc://"
+                        << folder_ / "server"
+                        << "\"\n[source]\nuri = \"redis://127.0.0.1:1\"\n"
+                        << "stream = \"clicks\"\nlabel = \"rating >= 4\"\n"
+                        << status << "[features.user]\n[model]\narch = \"fm\"\ndim = 4\n";
+    return path;
+  };
+  child_process run(
+      {headrace_binary(), "run", write_job(""), "--state", folder_ / "state", "--json"});
+  ASSERT_TRUE(run.wait_for_text("/v1/status", patience)) << run.errors();
+  const std::string said = run.errors();
+  const auto from = said.find("http://127.0.0.1:");
+  const std::string base = said.substr(from, said.find("/v1/", from) - from);
+  EXPECT_EQ(get(base + "/healthz").output, "{\"status\":\"ok\"}\n status=200");
+  EXPECT_NE(get(base + "/metrics").output.find("headrace_events_accepted_total 0"),
+            std::string::npos);
+  EXPECT_NE(post(base + "/v1/events", event_line(1), folder_).output.find("status=404"),
+            std::string::npos);
+  const auto asked = run_program(
+      {headrace_binary(), "status", write_job("status = \"" + base + "\"\n"), "--json"}, patience);
+  EXPECT_EQ(asked.status, 0) << asked.errors;
+  EXPECT_EQ(json_field(asked.output, "connected"), "false") << asked.output;
+  EXPECT_EQ(json_field(asked.output, "accepted"), "0") << asked.output;
+  run.signal(SIGINT);
+  EXPECT_EQ(run.wait_for(patience), 0) << run.errors();
+}
+
 TEST_F(LiveRun, GoesOnWhereItEnded) {
   const std::string job = live_job(folder_);
   {
