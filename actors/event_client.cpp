@@ -2,6 +2,7 @@
 
 #include "actors/transport/link.hpp"
 #include "schemas/refusing.hpp"
+#include "schemas/wire.hpp"
 
 #include <condition_variable>
 #include <mutex>
@@ -13,6 +14,9 @@ namespace headrace::actors {
 namespace {
 
 using steady = std::chrono::steady_clock;
+
+// What an EventPush has beside its batch: the token and a few words.
+constexpr std::size_t wrapping_bytes_max = schemas::push_token_bytes_max + 256;
 
 std::uint64_t now_ms() {
   const auto since = steady::now().time_since_epoch();
@@ -115,6 +119,11 @@ event_client::event_client() : state_(std::make_unique<state>()) {}
 result<std::unique_ptr<event_client>> event_client::open(transport_context& context,
                                                          const std::string& endpoint,
                                                          options how) {
+  if (how.token.size() > schemas::push_token_bytes_max) {
+    return error{errc::bad_config,
+                 "token of " + std::to_string(how.token.size()) + " bytes; at most " +
+                     std::to_string(schemas::push_token_bytes_max) + " are accepted"};
+  }
   std::unique_ptr<event_client> made(new event_client);
   state& inside = *made->state_;
   inside.sender = std::move(how.sender);
@@ -155,6 +164,10 @@ void event_client::stop() {
 result<void> event_client::push(const frame& batch,
                                 on_answer done,
                                 std::chrono::milliseconds patience) {
+  if (batch.size() > schemas::frame_bytes_max - wrapping_bytes_max) {
+    return error{errc::too_large,
+                 "batch of " + std::to_string(batch.size()) + " bytes; no message holds it"};
+  }
   frame wrapped = schemas::encode(schemas::event_push{state_->token, batch});
   std::unique_lock lock(state_->mutex);
   const bool fits = state_->changed.wait_for(

@@ -34,7 +34,8 @@ class event_client {
     std::string token = {};
     event_window::settings window = {};
   };
-  /// Connects in the background. Fails: bad_config.
+  /// Connects in the background. Fails: bad_config (the endpoint, or a token that is too long to
+  /// be one).
   static result<std::unique_ptr<event_client>> open(transport_context& context,
                                                     const std::string& endpoint,
                                                     options how);
@@ -42,7 +43,8 @@ class event_client {
 
   using on_answer = event_window::on_answer;
   /// Takes an EventBatch as `encode` or event_batch_builder::finish made it. Waits for room up to
-  /// `patience`. Fails: overloaded (no room by then; nothing was taken), cancelled (stopped).
+  /// `patience`. Fails: too_large (no message has room for it), overloaded (no room by then),
+  /// cancelled (stopped); nothing was taken then.
   result<void> push(const frame& batch,
                     on_answer done = nullptr,
                     std::chrono::milliseconds patience = std::chrono::hours(24));

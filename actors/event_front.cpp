@@ -1,7 +1,9 @@
 #include "actors/event_front.hpp"
 
+#include "base/log.hpp"
 #include "schemas/refusing.hpp"
 
+#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,9 +15,18 @@ void count_one(std::atomic<std::uint64_t>& counter) {
   counter.fetch_add(1, std::memory_order_relaxed);
 }
 
+// On any thread; what is thrown here would end it. Without an answer the producer asks again.
+void tell(const section_job& job, const schemas::event_ack& ack) noexcept {
+  try {
+    job.answer(schemas::encode(ack));
+  } catch (const std::exception& failure) {
+    log_error("events.not_answered", {{"reason", failure.what()}});
+  }
+}
+
 void refuse(const section_job& job, const error& why, std::uint32_t retry_after_ms) {
   const std::uint32_t retry = is_transient(why.code) ? retry_after_ms : 0;
-  job.answer(schemas::encode(schemas::refusing(why, retry)));
+  tell(job, schemas::refusing(why, retry));
 }
 
 }  // namespace
@@ -25,6 +36,18 @@ event_front::event_front(offer to, admit who, settings how)
 
 void event_front::handle(section_job job) {
   if (job.kind != schemas::message_kind::events) return count_one(strangers_);
+  const section_job back{job.kind, job.shard, frame{}, job.ticket, job.path};
+  try {
+    take(std::move(job));
+  } catch (const std::exception& failure) {
+    count_one(refused_);
+    refuse(back,
+           {errc::unavailable, std::string("the batch could not be handled: ") + failure.what()},
+           how_.retry_after_ms);
+  }
+}
+
+void event_front::take(section_job job) {
   auto push = schemas::decode_event_push(job.section);
   if (!push) {
     count_one(malformed_);
@@ -43,9 +66,7 @@ void event_front::handle(section_job job) {
   count_one(pushes_);
   job.section = frame{};  // the batch keeps its memory
   auto room = std::move(job.room);
-  auto answer = [job = std::move(job)](const schemas::event_ack& ack) {
-    job.answer(schemas::encode(ack));
-  };
+  auto answer = [job = std::move(job)](const schemas::event_ack& ack) { tell(job, ack); };
   offer_({std::move(push->batch), std::move(answer), std::move(room), std::move(push->token)});
 }
 

@@ -55,6 +55,8 @@ class event_front {
   counters count() const;
 
  private:
+  void take(section_job job);
+
   offer offer_;
   admit admit_;
   settings how_;

@@ -4,13 +4,18 @@
 #include "actors/transport/link.hpp"
 #include "actors/transport/router.hpp"
 #include "actors/transport/test_peers.hpp"
+#include "base/random.hpp"
+#include "schemas/wire.hpp"
+#include "tests/support/child_process.hpp"
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <set>
 #include <string>
 #include <thread>
@@ -210,6 +215,28 @@ TEST_F(EventFront, GarbageIsAnsweredMalformedAndOtherKindsAreNot) {
   EXPECT_EQ(front_->count().strangers, 1U);
 }
 
+TEST_F(EventFront, WhatCannotBeHandledIsAnsweredAndSentAgain) {
+  std::atomic<int> failing{2};
+  front_ = std::make_unique<event_front>(
+      [&](worker::event_intake::request batch) {
+        if (failing-- > 0) throw std::bad_alloc();
+        intake_.offer(std::move(batch));
+      },
+      only_open_sesame,
+      event_front::settings{.retry_after_ms = 1});
+  auto opened = router::open(transport_, {"tcp://127.0.0.1:*"}, front_->handler());
+  ASSERT_TRUE(opened.ok()) << describe(opened.error());
+  router_ = std::move(*opened);
+  endpoint_ = router_->endpoints().front();
+  event_client::options how;
+  how.window.resend_after_ms = 600'000;  // an answer says when, or nobody
+  const auto pushing = client(how);
+  ASSERT_TRUE(pushing->push(batch_of("a")).ok());
+  ASSERT_TRUE(pushing->flush(patience).ok());
+  EXPECT_EQ(pushing->count().accepted, 3U);
+  EXPECT_EQ(front_->count().refused, 2U);
+}
+
 TEST_F(EventFront, ABatchIsReadWhereItsFrameLies) {
   const auto push = schemas::encode(schemas::event_push{"open sesame", batch_of("a", 200, 100)});
   event_front front(intake_.taker(), only_open_sesame);
@@ -281,6 +308,55 @@ TEST_F(EventFront, WhatAKilledServerTookWithoutAnAnswerIsSentAgainAndTakenOnce) 
   EXPECT_GE(pushing->count().sent_again, 4U);
   ASSERT_EQ(told.size(), 20U);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(told[static_cast<std::size_t>(i)], i);
+}
+
+TEST_F(EventFront, AClientRefusesWhatNoMessageHolds) {
+  serve();
+  event_client::options how;
+  how.token = std::string(schemas::push_token_bytes_max + 1, 't');
+  const auto wrong = event_client::open(transport_, endpoint_, how);
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_EQ(wrong.error().code, errc::bad_config);
+  const auto pushing = client();
+  const auto refused = pushing->push(bytes_of(schemas::frame_bytes_max, 0));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, errc::too_large);
+  EXPECT_EQ(pushing->count().waiting, 0U);
+}
+
+// A server that is broken, or none of ours: whatever it answers, the client goes on, and its batch
+// is sent again until it is answered.
+TEST_F(EventFront, NothingThatAServerAnswersEndsAClient) {
+  const auto seed = tests::test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  random_stream random(seed);
+  event_ack good;
+  good.accepted = 3;
+  good.refusals.push_back({1, schemas::event_fault::bad_time, "late"});
+  const frame whole = schemas::encode(good);
+  std::atomic<int> left{300};
+  const auto damaged = [&] {
+    std::vector<std::byte> bytes(whole.bytes().begin(), whole.bytes().end());
+    for (auto changes = 1 + random.next_below(4); changes > 0; --changes)
+      bytes[random.next_below(bytes.size())] = static_cast<std::byte>(random.next_below(256));
+    if (random.next_below(4) == 0) bytes.resize(random.next_below(bytes.size()));
+    return frame::copy_of(bytes);
+  };
+  auto opened = router::open(transport_, {"tcp://127.0.0.1:*"}, [&](section_job job) {
+    job.answer(left-- > 0 ? damaged() : whole);
+  });
+  ASSERT_TRUE(opened.ok()) << describe(opened.error());
+  router_ = std::move(*opened);
+  endpoint_ = router_->endpoints().front();
+  event_client::options how;
+  how.window.resend_after_ms = how.window.resend_after_ms_max = 1;
+  how.window.hold_ms_max = 1;
+  const auto pushing = client(how);
+  while (left > 0) {
+    ASSERT_TRUE(pushing->push(batch_of("a")).ok());
+    ASSERT_TRUE(pushing->flush(patience).ok());
+  }
+  EXPECT_EQ(pushing->count().waiting, 0U);
 }
 
 TEST_F(EventFront, PushingIntoAFullClientWaitsAndSaysSo) {

@@ -59,7 +59,8 @@ void event_window::answer(std::uint64_t id, schemas::event_ack ack, std::uint64_
     return;
   }
   ++count_.overloaded;
-  const std::uint64_t pause = ack.retry_after_ms != 0 ? ack.retry_after_ms : how_.resend_after_ms;
+  const std::uint64_t asked = ack.retry_after_ms != 0 ? ack.retry_after_ms : how_.resend_after_ms;
+  const std::uint64_t pause = std::min(asked, how_.hold_ms_max);
   one->due_ms = now_ms + pause;
   held_until_ms_ = std::max(held_until_ms_, one->due_ms);
 }

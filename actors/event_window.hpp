@@ -28,6 +28,7 @@ class event_window {
     std::size_t bytes_max = std::size_t{64} << 20;  // taken and not answered
     std::uint64_t resend_after_ms = 1'000;
     std::uint64_t resend_after_ms_max = 8'000;
+    std::uint64_t hold_ms_max = 60'000;  // no server holds a producer back for longer
   };
   explicit event_window(settings how) : how_(how) {}
 

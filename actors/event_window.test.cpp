@@ -89,6 +89,15 @@ TEST(EventWindow, OverloadedHoldsBackEverythingUntilTheServerSaid) {
   EXPECT_EQ(sent_at(window, 81), ids{3});
 }
 
+TEST(EventWindow, NoServerHoldsItBackForLongerThanItsOwnBound) {
+  event_window window = window_of(2, {.in_flight_max = 1, .hold_ms_max = 500});
+  EXPECT_EQ(sent_at(window, 0), ids{1});
+  window.answer(1, ack_of(errc::overloaded, UINT32_MAX), 10);
+  EXPECT_EQ(sent_at(window, 509), ids{});
+  EXPECT_EQ(window.wake_at(), 510U);
+  EXPECT_EQ(sent_at(window, 510), ids{1});
+}
+
 TEST(EventWindow, AFullDiskIsTriedAgainAndAWrongTokenIsNot) {
   event_window window = window_of(2);
   EXPECT_EQ(sent_at(window, 0).size(), 2U);

@@ -69,7 +69,8 @@ struct job {
   checkpoint_spec checkpoint;
   ps::shard_limits limits;
   std::string listen = "tcp://127.0.0.1:7411";  // `[server] listen`
-  std::string text;  // the resolved configuration as TOML: what --print-config shows
+  std::vector<std::string> http;  // where a live job answers HTTP: host:port, one or more
+  std::string text;               // the resolved configuration as TOML: what --print-config shows
 };
 
 /// Reads and checks a job file. `overrides` are `a.b=value` in TOML's own syntax, bare words taken

@@ -50,20 +50,29 @@ bool is_host_port(std::string_view text, std::uint32_t least) {
          is_port(text.substr(colon + 1), least);
 }
 
+// host:port of http://127.0.0.1:PORT; nothing when it is none.
+std::optional<std::string> http_endpoint(std::string_view uri) {
+  constexpr std::string_view http = "http://";
+  if (!uri.starts_with(http)) return std::nullopt;
+  std::string_view at = uri.substr(http.size());
+  if (at.ends_with('/')) at.remove_suffix(1);
+  if (!at.starts_with("127.") || !is_host_port(at, 0)) return std::nullopt;
+  return std::string(at);
+}
+
+constexpr const char* http_accepted =
+    "accepted is http://127.0.0.1:PORT, port 0 (any free one) … 65535: loopback";
+
 // One place where events are taken, for the front that takes them.
 void read_endpoint(config_reader& config,
                    const std::string& key,
                    std::string_view uri,
                    worker::live_spec& live) {
-  constexpr std::string_view http = "http://";
   constexpr std::string_view zmq = "zmq://";
-  if (uri.starts_with(http)) {
-    std::string_view at = uri.substr(http.size());
-    if (at.ends_with('/')) at.remove_suffix(1);
-    if (!at.starts_with("127.") || !is_host_port(at, 0))
-      return config.refuse(
-          key, "accepted is http://127.0.0.1:PORT, port 0 (any free one) … 65535: loopback");
-    live.http.emplace_back(at);
+  if (uri.starts_with("http://")) {
+    const auto at = http_endpoint(uri);
+    if (!at) return config.refuse(key, http_accepted);
+    live.http.push_back(*at);
     return;
   }
   if (!uri.starts_with(zmq))
@@ -167,6 +176,8 @@ void refuse_others(config_reader& config, arrival way) {
                 "user",
                 "password_env",
                 "tls");
+  refuse_unless(
+      worker::is_live(way), "\"zmq://…\", \"kafka://…\", \"nats://…\" or \"redis://…\"", "status");
   refuse_unless(!worker::is_live(way), "a file or a generated stream", "duration");
 }
 
@@ -226,6 +237,28 @@ void read_live_source(config_reader& config,
   source.live.keep_ms = read_ms(config, "source.keep", source.live.keep_ms, 36'500 * day);
   source.live.keep_bytes = config.bytes(
       "source.keep_bytes", static_cast<std::int64_t>(source.live.keep_bytes), {0, INT64_MAX});
+}
+
+std::vector<std::string> read_http_endpoints(config_reader& config,
+                                             const worker::source_spec& source,
+                                             const std::string& listen) {
+  if (!worker::is_live(source.arrives)) return {};
+  const std::string uri = config.text("source.status", "");
+  const auto& pushed = source.live.http;
+  if (!uri.empty() && !pushed.empty())
+    config.refuse("source.status", "is answered where events are pushed over HTTP: leave it out");
+  if (!pushed.empty()) return pushed;
+  if (!uri.empty()) {
+    const auto named = http_endpoint(uri);
+    if (!named) config.refuse("source.status", http_accepted);
+    return {named.value_or("")};
+  }
+  const auto port =
+      listen.starts_with("tcp://")
+          ? parse_number<std::uint32_t>(std::string_view(listen).substr(listen.rfind(':') + 1))
+          : std::nullopt;
+  if (!port || *port == 0) return {"127.0.0.1:0"};
+  return {"127.0.0.1:" + std::to_string(*port < 65'535 ? *port + 1 : *port - 1)};
 }
 
 gate_spec read_gate(config_reader& config, const worker::source_spec& source) {

@@ -39,6 +39,13 @@ void read_live_source(config_reader& config,
                       const std::string& job_name,
                       worker::source_spec& source);
 
+/// Where a live job answers HTTP, as host:port: its endpoints for events over HTTP; without one
+/// `source.status`, else the port behind that of `listen`, which is server.listen, or any free one
+/// where that has none. Nothing for other jobs.
+std::vector<std::string> read_http_endpoints(config_reader& config,
+                                             const worker::source_spec& source,
+                                             const std::string& listen);
+
 /// Both sections are refused where no events come live.
 gate_spec read_gate(config_reader& config, const worker::source_spec& source);
 /// Nothing for a job that doesn't join. Writes the actions into `source` as its labels.

@@ -142,6 +142,32 @@ TEST(LiveSection, RefusesABrokerWithoutANameToReadOrThatWouldReadItsDeadLetters)
               HasSubstr("source.dead_letter"));
 }
 
+TEST(LiveSection, EveryLiveJobHasAPlaceForItsStatus) {
+  const std::string kafka = job_of("kafka://a:1", "topics = \"t\"\n");
+  EXPECT_THAT(good(job_of("http://127.0.0.1:8081")).http, ElementsAre("127.0.0.1:8081"));
+  EXPECT_THAT(good(job_of("zmq://127.0.0.1:8082")).http, ElementsAre("127.0.0.1:7412"));
+  EXPECT_THAT(good(job_of("/a.csv")).http, ElementsAre());
+  const auto beside = [&](const std::string& listen) {
+    const auto made = parse_job(kafka, "job.toml", {"server.listen=" + listen});
+    EXPECT_TRUE(made.ok()) << describe(made.error());
+    return made->http;
+  };
+  EXPECT_THAT(beside("tcp://127.0.0.1:7411"), ElementsAre("127.0.0.1:7412"));
+  EXPECT_THAT(beside("tcp://127.0.0.1:65535"), ElementsAre("127.0.0.1:65534"));
+  EXPECT_THAT(beside("tcp://127.0.0.1:0"), ElementsAre("127.0.0.1:0"));
+  EXPECT_THAT(beside("ipc:///run/h"), ElementsAre("127.0.0.1:0"));
+  const auto named = [](const std::string& uri, const std::string& status) {
+    const bool pushed = uri.starts_with("http");
+    return job_of(uri, (pushed ? "" : "topics = \"t\"\n") + ("status = \"" + status + "\"\n"));
+  };
+  EXPECT_THAT(good(named("kafka://a:1", "http://127.0.0.2:9/")).http, ElementsAre("127.0.0.2:9"));
+  for (const char* status : {"http://10.0.0.1:1", "zmq://127.0.0.1:1", "127.0.0.1:1"}) {
+    EXPECT_THAT(failure(named("kafka://a:1", status)), HasSubstr("source.status = ")) << status;
+  }
+  EXPECT_THAT(failure(named("http://127.0.0.1:1", "http://127.0.0.1:2")),
+              HasSubstr("source.status = "));
+}
+
 TEST(LiveSection, RefusesKeysThatDoNotFitTheSource) {
   const std::string file = "file:///data/clicks.csv";
   const std::string http = "http://127.0.0.1:1";
@@ -149,6 +175,7 @@ TEST(LiveSection, RefusesKeysThatDoNotFitTheSource) {
        {std::tuple{file, std::string("listen = \"http://127.0.0.1:1\""), "source.listen"},
         {file, "topics = \"t\"", "source.topics"},
         {file, "tls = true", "source.tls"},
+        {file, "status = \"http://127.0.0.1:1\"", "source.status"},
         {http, "topics = \"t\"", "source.topics"},
         {http, "stream = \"s\"", "source.stream"},
         {http, "group = \"g\"", "source.group"},

@@ -1,8 +1,11 @@
 #include "cli/live_stream.hpp"
 
+#include "actors/http/event_answer.hpp"
+#include "actors/http/plain_routes.hpp"
 #include "base/json_line.hpp"
 #include "base/log.hpp"
 #include "cli/event_tokens.hpp"
+#include "cli/job_feed.hpp"
 #include "schemas/event.hpp"
 #include "storage/segment_log.hpp"
 #include "worker/ingest/crossed_source.hpp"
@@ -13,6 +16,8 @@
 
 namespace headrace::cli {
 namespace {
+
+constexpr std::size_t status_bytes_max = std::size_t{64} << 10;  // with a few hundred partitions
 
 std::vector<std::string> actions_of(const job& job) {
   return job.join ? job.join->actions : std::vector<std::string>{};
@@ -32,6 +37,40 @@ result<void> known(const std::vector<worker::producer_token>& tokens, std::strin
   if (found) return {};
   return error{errc::unauthorized,
                given.empty() ? "a token is needed" : "this token is not known here"};
+}
+
+// For those who may push only: figures say as much of a job as its events do.
+actors::http_route guarded(const std::vector<worker::producer_token>& tokens,
+                           actors::http_route route) {
+  route.admit = [&tokens](const actors::http_request& head, std::uint64_t) {
+    const auto let_in = known(tokens, head.bearer);
+    return let_in ? std::nullopt : std::optional(actors::answer_of(let_in.error()));
+  };
+  return route;
+}
+
+void add_join(json_line& line, const worker::join_tally::figures& joined) {
+  const auto& counted = joined.counted;
+  line.begin_object("join")
+      .add("impressions", counted.impressions)
+      .add("actions", counted.actions)
+      .add("matched", counted.matched)
+      .add("correcting", counted.correcting)
+      .add("corrections", counted.corrections)
+      .add("positives", counted.positives)
+      .add("negatives", counted.negatives)
+      .add("left_out", counted.left_out)
+      .add("expired_actions", counted.expired_actions)
+      .add("late_events", counted.late_events)
+      .add("repeated", counted.repeated)
+      .add("repeated_actions", counted.repeated_actions)
+      .add("closed_early", counted.closed_early)
+      .add("forgotten_early", counted.forgotten_early)
+      .add("pending", joined.pending)
+      .add("payload_bytes", joined.payload_bytes)
+      .add("spilled", joined.spilled)
+      .add("watermark_ms", joined.watermark_ms)
+      .end();
 }
 
 }  // namespace
@@ -80,7 +119,10 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
   auto schema = worker::event_schema::bind(job_.source, actions_of(job_));
   if (!schema) return schema.error();
   worker::live_source::settings how;
-  if (job_.join) how.join = job_.join->how;
+  if (job_.join) {
+    how.join = job_.join->how;
+    how.tally = tally_ = std::make_shared<worker::join_tally>();
+  }
   how.cut_file = cut_file_;
   how.may_lose_ends = job_.durability.log != schemas::log_mode::fsync;
   how.keep_ms = job_.source.live.keep_ms;
@@ -97,9 +139,9 @@ result<void> live_stream::serve(actors::transport_context& context,
                                 std::shared_ptr<actors::progress_board> board) {
   board_ = std::move(board);
   intake_->on_broken([board = board_](const error& why) { board->end(why); });
-  if (auto served = serve_http(); !served) return served;
   if (auto served = serve_zmq(context); !served) return served;
   if (auto fetched = fetch(); !fetched) return fetched;
+  if (auto served = serve_http(); !served) return served;  // last: it looks at the others
   for (const std::string& endpoint : endpoints_)
     log_info("events.listening", {{"endpoint", endpoint}});
   return {};
@@ -107,23 +149,52 @@ result<void> live_stream::serve(actors::transport_context& context,
 
 // Fronts ask for some token before they read anything; the intake asks for the producer's own.
 result<void> live_stream::serve_http() {
-  if (job_.source.live.http.empty()) return {};
-  routes_ = std::make_unique<actors::event_routes>(
-      [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
-      [this](const actors::event_routes::claim& by) { return known(tokens_, by.token); },
-      *time_,
-      actors::event_routes::settings{});
-  auto routes = routes_->routes();
-  routes.push_back({"GET", "/v1/status", [this](const auto&, const actors::http_reply& reply) {
-                      reply({200, status() + "\n"});
-                    }});
-  auto server = actors::http_server::open(job_.source.live.http, std::move(routes));
+  const bool is_pushed = !job_.source.live.http.empty();
+  if (is_pushed) {
+    routes_ = std::make_unique<actors::event_routes>(
+        [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
+        [this](const actors::event_routes::claim& by) { return known(tokens_, by.token); },
+        *time_,
+        actors::event_routes::settings{});
+  }
+  auto server = actors::http_server::open(job_.http, routes());
+  if (!server && !is_pushed)
+    return error{server.error().code, "source.status: " + server.error().detail};
   if (!server) return server.error();
   http_ = std::move(*server);
   for (const std::string& address : http_->endpoints()) {
-    endpoints_.push_back("http://" + address + "/v1/events");
+    if (is_pushed) endpoints_.push_back("http://" + address + "/v1/events");
+    if (!is_pushed)
+      log_info("status.listening", {{"endpoint", "http://" + address + "/v1/status"}});
   }
   return {};
+}
+
+std::vector<actors::http_route> live_stream::routes() {
+  auto routes = actors::plain_routes(
+      {[this] { return not_ready(); }, [this] { return metrics_.text(figures()); }});
+  for (auto& each : routes) {
+    if (each.path == "/metrics") each = guarded(tokens_, std::move(each));
+  }
+  const auto tell = [this](const actors::http_request&, const actors::http_reply& reply) {
+    reply({200, status() + "\n"});
+  };
+  routes.push_back(guarded(tokens_, {"GET", "/v1/status", tell, 0, nullptr, status_bytes_max}));
+  if (!routes_) return routes;
+  for (auto& each : routes_->routes()) routes.push_back(std::move(each));
+  return routes;
+}
+
+std::string live_stream::not_ready() const {
+  if (const auto why = intake_->broken()) return describe(*why) + ": restart this process";
+  if (const auto failure = board_->failure()) return describe(*failure);
+  return board_->ended() ? "the run has ended" : "";
+}
+
+live_figures live_stream::figures() const {
+  live_figures now{intake_->count(), board_->read(), std::nullopt};
+  if (tally_) now.joined = tally_->read();
+  return now;
 }
 
 result<void> live_stream::serve_zmq(actors::transport_context& context) {
@@ -140,16 +211,22 @@ result<void> live_stream::serve_zmq(actors::transport_context& context) {
 
 result<void> live_stream::fetch() {
   if (!worker::is_of_broker(job_.source.arrives)) return {};
-  auto feed = feed_front::open(
-      job_, *intake_, *time_, [board = board_](error why) { board->end(std::move(why)); });
+  const auto spec = feed_of(job_);
+  if (!spec) return spec.error();
+  worker::feed_positions next;
+  for (const auto& [partition, end] : intake_->partitions()) next[partition] = end;
+  auto feed = worker::open_feed(*spec, next);
   if (!feed) return feed.error();
-  feed_ = std::move(*feed);
+  feed_ = std::make_unique<actors::feed_front>(
+      std::move(*feed),
+      [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
+      *time_,
+      [board = board_](error why) { board->end(std::move(why)); });
   return {};
 }
 
 std::string live_stream::status() const {
-  const auto counted = intake_->count();
-  const auto learned = board_->read();
+  const auto [counted, learned, joined] = figures();
   json_line line;
   line.add("job", job_.name)
       .add("source", job_.source.name)
@@ -172,6 +249,7 @@ std::string live_stream::status() const {
       .add("samples", learned.samples)
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
+  if (joined) add_join(line, *joined);
   if (feed_) line.add_raw("broker", feed_->status());
   return line.text();
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/event_front.hpp"
+#include "actors/feed_front.hpp"
 #include "actors/http/event_routes.hpp"
 #include "actors/http/http_server.hpp"
 #include "actors/progress_board.hpp"
@@ -8,11 +9,12 @@
 #include "actors/transport/router.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
-#include "cli/feed_front.hpp"
 #include "cli/job_file.hpp"
+#include "cli/live_metrics.hpp"
 #include "storage/job_folder.hpp"
 #include "worker/events/event_intake.hpp"
 #include "worker/events/live_source.hpp"
+#include "worker/join/join_tally.hpp"
 
 #include <filesystem>
 #include <memory>
@@ -33,8 +35,8 @@ class live_stream {
 
   /// What training reads; once. Fails: corrupt.
   result<std::unique_ptr<worker::event_source>> source();
-  /// Lets events in; `board` is looked at for the status, and ended when a broker fails for good.
-  /// Fails: bad_config, in_use.
+  /// Lets events in and answers who asks how it goes; `board` is looked at for the status, and
+  /// ended when a broker fails for good. Fails: bad_config, in_use.
   result<void> serve(actors::transport_context& context,
                      std::shared_ptr<actors::progress_board> board);
   /// Where events are taken, as bound.
@@ -51,6 +53,9 @@ class live_stream {
  private:
   explicit live_stream(const job& job) : job_(job) {}
   result<void> serve_http();
+  std::vector<actors::http_route> routes();
+  std::string not_ready() const;
+  live_figures figures() const;
   result<void> serve_zmq(actors::transport_context& context);
   result<void> fetch();
 
@@ -61,13 +66,15 @@ class live_stream {
   std::shared_ptr<actors::progress_board> board_;
   std::vector<worker::producer_token> tokens_;
   std::shared_ptr<worker::event_intake> intake_;
+  std::shared_ptr<worker::join_tally> tally_;  // of a job that joins
+  live_metrics metrics_;
   std::vector<std::string> endpoints_;
   // Fronts, which offer to the intake.
   std::unique_ptr<actors::event_routes> routes_;
   std::unique_ptr<actors::http_server> http_;
   std::unique_ptr<actors::event_front> front_;
   std::shared_ptr<actors::router> router_;
-  std::unique_ptr<feed_front> feed_;
+  std::unique_ptr<actors::feed_front> feed_;
 };
 
 }  // namespace headrace::cli

@@ -1,6 +1,7 @@
 #include "actors/control_client.hpp"
 #include "base/json_line.hpp"
 #include "cli/device_report.hpp"
+#include "cli/event_tokens.hpp"
 #include "cli/job_flags.hpp"
 #include "cli/job_process.hpp"
 #include "cli/verbs.hpp"
@@ -116,15 +117,22 @@ result<std::string> endpoint_of(const status_flags& flags) {
   return described->listen;
 }
 
-// What a live job took and refused, as its own line of JSON says; nothing where no HTTP is spoken.
+// What a live job took and refused, as its own line of JSON says; nothing of another job, or where
+// the job file leaves the port to the system.
 result<std::optional<std::string>> ask_events(const status_flags& flags) {
   if (flags.file.empty()) return std::optional<std::string>{};
   const auto described = load_job(flags.file, flags.all_overrides());
   if (!described) return described.error();
-  if (described->source.live.http.empty()) return std::optional<std::string>{};
+  if (!worker::is_live(described->source.arrives)) return std::optional<std::string>{};
+  const std::string place = described->http.front();
+  if (place.ends_with(":0")) return std::optional<std::string>{};
+  const auto tokens = read_tokens(described->gate);
+  if (!tokens) return tokens.error();
   storage::http_exchange http({.connect = 5s, .stall = 5s});
   storage::http_request request;
-  request.url = "http://" + described->source.live.http.front() + "/v1/status";
+  if (!tokens->empty())
+    request.headers.emplace_back("Authorization", "Bearer " + tokens->front().token);
+  request.url = "http://" + place + "/v1/status";
   auto answer = http.send(request);
   if (!answer) return answer.error();
   if (answer->status != 200)
@@ -152,14 +160,14 @@ int status(const status_flags& flags) {
     digest = schemas::to_string(sum);
   }
   const auto events = ask_events(flags);
-  if (!events) return report_error(events.error());
+  const std::optional<std::string> told = events ? *events : std::nullopt;
   if (flags.json) {
-    std::puts(to_json(*shards, digest, *events).c_str());
+    std::puts(to_json(*shards, digest, told).c_str());
   } else {
     print(*shards, digest);
-    if (*events) std::printf("events %s\n", (*events)->c_str());
+    if (told) std::printf("events %s\n", told->c_str());
   }
-  return exit_done;
+  return events ? exit_done : report_error(events.error());
 }
 
 }  // namespace

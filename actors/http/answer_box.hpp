@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -60,10 +61,13 @@ class single_answer {
   single_answer& operator=(const single_answer&) = delete;
   ~single_answer() {
     if (called_.load()) return;
-    http_answer lost;
-    lost.status = 500;
-    lost.body = "{\"error\":\"the request was dropped without an answer\"}\n";
-    box_->put({connection_, slot_, std::move(lost)});
+    try {
+      http_answer lost;
+      lost.status = 500;
+      lost.body = "{\"error\":\"the request was dropped without an answer\"}\n";
+      box_->put({connection_, slot_, std::move(lost)});
+    } catch (const std::exception&) {  // out of memory: the server's deadline answers
+    }
   }
   void give(http_answer answer) {
     if (called_.exchange(true)) return;

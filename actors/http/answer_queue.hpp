@@ -17,8 +17,9 @@ class answer_queue {
     bool head_only = false;
     bool close = false;  // nothing is sent behind this answer
     bool version_1_0 = false;
-    std::size_t body_bytes = 0;  // of the request, in the server's room until it is answered
-    std::uint64_t since_ns = 0;  // handed over
+    std::size_t body_bytes = 0;    // of the request, in the server's room until it is answered
+    std::size_t answer_bytes = 0;  // set aside for the answer; once it is there, its own
+    std::uint64_t since_ns = 0;    // handed over
     std::string allow;
     // Set by the queue:
     bool ready = false;
@@ -35,11 +36,14 @@ class answer_queue {
   slot& front() { return slots_.front(); }
   slot pop();
   std::size_t body_bytes() const { return body_bytes_; }
+  /// Of the answers that are there, and set aside for the others.
+  std::size_t answer_bytes() const { return answer_bytes_; }
 
  private:
   std::deque<slot> slots_;
   std::uint64_t first_ = 0;
   std::size_t body_bytes_ = 0;
+  std::size_t answer_bytes_ = 0;
 };
 
 }  // namespace headrace::actors

@@ -3,15 +3,26 @@
 #include "actors/http/http_server.hpp"
 #include "schemas/event.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace headrace::actors {
 
-/// What a producer is told over HTTP of a batch (docs/http.md, "Answers to events").
-///
-/// `unread` are the events that were refused before the batch was made, by their place in the text,
-/// ascending; the places of `ack` are moved behind them, so that all count in the text.
-http_answer answer_of(schemas::event_ack ack, std::vector<schemas::event_refusal> unread = {});
+/// Events that were refused before a batch was made of the others.
+struct unread_events {
+  /// The first refusals_max, by their place in the text, ascending. No more are needed: of the
+  /// refusals that are told none has as many before it.
+  std::vector<schemas::event_refusal> first;
+  std::uint32_t count = 0;
+};
+
+/// Room that any answer here keeps to, its head included.
+constexpr std::size_t event_answer_bytes_max = 4'096;
+
+/// What a producer is told over HTTP of a batch (docs/http.md, "Answers to events"). The places of
+/// `ack` are moved behind those of `unread`, so that all count in the text.
+http_answer answer_of(schemas::event_ack ack, unread_events unread = {});
 
 /// The answer to a request that is refused whole.
 http_answer answer_of(const error& failure, std::uint32_t retry_after_ms = 0);

@@ -2,7 +2,9 @@
 
 #include "actors/http/event_answer.hpp"
 #include "actors/http/http_text.hpp"
+#include "base/log.hpp"
 
+#include <exception>
 #include <memory>
 #include <optional>
 #include <span>
@@ -33,9 +35,26 @@ frame frame_of(std::string bytes) {
   return frame::is_aligned(view) ? frame::sharing(view, kept) : frame::copy_of(view);
 }
 
+// On the intake's thread, which has more to do than this answer: what is thrown here would end it,
+// and the reply's end answers 500.
+void tell(const http_reply& reply, schemas::event_ack ack, unread_events unread = {}) noexcept {
+  try {
+    reply(answer_of(std::move(ack), std::move(unread)));
+  } catch (const std::exception& failure) {
+    log_error("events.not_answered", {{"reason", failure.what()}});
+  }
+}
+
 http_answer unsupported(const std::string& why) { return refusal_answer(415, why); }
 
 }  // namespace
+
+std::optional<event_routes::form> event_routes::form_of(std::string_view type) {
+  if (type == "application/x-capnp") return form::frame;
+  const bool is_json = type.empty() || type == "application/json" ||
+                       type == "application/x-ndjson" || type == form_type;
+  return is_json ? std::optional(form::json) : std::nullopt;
+}
 
 event_routes::event_routes(offer to, admit who, const clock& time, settings how)
     : offer_(std::move(to)), admit_(std::move(who)), time_(time), how_(how) {
@@ -57,7 +76,11 @@ std::vector<http_route> event_routes::routes() {
            [this](http_request request, http_reply reply) {
              handle(std::move(request), std::move(reply));
            },
-           how_.body_bytes_max}};
+           how_.body_bytes_max,
+           [this](const http_request& head, std::uint64_t body_bytes) {
+             return turn_away(head, body_bytes);
+           },
+           event_answer_bytes_max}};
 }
 
 event_routes::counters event_routes::count() const {
@@ -69,29 +92,38 @@ void event_routes::refuse(const http_reply& reply, const error& failure) {
   reply(answer_of(failure, how_.retry_after_ms));
 }
 
-void event_routes::handle(http_request request, http_reply reply) {
-  const auto packed = encoding_of(request.content_encoding);
-  const std::string& type = request.content_type;
-  const bool is_frame = type == "application/x-capnp";
-  const bool is_json = type.empty() || type == "application/json" ||
-                       type == "application/x-ndjson" || type == form_type;
-  if (!packed || (!is_frame && !is_json)) {
-    ++refused_;
-    return reply(unsupported(packed ? "Content-Type '" + type + "': " + takes_types + " is taken"
-                                    : "Content-Encoding '" + request.content_encoding +
-                                          "': gzip, zstd or identity is taken"));
-  }
-  const claim who{request.field(producer_field), request.bearer, request.body.size()};
+// Everything that can be said before the body comes.
+std::optional<http_answer> event_routes::turn_away(const http_request& head,
+                                                   std::uint64_t body_bytes) {
+  const claim who{head.field(producer_field), head.bearer, static_cast<std::size_t>(body_bytes)};
+  result<void> let_in;
   if (who.producer.size() > schemas::producer_bytes_max) {
-    return refuse(reply,
-                  {errc::malformed,
+    let_in = error{errc::malformed,
                    "X-Headrace-Producer: at most " + std::to_string(schemas::producer_bytes_max) +
-                       " bytes are taken"});
+                       " bytes are taken"};
+  } else {
+    let_in = admit_(who);
   }
-  if (const auto let_in = admit_(who); !let_in) return refuse(reply, let_in.error());
+  std::optional<http_answer> refusal;
+  if (!let_in) {
+    refusal = answer_of(let_in.error(), how_.retry_after_ms);
+  } else if (!encoding_of(head.content_encoding)) {
+    refusal = unsupported("Content-Encoding '" + head.content_encoding +
+                          "': gzip, zstd or identity is taken");
+  } else if (!form_of(head.content_type)) {
+    refusal = unsupported("Content-Type '" + head.content_type + "': " + takes_types + " is taken");
+  }
+  if (refusal) ++refused_;
+  return refusal;
+}
+
+// What `turn_away` let in.
+void event_routes::handle(http_request request, http_reply reply) {
+  const auto packed = encoding_of(request.content_encoding).value();
+  const form as = form_of(request.content_type).value();
   const bool is_small =
-      request.body.size() <= how_.inline_bytes_max && *packed == content_encoding::identity;
-  push next{std::move(request), std::move(reply), is_frame ? form::frame : form::json, *packed};
+      request.body.size() <= how_.inline_bytes_max && packed == content_encoding::identity;
+  push next{std::move(request), std::move(reply), as, packed};
   {
     std::unique_lock hold(lock_);
     const bool waits = !is_small || behind_count_ > 0;
@@ -101,15 +133,24 @@ void event_routes::handle(http_request request, http_reply reply) {
       return refuse(next.reply, {errc::overloaded, "too much waits to be read"});
     }
     if (waits) {
+      waiting_.push_back(std::move(next));
+      waiting_bytes_ += bytes;
       ++behind_count_;
       ++handed_over_;
-      waiting_bytes_ += bytes;
-      waiting_.push_back(std::move(next));
       changed_.notify_one();
       return;
     }
   }
   take(std::move(next), inline_);
+}
+
+// Whatever is thrown, the request's end answers it: 500.
+void event_routes::take_behind(push next) {
+  try {
+    take(std::move(next), behind_);
+  } catch (const std::exception& failure) {
+    log_error("events.not_handled", {{"reason", failure.what()}});
+  }
 }
 
 void event_routes::run() {
@@ -121,13 +162,18 @@ void event_routes::run() {
     waiting_.pop_front();
     waiting_bytes_ -= next.request.body.size();
     hold.unlock();
-    take(std::move(next), behind_);
+    take_behind(std::move(next));
     hold.lock();
     --behind_count_;
   }
   auto left = std::move(waiting_);
   hold.unlock();
-  for (const auto& each : left) refuse(each.reply, {errc::unavailable, "shutting down"});
+  schemas::event_ack ack;
+  ack.status = errc::unavailable;
+  ack.detail = "shutting down";
+  ack.retry_after_ms = how_.retry_after_ms;
+  refused_ += left.size();
+  for (const auto& each : left) tell(each.reply, ack);
 }
 
 void event_routes::take(push next, reader& with) {
@@ -145,35 +191,33 @@ void event_routes::take(push next, reader& with) {
 void event_routes::take_frame(std::string bytes, push& next) {
   ++offered_;
   offer_({frame_of(std::move(bytes)),
-          [reply = std::move(next.reply)](schemas::event_ack ack) {
-            reply(answer_of(std::move(ack)));
-          },
+          [reply = std::move(next.reply)](schemas::event_ack ack) { tell(reply, std::move(ack)); },
           nullptr,
           std::move(next.request.bearer)});
 }
 
 void event_routes::take_json(std::string_view text, push& next, reader& with) {
-  std::vector<schemas::event_refusal> unread;
+  unread_events unread;
   with.builder.begin(next.request.field(producer_field));
   worker::event_json_reader::read_options options;
   options.now_ms = time_.now_ms();
   options.event_bytes_max = how_.event_bytes_max;
-  if (auto read = with.json.read(text, options, with.builder, unread); !read) {
+  options.told_max = schemas::refusals_max;
+  if (auto read = with.json.read(text, options, with.builder, unread.first); !read) {
     return refuse(next.reply, read.error());
   }
-  unread_ += unread.size();
+  unread.count = with.json.refused();
+  unread_ += unread.count;
   if (with.builder.events() == 0) {
-    if (!unread.empty()) ++refused_;
+    if (unread.count > 0) ++refused_;
     return next.reply(answer_of(schemas::event_ack{}, std::move(unread)));
   }
   ++offered_;
-  offer_(
-      {with.builder.finish(),
-       [reply = std::move(next.reply), unread = std::move(unread)](schemas::event_ack ack) mutable {
-         reply(answer_of(std::move(ack), std::move(unread)));
-       },
-       nullptr,
-       std::move(next.request.bearer)});
+  offer_({with.builder.finish(),
+          [reply = std::move(next.reply), unread = std::move(unread)](
+              schemas::event_ack ack) mutable { tell(reply, std::move(ack), std::move(unread)); },
+          nullptr,
+          std::move(next.request.bearer)});
 }
 
 }  // namespace headrace::actors

@@ -14,6 +14,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -36,14 +37,14 @@ class event_routes {
   /// What is done with a batch: event_intake::offer.
   using offer = std::function<void(worker::event_intake::request)>;
   /// Who wants to push: the producer by its own word (empty when no field of the request names it),
-  /// the token, the bytes of the body as sent.
+  /// the token, the bytes of the body where the header names its length.
   struct claim {
     std::string_view producer;
     std::string_view token;
     std::size_t bytes = 0;
   };
-  /// Whether a claim is let in; asked on the server's thread before anything of the body is read. A
-  /// failure becomes the answer.
+  /// Whether a claim is let in; asked on the server's thread at the end of the header, before
+  /// anything of the body is read. A failure becomes the answer.
   using admit = std::function<result<void>(const claim&)>;
   struct settings {
     std::size_t body_bytes_max = std::size_t{16} << 20;      // as sent
@@ -72,6 +73,7 @@ class event_routes {
 
  private:
   enum class form { json, frame };
+  static std::optional<form> form_of(std::string_view type);
   struct push {
     http_request request;
     http_reply reply;
@@ -84,8 +86,10 @@ class event_routes {
     schemas::event_batch_builder builder;
   };
 
+  std::optional<http_answer> turn_away(const http_request& head, std::uint64_t body_bytes);
   void handle(http_request request, http_reply reply);
   void take(push next, reader& with);
+  void take_behind(push next);
   void take_json(std::string_view text, push& next, reader& with);
   void take_frame(std::string bytes, push& next);
   void refuse(const http_reply& reply, const error& failure);

@@ -7,11 +7,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <new>
 #include <vector>
 
 namespace headrace::actors {
@@ -224,6 +226,42 @@ TEST_F(EventRoutes, PlacesCountInTheTextAlsoBehindLinesThatAreNoEvents) {
   EXPECT_EQ(routes_.count().unread, 2U);
 }
 
+TEST_F(EventRoutes, OfManyRefusalsTheFirstAreToldAndAllAreCounted) {
+  schemas::event_ack ack;
+  ack.accepted = 1;
+  ack.refused = 1;
+  ack.refusals = {{1, schemas::event_fault::bad_time, "time: too far ahead"}};
+  kept_.answer_with(ack);
+  std::string nonsense;
+  for (int i = 0; i < 40'000; ++i) nonsense += "nonsense\n";
+  // Behind 15 lines of nonsense the refusal of the batch is the last that is told.
+  const std::string before = line_of(0) + nonsense.substr(0, 9 * 15) + line_of(1);
+  const auto told = push(before + nonsense);
+  EXPECT_THAT(told.body, HasSubstr("\"accepted\":1,\"duplicates\":0,\"refused\":40016,"));
+  EXPECT_THAT(told.body, HasSubstr("{\"event\":16,\"fault\":\"bad_time\""));
+  EXPECT_THAT(told.body, testing::Not(HasSubstr("{\"event\":17,")));
+  // One more, and it is not.
+  const auto left_out = push(line_of(0) + nonsense.substr(0, 9 * 16) + line_of(1) + nonsense);
+  EXPECT_THAT(left_out.body, HasSubstr("\"refused\":40017,"));
+  EXPECT_THAT(left_out.body, HasSubstr("{\"event\":16,\"fault\":\"malformed\""));
+  EXPECT_THAT(left_out.body, testing::Not(HasSubstr("bad_time")));
+}
+
+TEST(EventAnswer, KeepsToItsRoomWhateverItTells) {
+  schemas::event_ack ack;
+  ack.refused = 16;
+  for (std::uint32_t i = 0; i < 16; ++i)
+    ack.refusals.push_back({i, schemas::event_fault::wrong_type, std::string(1'000, '\x01')});
+  const auto refused = answer_of(ack);
+  EXPECT_EQ(refused.status, 400U);
+  EXPECT_LT(refused.body.size(), event_answer_bytes_max - 299) << "the rest is for its head";
+  EXPECT_THAT(refused.body, HasSubstr("[{\"event\":0,"));
+  for (auto& each : ack.refusals) each.detail = std::string(50, 'x');
+  EXPECT_THAT(answer_of(ack).body, HasSubstr("{\"event\":15,"));
+  EXPECT_LT(answer_of(error{errc::malformed, std::string(9'000, '\x01')}).body.size(),
+            event_answer_bytes_max - 299);
+}
+
 TEST_F(EventRoutes, WhatCannotBeReadIsRefusedWithoutABatch) {
   for (const std::string body : {"", "[1", "[{]"}) EXPECT_EQ(push(body).status, 400U) << body;
   EXPECT_EQ(push("x", "Content-Type: text/csv\r\n").status, 415U);
@@ -244,6 +282,30 @@ TEST_F(EventRoutes, TokensAreAskedBeforeTheBodyIsRead) {
   EXPECT_EQ(fast.fields.at("retry-after"), "1");
 }
 
+TEST_F(EventRoutes, NothingOfABodyIsWaitedForOrKeptWhoseTokenIsWrong) {
+  const std::string head = "POST /v1/events HTTP/1.1\r\nHost: h\r\n";
+  const std::string wrong = "Authorization: Bearer wrong\r\n";
+  for (const std::string body : {"Content-Length: 16000000\r\n\r\n",
+                                 "Transfer-Encoding: chunked\r\n\r\n",
+                                 "Expect: 100-continue\r\nContent-Length: 16000000\r\n\r\n"}) {
+    test_http_client client(where());
+    const auto answer = client.ask(head + wrong + body);
+    ASSERT_TRUE(answer) << body;
+    EXPECT_EQ(answer->status, 401U) << body;
+    EXPECT_EQ(answer->fields.at("connection"), "close") << body;
+    EXPECT_TRUE(client.send(std::string(100'000, ' '))) << "what was under way resets nothing";
+    client.end_sending();
+    EXPECT_TRUE(client.ended()) << body;
+  }
+  test_http_client asks(where());
+  const auto other = asks.ask(head + "Content-Type: text/csv\r\nContent-Length: 16000000\r\n\r\n");
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->status, 415U);
+  EXPECT_EQ(server_->count().requests, 0U);
+  EXPECT_EQ(routes_.count().refused, 4U);
+  EXPECT_TRUE(kept_.seen().empty());
+}
+
 TEST_F(EventRoutes, BatchesAreOfferedInTheOrderOfTheirRequests) {
   kept_.hold();
   test_http_client client(where());
@@ -260,6 +322,41 @@ TEST_F(EventRoutes, BatchesAreOfferedInTheOrderOfTheirRequests) {
     EXPECT_THAT(client.read()->body, HasSubstr("\"accepted\":" + std::to_string(at)));
   }
   EXPECT_GE(routes_.count().handed_over, 1U);
+}
+
+TEST(EventRoutesThatFail, AnswerAndGoOn) {
+  manual_clock time;
+  std::atomic<int> left{4};  // calls that fail
+  std::atomic<bool> admits{true};
+  event_routes routes(
+      [&](worker::event_intake::request asked) {
+        if (left-- > 0) throw std::bad_alloc();
+        schemas::event_ack ack;
+        ack.accepted = 1;
+        asked.done(std::move(ack));
+      },
+      [&](const event_routes::claim&) -> result<void> {
+        if (!admits) throw std::bad_alloc();
+        return {};
+      },
+      time,
+      {});
+  auto server = http_server::open({"127.0.0.1:0"}, routes.routes());
+  ASSERT_TRUE(server.ok());
+  test_http_client client((*server)->endpoints()[0]);
+  // Read on the server's thread, and on the one for large bodies.
+  for (const int events : {1, 2'000, 1, 2'000}) {
+    const auto failed = client.ask(post("/v1/events", lines(events)));
+    ASSERT_TRUE(failed);
+    EXPECT_EQ(failed->status, 500U);
+  }
+  EXPECT_EQ(client.ask(post("/v1/events", lines(2'000)))->status, 200U);
+  EXPECT_EQ(client.ask(post("/v1/events", lines(1)))->status, 200U);
+  admits = false;
+  const auto refused = client.ask(post("/v1/events", lines(1)));
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->status, 500U);
+  (*server)->stop();
 }
 
 class SmallEventRoutes : public EventRoutes {

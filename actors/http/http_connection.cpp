@@ -69,7 +69,7 @@ void http_connection::close() {
 
 bool http_connection::may_take() const {
   return !ending_ && !host_.stopping && queue_.size() < host_.how.pipeline_max &&
-         unsent() < unsent_bytes_max;
+         unsent() + queue_.answer_bytes() < unsent_bytes_max;
 }
 
 void http_connection::wait_for_bytes() {
@@ -151,6 +151,7 @@ void http_connection::hand_over(whole_request whole) {
   slot.close = whole.close;
   slot.version_1_0 = whole.version_1_0;
   slot.body_bytes = whole.request.body.size();
+  slot.answer_bytes = whole.route->answer_bytes_max;
   slot.since_ns = active_ns_;
   owes_continue_ = false;
   ending_ = whole.close;
@@ -173,8 +174,9 @@ void http_connection::refuse(refused_request refused) {
   slot.close = refused.close;
   slot.version_1_0 = refused.version_1_0;
   slot.allow = std::move(refused.allow);
-  queue_.fill(queue_.push(std::move(slot)),
-              refusal_answer(refused.status, refused.why, refused.retry_after_s));
+  auto answer = refused.answer ? std::move(*refused.answer)
+                               : refusal_answer(refused.status, refused.why, refused.retry_after_s);
+  queue_.fill(queue_.push(std::move(slot)), std::move(answer));
 }
 
 // The peer has been too slow with a request.

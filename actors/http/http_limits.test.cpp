@@ -92,6 +92,29 @@ TEST_F(HttpLimits, AClientThatNeverReadsIsBoundedAndClosed) {
   EXPECT_LT(server_->count().requests, 150U);
 }
 
+TEST_F(HttpLimits, AnswersBehindOneAnotherKeepToTheRoomOfAConnection) {
+  const std::string large(200'000, 'x');
+  auto made = http_server::open(
+      {"127.0.0.1:0"},
+      {{"GET", "/held", held_.handler(), 0, nullptr, large.size()}, {"GET", "/echo/*", echo, 0}});
+  ASSERT_TRUE(made.ok());
+  server_ = std::move(*made);
+  test_http_client client(where());
+  std::string much;
+  for (int i = 0; i < 20; ++i) much += get("/held");
+  ASSERT_TRUE(client.send(much));
+  for (std::size_t left = 20; left > 0; --left) {
+    ASSERT_TRUE(held_.wait_for(1));
+    // What the server took, it took before it answers another.
+    ASSERT_TRUE(test_http_client(where()).ask(get("/echo/x")));
+    ASSERT_LE(held_.size(), 2U) << "256 KiB and one answer";
+    held_.take(0).second(text_answer(large));
+    const auto answer = client.read();
+    ASSERT_TRUE(answer);
+    ASSERT_EQ(answer->body.size(), large.size());
+  }
+}
+
 TEST_F(HttpLimits, BodiesOfAllConnectionsTogetherAreBounded) {
   http_options how;
   how.bytes_max = 1'000;

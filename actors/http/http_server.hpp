@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,12 +47,21 @@ struct http_answer {
 using http_reply = std::function<void(http_answer)>;
 /// Runs on the server's thread and must only hand over.
 using http_handler = std::function<void(http_request, http_reply)>;
+/// Asked on the server's thread at the end of a header, before anything of the body is read:
+/// nothing, or the answer that refuses the request. `head` has no body yet; `body_bytes` is its
+/// length where the header names one, else 0.
+using http_admit =
+    std::function<std::optional<http_answer>(const http_request& head, std::uint64_t body_bytes)>;
 
 struct http_route {
   std::string method;
   std::string path;  // whole; with '*' at its end, everything behind it too
   http_handler handle;
   std::size_t body_bytes_max = std::size_t{16} << 20;
+  http_admit admit = nullptr;  // none: everyone
+  /// Room that is set aside on a connection for each answer until it is there. Larger answers are
+  /// sent, but count only from then on.
+  std::size_t answer_bytes_max = 4'096;
 };
 
 struct http_options {

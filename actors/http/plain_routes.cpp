@@ -8,6 +8,7 @@ namespace headrace::actors {
 namespace {
 
 constexpr std::size_t no_body = 0;
+constexpr std::size_t metrics_bytes_max = std::size_t{128} << 10;  // about
 
 http_answer status_answer(unsigned status, const char* key, const std::string& text) {
   http_answer answer;
@@ -38,7 +39,7 @@ std::vector<http_route> plain_routes(plain_answers answers) {
   };
   return {{"GET", "/healthz", std::move(health), no_body},
           {"GET", "/readyz", std::move(ready), no_body},
-          {"GET", "/metrics", std::move(metrics), no_body}};
+          {"GET", "/metrics", std::move(metrics), no_body, nullptr, metrics_bytes_max}};
 }
 
 }  // namespace headrace::actors

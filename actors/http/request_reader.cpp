@@ -7,6 +7,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <cstdint>
+#include <exception>
 #include <utility>
 
 namespace headrace::actors {
@@ -211,7 +212,12 @@ void request_reader::end_header() {
   }
   route_ = found.route;
   head.body_bytes_max = route_->body_bytes_max;
+  head.request.peer = peer_;
   const std::uint64_t length = head.content_length().value_or(0);
+  if (auto answer = turned_away(length)) {
+    refusal_.answer = std::move(answer);
+    return refuse(refusal_.answer->status, "the route does not take it", close);
+  }
   if (length > head.body_bytes_max) return refuse(413, head.too_large());
   if (!room_.has(length)) return refuse(503, "too much is being read at once; try again later");
   if (!head.expects.empty() && head.expects != "100-continue") {
@@ -224,6 +230,15 @@ void request_reader::end_header() {
   wants_continue_ = !head.expects.empty() && !head.version_1_0;
   head.eager(true);
   at_ = stage::body;
+}
+
+std::optional<http_answer> request_reader::turned_away(std::uint64_t body_bytes) const {
+  if (!route_->admit) return std::nullopt;
+  try {
+    return route_->admit(parser_->request, body_bytes);
+  } catch (const std::exception&) {
+    return refusal_answer(500, "the request could not be handled");
+  }
 }
 
 std::size_t request_reader::take_body(std::string_view bytes) {
@@ -264,7 +279,6 @@ whole_request request_reader::take_request() {
   if (out.head_only) out.request.method = route_->method;
   out.close = !parser_->keep_alive();
   out.version_1_0 = parser_->version_1_0;
-  out.request.peer = peer_;
   parser_.reset();
   at_ = stage::idle;
   return out;

@@ -4,7 +4,9 @@
 #include "actors/http/route_table.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -43,6 +45,7 @@ struct refused_request {
   std::string why;
   std::string allow;
   std::uint32_t retry_after_s = 0;
+  std::optional<http_answer> answer;  // of the route's `admit`: sent as it is
   bool close = true;
   bool head_only = false;
   bool version_1_0 = false;
@@ -81,6 +84,7 @@ class request_reader {
   std::size_t take_header(std::string_view bytes);
   std::size_t take_body(std::string_view bytes);
   void end_header();
+  std::optional<http_answer> turned_away(std::uint64_t body_bytes) const;
   void refuse(unsigned status, std::string why, bool close = true);
   void give_back();
 

@@ -79,6 +79,16 @@ finished post(const std::string& url, const std::string& body, const temporary_f
                      patience);
 }
 
+std::string base_of(const live_run& run) { return run.url.substr(0, run.url.find("/v1/")); }
+
+// With the token, if one is given; what was answered and " status=" with its code.
+finished get(const std::string& url, const std::string& token = {}) {
+  std::vector<std::string> words{
+      "/usr/bin/curl", "-sS", "--max-time", "20", "-w", " status=%{http_code}", url};
+  if (!token.empty()) words.insert(words.end(), {"-H", "Authorization: Bearer " + token});
+  return run_program(words, patience);
+}
+
 std::string event_line(std::uint64_t id) {
   const std::string n = std::to_string(id);
   return R"({"id":"e)" + n + R"(","features":{"user":"u)" + std::to_string(id % 17) +
@@ -120,6 +130,67 @@ TEST_F(LiveRun, LearnsWhatIsPushedAndSaysWhatIsWrong) {
   EXPECT_EQ(json_field(status.output, "duplicates"), "300");
   EXPECT_EQ(json_field(status.output, "wrong_type"), "1");
   EXPECT_EQ(json_field(run.interrupt(), "samples"), "301");
+}
+
+TEST_F(LiveRun, TellsStrangersNothing) {
+  const std::string tokens = folder_ / "tokens";
+  std::ofstream(tokens) << "shop token-of-the-shop\n";
+  std::filesystem::permissions(tokens, std::filesystem::perms::owner_read);
+  live_run run(live_job(folder_,
+                        "[gate]\ntoken_file = \"" + tokens +
+                            "\"\n[join]\nactions = \"click\"\nwindow = \"1h\"\n"),
+               folder_ / "state");
+  ASSERT_NE(run.url, "") << run.process.errors();
+  const std::string base = base_of(run);
+  for (const std::string path : {"/v1/status", "/metrics"}) {
+    for (const std::string token : {"", "token-of-nobody"}) {
+      const auto refused = get(base + path, token);
+      EXPECT_NE(refused.output.find("status=401"), std::string::npos) << path << refused.output;
+      EXPECT_EQ(refused.output.find("accepted"), std::string::npos) << refused.output;
+      EXPECT_EQ(refused.output.find("headrace_"), std::string::npos) << refused.output;
+    }
+  }
+  EXPECT_NE(post(run.url, event_line(1), folder_).output.find("status=401"), std::string::npos);
+  EXPECT_EQ(get(base + "/healthz").output, "{\"status\":\"ok\"}\n status=200");
+  EXPECT_EQ(get(base + "/readyz").output, "{\"status\":\"ready\"}\n status=200");
+  const auto status = get(base + "/v1/status", "token-of-the-shop");
+  EXPECT_EQ(json_field(status.output, "unauthorized_batches"), "0") << status.output;
+  EXPECT_EQ(json_field(status.output, "matched"), "0") << status.output;
+  EXPECT_EQ(json_field(status.output, "spilled"), "0") << status.output;
+  const auto metrics = get(base + "/metrics", "token-of-the-shop");
+  EXPECT_NE(metrics.output.find("headrace_events_accepted_total 0"), std::string::npos)
+      << metrics.output;
+}
+
+// Of a broker that is not there: the job waits for it, and says so.
+TEST_F(LiveRun, SaysHowItGoesWhereNothingIsPushed) {
+  const auto write_job = [&](const std::string& status) {
+    const std::string path = folder_ / "feed.toml";
+    std::ofstream(path) << "[job]\nname = \"feed\"\n[server]\nlisten = \"ipc://"
+                        << folder_ / "server"
+                        << "\"\n[source]\nuri = \"redis://127.0.0.1:1\"\n"
+                        << "stream = \"clicks\"\nlabel = \"rating >= 4\"\n"
+                        << status << "[features.user]\n[model]\narch = \"fm\"\ndim = 4\n";
+    return path;
+  };
+  child_process run(
+      {headrace_binary(), "run", write_job(""), "--state", folder_ / "state", "--json"});
+  ASSERT_TRUE(run.wait_for_text("/v1/status", patience)) << run.errors();
+  const std::string said = run.errors();
+  const auto from = said.find("http://127.0.0.1:");
+  const std::string base = said.substr(from, said.find("/v1/", from) - from);
+  EXPECT_EQ(get(base + "/healthz").output, "{\"status\":\"ok\"}\n status=200");
+  EXPECT_NE(get(base + "/metrics").output.find("headrace_events_accepted_total 0"),
+            std::string::npos);
+  EXPECT_NE(post(base + "/v1/events", event_line(1), folder_).output.find("status=404"),
+            std::string::npos);
+  const auto asked = run_program(
+      {headrace_binary(), "status", write_job("status = \"" + base + "\"\n"), "--json"}, patience);
+  EXPECT_EQ(asked.status, 0) << asked.errors;
+  EXPECT_EQ(json_field(asked.output, "connected"), "false") << asked.output;
+  EXPECT_EQ(json_field(asked.output, "accepted"), "0") << asked.output;
+  run.signal(SIGINT);
+  EXPECT_EQ(run.wait_for(patience), 0) << run.errors();
 }
 
 TEST_F(LiveRun, GoesOnWhereItEnded) {

@@ -82,6 +82,7 @@ struct event_json_reader::state {
   schemas::event_batch_builder* into = nullptr;
   std::vector<schemas::event_refusal>* refused = nullptr;
   std::uint32_t place = 0;  // of the next event
+  std::uint32_t refusals = 0;
 
   std::string_view pad(std::string_view text) {
     if (padded.size() < text.size() + simdjson::SIMDJSON_PADDING)
@@ -111,7 +112,7 @@ struct event_json_reader::state {
   }
 
   void refuse(schemas::event_fault fault, std::string detail) {
-    refused->push_back({place, fault, std::move(detail)});
+    if (refusals++ < how->told_max) refused->push_back({place, fault, std::move(detail)});
   }
 
   /// After each event.
@@ -352,6 +353,7 @@ result<void> event_json_reader::read(std::string_view text,
   state_->into = &into;
   state_->refused = &refused;
   state_->place = 0;
+  state_->refusals = 0;
   const auto before = into.here();
   const std::size_t told = refused.size();
   if (into.events() == 0) into.schema_version(how.schema_version);
@@ -360,8 +362,11 @@ result<void> event_json_reader::read(std::string_view text,
   if (!done) {
     into.back_to(before);
     refused.resize(told);
+    state_->refusals = 0;
   }
   return done;
 }
+
+std::uint32_t event_json_reader::refused() const { return state_->refusals; }
 
 }  // namespace headrace::worker

@@ -35,6 +35,7 @@ class event_json_reader {
     /// Of the batch, where `text` names none; an event that names another one is refused.
     std::uint32_t schema_version = 1;
     std::size_t event_bytes_max = 65'536;
+    std::size_t told_max = schemas::batch_events_max;  // refusals that are told, the first
   };
   /// Adds the events of `text` to `into`, which has begun. An event that is no event is told in
   /// `refused` by its place in `text` (from 0, each object or line counts) and leaves nothing in
@@ -47,6 +48,8 @@ class event_json_reader {
                     const read_options& how,
                     schemas::event_batch_builder& into,
                     std::vector<schemas::event_refusal>& refused);
+  /// Events that the last `read` refused, told or not.
+  std::uint32_t refused() const;
 
  private:
   struct state;

@@ -154,6 +154,22 @@ TEST(EventJson, AProducerThatIsKnownAlreadyStays) {
   EXPECT_EQ(builder.batch().producer, "by token");
 }
 
+TEST(EventJson, NoMoreRefusalsAreToldThanAskedFor) {
+  event_json_reader reader;
+  event_batch_builder builder;
+  builder.begin("");
+  std::vector<event_refusal> refused;
+  event_json_reader::read_options how;
+  how.told_max = 2;
+  ASSERT_TRUE(reader.read("[1,{},2,3,4]", how, builder, refused).ok());
+  ASSERT_EQ(refused.size(), 2U);
+  EXPECT_EQ(refused[1].event, 2U);
+  EXPECT_EQ(reader.refused(), 4U);
+  ASSERT_FALSE(reader.read("[1,", how, builder, refused).ok());
+  EXPECT_EQ(refused.size(), 2U);
+  EXPECT_EQ(reader.refused(), 0U) << "nothing is told of what cannot be read";
+}
+
 TEST(EventJson, AColumnCalledEventsIsAColumn) {
   const reading got = read(R"({"id":"e","events":["a","b"],"features":{"producer":"p"}})");
   ASSERT_EQ(got.events(), 1U);

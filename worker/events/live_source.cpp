@@ -165,6 +165,7 @@ void live_source::feed_join(std::size_t i) {
 
 // The record at work is done; opens the next one. False: there is none yet.
 result<bool> live_source::next_record() {
+  if (joiner_ && how_.tally) how_.tally->publish(*joiner_);
   if (record_) {
     if (auto ended = end_record(); !ended) return ended.error();
   }

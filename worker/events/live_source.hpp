@@ -5,6 +5,7 @@
 #include "worker/events/event_schema.hpp"
 #include "worker/events/stream_cut.hpp"
 #include "worker/ingest/event_source.hpp"
+#include "worker/join/join_tally.hpp"
 #include "worker/join/joiner.hpp"
 
 #include <cstdint>
@@ -36,6 +37,8 @@ class live_source final : public event_source {
     // What is kept of the log behind the newest cut: at most so much, and so old; 0 = no bound.
     std::uint64_t keep_bytes = 0;
     std::uint64_t keep_ms = 0;
+    /// Told what the join has counted whenever a record of the log is done.
+    std::shared_ptr<join_tally> tally = nullptr;
   };
   /// What an earlier run kept in `file`; an empty cut where there is none. Fails: corrupt,
   /// io_error.

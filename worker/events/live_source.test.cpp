@@ -119,6 +119,27 @@ TEST_F(LiveSource, KnowsIdsAndPartitionsAgainAfterARestart) {
   EXPECT_EQ(push(*intake, batch_of().impression("3", 3)).accepted, 1U);
 }
 
+TEST_F(LiveSource, TellsWhatItsJoinCounted) {
+  const std::vector<std::string> actions{"click"};
+  auto intake = open_intake({}, actions);
+  live_source::settings how;
+  how.join.emplace();
+  how.join->window_ms = 1'000;
+  how.tally = std::make_shared<join_tally>();
+  auto source = open_source(intake, how, actions);
+  EXPECT_EQ(push(*intake, batch_of().impression("1", 5'000).action("1", 5'100, "click")).accepted,
+            2U);
+  EXPECT_EQ(push(*intake, batch_of().impression("2", 5'000)).accepted, 1U);
+  event into;
+  while (*source->next(into)) {
+  }
+  const auto told = how.tally->read();
+  EXPECT_EQ(told.counted, source->join()->count());
+  EXPECT_EQ(told.counted.impressions, 2U);
+  EXPECT_EQ(told.counted.matched, 1U);
+  EXPECT_EQ(told.pending, source->join()->pending());
+}
+
 TEST_F(LiveSource, AsksProducersToWaitWhileTrainingIsTooFarBehind) {
   event_intake::settings how;
   how.bytes_unread_max = 1'000;
@@ -345,6 +366,7 @@ TEST_F(LiveSource, AcceptsNothingAfterAnUnknownOutcome) {
   const auto after = push(*intake, batch_of().impression("2", 1));
   EXPECT_EQ(after.status, errc::io_error);
   EXPECT_NE(after.detail.find("restart"), std::string::npos);
+  EXPECT_TRUE(intake->broken());
 }
 
 TEST_F(LiveSource, AnswersBatchesOfManyThreadsOnceEach) {
