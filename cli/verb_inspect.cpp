@@ -2,6 +2,7 @@
 #include "base/units.hpp"
 #include "cli/feature_key.hpp"
 #include "cli/job_inspection.hpp"
+#include "cli/state_samples.hpp"
 #include "cli/verbs.hpp"
 #include "schemas/hash.hpp"
 #include "storage/checkpoint_manifest.hpp"
@@ -28,6 +29,7 @@ struct inspect_flags {
   std::string feature;
   std::string ttl;
   std::uint32_t count = 0;
+  std::string by;
 };
 
 std::string_view name_of(storage::record_kind kind) {
@@ -250,6 +252,36 @@ int inspect_dry_run(const inspect_flags& flags) {
   return exit_done;
 }
 
+int inspect_samples(const inspect_flags& flags) {
+  const auto found = read_sealed_samples(flags.state, flags.by);
+  if (!found) return report_error(found.error());
+  if (flags.json) {
+    json_line line;
+    line.add("source", found->source)
+        .add("first_batch", found->first_batch)
+        .add("last_batch", found->last_batch)
+        .add("samples", found->samples)
+        .add("set", found->set)
+        .add("by", flags.by)
+        .add("keys", found->keys)
+        .add("order", found->order);
+    std::puts(line.text().c_str());
+    return exit_done;
+  }
+  std::printf("%s: %" PRIu64 " samples in batches %" PRIu64 " to %" PRIu64 "\n",
+              found->source.c_str(),
+              found->samples,
+              found->first_batch,
+              found->last_batch);
+  std::printf("set    %s\norder  %s   ", found->set.c_str(), found->order.c_str());
+  if (flags.by.empty()) {
+    std::printf("of all\n");
+  } else {
+    std::printf("of each of %" PRIu64 " %s\n", found->keys, flags.by.c_str());
+  }
+  return exit_done;
+}
+
 int inspect_checkpoint(const inspect_flags& flags) {
   const auto folder = storage::job_folder::open_read_only(flags.state);
   if (!folder) return report_error(folder.error());
@@ -308,6 +340,12 @@ void add_inspect(CLI::App& app, verb_context& context) {
   add("digest",
       "digest of the live tables and of a replay of their logs; fails if they differ",
       inspect_digest);
+  auto* samples =
+      add("samples",
+          "how many samples were sealed, and digests to compare two runs by: of the set, "
+          "and of the order",
+          inspect_samples);
+  samples->add_option("--by", flags->by, "the order of each key of this feature (default: of all)");
   add("checkpoint", "what the rows on disk cover", inspect_checkpoint);
   auto* dry_run = add("dry-run",
                       "how many rows an expiry or a count of admission would leave out",

@@ -1,26 +1,23 @@
 #include "base/random.hpp"
 #include "schemas/hash.hpp"
-#include "schemas/sample.hpp"
-#include "storage/segment_log.hpp"
+#include "tests/integration/live_run.hpp"
 #include "tests/support/child_process.hpp"
 #include "tests/support/small_job.hpp"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <csignal>
-#include <filesystem>
+#include <chrono>
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <string>
+#include <vector>
 
 /// `headrace run` of a job whose events are pushed: what a producer sees, and what is learned.
 namespace headrace::tests {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr auto patience = 120s;
+constexpr auto patience = live_patience;
 
 // `more` begins with keys of [durability].
 std::string live_job(const temporary_folder& folder,
@@ -36,47 +33,6 @@ std::string live_job(const temporary_folder& folder,
                       << "[train]\nbatch_max = 64\npush = \"fp32\"\n[durability]\nlog = \"os\"\n"
                       << more;
   return path;
-}
-
-/// `headrace run` as a process, and where it takes events.
-struct live_run {
-  live_run(const std::string& job, const std::string& state, std::vector<std::string> more = {})
-      : process(arguments(job, state, std::move(more))) {
-    if (!process.wait_for_text("/v1/events", patience)) return;
-    const std::string said = process.errors();
-    const auto from = said.find("http://127.0.0.1:");
-    url = said.substr(from, said.find('"', from) - from);
-  }
-  static std::vector<std::string> arguments(const std::string& job,
-                                            const std::string& state,
-                                            std::vector<std::string> more) {
-    std::vector<std::string> made{headrace_binary(), "run", job, "--state", state, "--json"};
-    made.insert(made.end(), more.begin(), more.end());
-    return made;
-  }
-  /// Ends it with Ctrl-C and returns its line.
-  std::string interrupt() {
-    process.signal(SIGINT);
-    EXPECT_EQ(process.wait_for(patience), 0) << process.errors();
-    return process.output();
-  }
-  child_process process;
-  std::string url;
-};
-
-finished post(const std::string& url, const std::string& body, const temporary_folder& folder) {
-  const std::string file = folder / "body";
-  std::ofstream(file) << body;
-  return run_program({"/usr/bin/curl",
-                      "-sS",
-                      "--max-time",
-                      "20",
-                      "-w",
-                      " status=%{http_code}",
-                      "--data-binary",
-                      "@" + file,
-                      url},
-                     patience);
 }
 
 std::string base_of(const live_run& run) { return run.url.substr(0, run.url.find("/v1/")); }
@@ -95,8 +51,6 @@ std::string event_line(std::uint64_t id) {
          R"(","item":)" + std::to_string(id % 23) + R"(},"rating":)" + std::to_string(1 + id % 5) +
          "}\n";
 }
-
-bool has_curl() { return std::filesystem::exists("/usr/bin/curl"); }
 
 class LiveRun : public testing::Test {
  protected:
@@ -213,97 +167,35 @@ TEST_F(LiveRun, GoesOnWhereItEnded) {
   EXPECT_EQ(json_field(run.interrupt(), "samples"), "120");
 }
 
-/// What a run under fire is given: impressions by number, a click for every third.
-class clicked_stream {
- public:
-  static std::string lines(std::uint64_t from, std::uint64_t to) {
-    std::string made;
-    for (std::uint64_t id = from; id < to; ++id) {
-      const std::string n = std::to_string(id);
-      const std::string shown = std::to_string(start_ms + id);
-      made += R"({"id":"i)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
-              R"(,"features":{"user":"u)" + std::to_string(id % 17) + R"(","item":"i)" + n +
-              "\"}}\n";
-      if (id % 3 == 0)
-        made += R"({"id":"c)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
-                R"(,"action":"click"})" + "\n";
-    }
-    return made;
+/// What a run under fire is given: impressions by number, a click for every third, and an
+/// impression three hours later that ends every window and is not joined itself.
+std::vector<std::string> clicked_stream(std::uint64_t impressions) {
+  constexpr std::uint64_t start_ms = 1'760'000'000'000;
+  std::vector<std::string> lines;
+  for (std::uint64_t id = 0; id < impressions; ++id) {
+    const std::string n = std::to_string(id);
+    const std::string shown = std::to_string(start_ms + id);
+    lines.push_back(R"({"id":"i)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
+                    R"(,"features":{"user":"u)" + std::to_string(id % 17) + R"(","item":"i)" + n +
+                    "\"}}\n");
+    if (id % 3 == 0)
+      lines.push_back(R"({"id":"c)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
+                      R"(,"action":"click"})" + "\n");
   }
-  /// Ends every window: an impression three hours later, which is not joined itself.
-  static std::string closer(std::uint64_t behind) {
-    return R"({"id":"closer","key":"closer","time":)" +
-           std::to_string(start_ms + behind + 10'800'000) +
-           R"(,"features":{"user":"u","item":"closer"}})" + "\n";
-  }
-
- private:
-  static constexpr std::uint64_t start_ms = 1'760'000'000'000;
-};
+  lines.push_back(R"({"id":"closer","key":"closer","time":)" +
+                  std::to_string(start_ms + impressions + 10'800'000) +
+                  R"(,"features":{"user":"u","item":"closer"}})" + "\n");
+  return lines;
+}
 
 /// Label of each sealed sample by its item's key; a sample that is there twice fails the test.
 std::map<std::uint64_t, float> sealed_labels(const std::string& state) {
-  storage::segment_log::options how;
-  how.folder = state + "/samples/events#1";
-  how.read_only = true;
-  auto log = storage::segment_log::open(how);
-  EXPECT_TRUE(log) << describe(log.error());
   std::map<std::uint64_t, float> labels;
-  std::uint64_t next_row = 0;
-  auto read = (*log)->read_from(lsn{1}, [&](const storage::log_record& record) {
-    const auto batch = schemas::decode_sample_batch(record.payload);
-    EXPECT_TRUE(batch) << describe(batch.error());
-    for (std::uint32_t i = 0; i < batch->samples; ++i) {
-      EXPECT_EQ(batch->row_numbers[i], next_row++);
-      const bool is_new = labels.emplace(batch->keys[i * 2 + 1], batch->labels[i]).second;
-      EXPECT_TRUE(is_new) << "sample " << batch->row_numbers[i] << " was sealed before";
-    }
-    return true;
+  for_each_sealed(state, [&](const schemas::sample_batch& batch, std::uint32_t i) {
+    const bool is_new = labels.emplace(batch.keys[i * 2 + 1], batch.labels[i]).second;
+    EXPECT_TRUE(is_new) << "sample " << batch.row_numbers[i] << " was sealed before";
   });
-  EXPECT_TRUE(read) << describe(read.error());
   return labels;
-}
-
-// Pushes more and more events, all that are not acknowledged again and again, to runs that are
-// killed at a random moment of a push. Returns how many events there are.
-std::uint64_t push_under_fire(const std::string& job,
-                              const std::string& state,
-                              const temporary_folder& folder,
-                              random_stream& random) {
-  std::uint64_t next = 0;
-  std::uint64_t kept = 0;  // events below are acknowledged
-  for (int kill = 0; kill < by_weight(6, 50); ++kill) {
-    live_run run(job, state);
-    EXPECT_NE(run.url, "") << run.process.errors();
-    for (auto pushes = 1 + random.next_below(5); pushes > 0; --pushes) {
-      next = std::max(next, kept + 1 + random.next_below(200));
-      const std::string file = folder / "killed";
-      std::ofstream(file) << clicked_stream::lines(kept, next);
-      child_process curl({"/usr/bin/curl",
-                          "-sS",
-                          "--max-time",
-                          "20",
-                          "-w",
-                          " status=%{http_code}",
-                          "--data-binary",
-                          "@" + file,
-                          run.url});
-      if (pushes == 1) {
-        static_cast<void>(curl.wait_for(std::chrono::milliseconds(random.next_below(20))));
-        run.process.signal(SIGKILL);
-      }
-      static_cast<void>(curl.wait_for(patience));
-      if (curl.output().find("status=200") != std::string::npos) kept = next;
-    }
-    EXPECT_EQ(run.process.wait_for(patience), 128 + SIGKILL);
-  }
-  live_run run(job, state);
-  EXPECT_NE(run.url, "") << run.process.errors();
-  const auto rest =
-      post(run.url, clicked_stream::lines(kept, next) + clicked_stream::closer(next), folder);
-  EXPECT_NE(rest.output.find("status=200"), std::string::npos) << rest.output;
-  run.interrupt();
-  return next;
 }
 
 // Joined in one go by anyone who has all the events: every impression once, every third clicked.
@@ -319,7 +211,10 @@ TEST_F(LiveRun, AKilledRunLosesNothingAndDoublesNothing) {
                "keep_log = \"all\"\nflush_interval = \"300ms\"\n"
                "[join]\nactions = \"click\"\nwindow = \"1h\"\nout_of_order = \"1h\"\n",
                "count");
-  const std::uint64_t events = push_under_fire(job, folder_ / "state", folder_, random);
+  const int kills = by_weight(6, 50);
+  const std::uint64_t events = static_cast<std::uint64_t>(kills + 1) * 300;
+  const auto lines = clicked_stream(events);
+  push_under_fire(job, folder_ / "state", {lines, kills, 200}, random);
   const auto labels = sealed_labels(folder_ / "state");
   for (std::uint64_t id = 0; id < events; ++id) {
     const auto found =

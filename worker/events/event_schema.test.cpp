@@ -106,6 +106,22 @@ TEST(EventSchema, NumbersOfAllFormsAreOneNumber) {
   }
 }
 
+// JSON's -0 is the integer 0; a file's is a number with a sign, and 1e-60 of one is 0 as a float.
+TEST(EventSchema, ZeroHasNoSign) {
+  feature_spec logarithm = feature("log", feature_kind::float_value);
+  logarithm.column = "price";
+  logarithm.transforms = {transform::log1p};
+  const auto schema = bound(source_of({feature("price", feature_kind::float_value), logarithm}));
+  made_batch batch;
+  for (const char* zero : {"0", "-0", "-0.0", "-1e-60"}) {
+    batch.event(zero).text("price", zero).integer("rating", 4);
+    for (const float value : of_last(schema, batch).made.values) {
+      EXPECT_EQ(value, 0.0F) << zero;
+      EXPECT_FALSE(std::signbit(value)) << zero;
+    }
+  }
+}
+
 TEST(EventSchema, ListsComeAsTextsOneTextOrOneInteger) {
   feature_spec seen = feature("seen", feature_kind::ids);
   seen.list_separator = "|";

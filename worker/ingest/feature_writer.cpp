@@ -77,8 +77,9 @@ bool feature_writer::number(double x, event& into, bool with_values) const {
     id(bucket_text(made, buffer), into, with_values);
     return true;
   }
-  const float value = static_cast<float>(made);
+  float value = static_cast<float>(made);
   if (!std::isfinite(value)) return false;
+  if (value == 0.0F) value = 0.0F;  // without a sign: where 0 is an integer, it has none
   into.keys.push_back(whole_);
   if (with_values) into.values.push_back(value);
   return true;

@@ -1,12 +1,11 @@
 #include "worker/ingest/kafka_feed.hpp"
 
 #include "worker/ingest/kafka_support.hpp"
-#include "worker/ingest/test_feeds.hpp"
+#include "worker/ingest/test_brokers.hpp"
 #include "worker/ingest/test_reading.hpp"
 
 #include <fstream>
 #include <random>
-#include <sys/stat.h>
 
 namespace headrace::worker {
 namespace {
@@ -18,35 +17,6 @@ constexpr int offsets_api = 2;
 constexpr int unknown_error = -1;
 constexpr int unknown_topic = 3;
 constexpr int topic_authorization_failed = 29;
-
-/// tests/support/mock_kafka.cpp, which speaks Kafka's protocol in a process of its own.
-class mock_kafka {
- public:
-  mock_kafka() : fifo_(folder_ / "commands") {
-    EXPECT_EQ(::mkfifo(fifo_.c_str(), 0600), 0);
-    process_ = std::make_unique<tests::child_process>(
-        std::vector<std::string>{std::getenv("HEADRACE_MOCK_KAFKA"), "1", fifo_});
-    EXPECT_TRUE(process_->wait_for_text("\n", 10s)) << process_->errors();
-    commands_.open(fifo_);
-    const auto line = process_->output();
-    const auto from = line.find(' ') + 1;
-    bootstraps_ = line.substr(from, line.find('\n') - from);
-  }
-  const std::string& bootstraps() const { return bootstraps_; }
-  void tell(const std::string& command) {
-    commands_ << command << std::endl;
-    EXPECT_TRUE(process_->wait_for_text("done " + std::to_string(++told_) + "\n", 10s))
-        << command << ": " << process_->output();
-  }
-
- private:
-  tests::temporary_folder folder_;
-  std::string fifo_;
-  std::unique_ptr<tests::child_process> process_;
-  std::ofstream commands_;
-  std::string bootstraps_;
-  std::size_t told_ = 0;
-};
 
 class KafkaFeed : public ::testing::Test {
  protected:

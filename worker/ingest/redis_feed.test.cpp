@@ -2,7 +2,7 @@
 
 #include "worker/ingest/feed_support.hpp"
 #include "worker/ingest/redis_link.hpp"
-#include "worker/ingest/test_feeds.hpp"
+#include "worker/ingest/test_brokers.hpp"
 #include "worker/ingest/test_reading.hpp"
 
 #include <csignal>
@@ -12,36 +12,6 @@ namespace headrace::worker {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// redis-server with its append-only file in a folder of its own, on a Unix socket.
-class redis_server {
- public:
-  explicit redis_server(std::vector<std::string> more = {}) : more_(std::move(more)) {}
-  std::string endpoint() const { return "unix:" + folder_ / "socket"; }
-  void start() {
-    std::vector<std::string> words{find_server("redis-server"),
-                                   "--port",
-                                   "0",
-                                   "--unixsocket",
-                                   folder_ / "socket",
-                                   "--dir",
-                                   folder_.path(),
-                                   "--appendonly",
-                                   "yes",
-                                   "--save",
-                                   ""};
-    words.insert(words.end(), more_.begin(), more_.end());
-    process_ = std::make_unique<tests::child_process>(words);
-    ASSERT_TRUE(process_->wait_for_text("ready to accept connections", 10s))
-        << process_->output() << process_->errors();
-  }
-  void kill() { process_.reset(); }  // SIGKILL
-
- private:
-  tests::temporary_folder folder_;
-  std::vector<std::string> more_;
-  std::unique_ptr<tests::child_process> process_;
-};
 
 class RedisFeed : public ::testing::Test {
  protected:

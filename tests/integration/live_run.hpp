@@ -1,0 +1,58 @@
+#pragma once
+
+#include "base/random.hpp"
+#include "schemas/sample.hpp"
+#include "tests/support/child_process.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+/// `headrace run` of a job whose events are pushed over HTTP, and what it sealed.
+namespace headrace::tests {
+
+constexpr std::chrono::seconds live_patience{120};
+
+bool has_curl();
+
+/// The run as a process, and where it takes events.
+struct live_run {
+  /// `more`: further arguments. `url` is empty when it did not start.
+  live_run(const std::string& job, const std::string& state, std::vector<std::string> more = {});
+  static std::vector<std::string> arguments(const std::string& job,
+                                            const std::string& state,
+                                            std::vector<std::string> more = {});
+  /// Ends it with Ctrl-C and returns its line.
+  std::string interrupt();
+
+  child_process process;
+  std::string url;
+};
+
+/// The answer, and behind it `status=` and its code.
+finished post(const std::string& url, const std::string& body, const temporary_folder& folder);
+
+/// Calls `visit` with each sealed sample of `state` in its order: a batch and a place in it. Their
+/// numbers have no gap, or the test fails.
+void for_each_sealed(
+    const std::string& state,
+    const std::function<void(const schemas::sample_batch& batch, std::uint32_t place)>& visit);
+
+/// What a producer pushes, each line an event with an id, in this order.
+struct lines_under_fire {
+  std::span<const std::string> lines;
+  int kills = 0;
+  std::size_t push_max = 1;  // lines
+};
+/// Pushes every line to runs of `job` that are killed (SIGKILL) at random moments: most in the
+/// midst of a push, one in five while they start. What was not acknowledged is pushed again, and
+/// often some of what was. The last run is ended with Ctrl-C.
+void push_under_fire(const std::string& job,
+                     const std::string& state,
+                     const lines_under_fire& stream,
+                     random_stream& random);
+
+}  // namespace headrace::tests
