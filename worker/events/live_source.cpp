@@ -6,6 +6,7 @@
 #include "worker/events/packed_event.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -21,6 +22,11 @@ void label(std::uint64_t actions, event& into) {
   into.label = (actions & 1U) != 0 ? 1.0F : 0.0F;
   for (std::size_t l = 0; l < into.more_labels.size(); ++l)
     into.more_labels[l] = (actions >> (l + 1) & 1U) != 0 ? 1.0F : 0.0F;
+}
+
+result<void> keep(const std::filesystem::path& file, const stream_cut& cut) {
+  const std::vector<std::byte> bytes = encode(cut);
+  return storage::replace_file(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 }  // namespace
@@ -172,7 +178,7 @@ result<void> live_source::end_record() {
     cut_.partitions[std::string(batch_.partition)] = batch_.offset_end;
   const std::uint64_t stamp_ms = record_->arrived_ms;
   record_.reset();
-  if (bytes_since_cut_ < next_cut_bytes_ || waiting_cut_) return {};
+  if (bytes_since_cut_ < next_cut_bytes_ || waiting_cut_ || writing_.valid()) return {};
   return cut(stamp_ms);
 }
 
@@ -194,13 +200,21 @@ result<void> live_source::cut(std::uint64_t stamp_ms) {
 }
 
 result<void> live_source::sealed(std::uint64_t through) {
+  if (writing_.valid()) {
+    if (writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return {};
+    const auto kept = writing_.get();
+    return kept ? give_up(*kept) : kept.error();
+  }
   if (!waiting_cut_ || waiting_cut_->samples > through || how_.cut_file.empty()) return {};
-  const std::vector<std::byte> bytes = encode(*waiting_cut_);
-  auto kept = storage::replace_file(how_.cut_file,
-                                    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  if (!kept) return kept;
-  const stream_cut cut = *std::exchange(waiting_cut_, std::nullopt);
-  return give_up(cut);
+  writing_ = std::async(
+      std::launch::async,
+      [file = how_.cut_file, cut = std::move(*waiting_cut_)]() mutable -> result<stream_cut> {
+        if (auto kept = keep(file, cut); !kept) return kept.error();
+        cut.joiner = {};
+        return std::move(cut);
+      });
+  waiting_cut_.reset();
+  return {};
 }
 
 // The log before the newest mark that is too old, or too far behind in bytes.
