@@ -1,3 +1,4 @@
+#include "bench/available/available.hpp"
 #include "bench/gates/gate_options.hpp"
 #include "bench/ingest/ingest.hpp"
 #include "bench/rows64/rows64.hpp"
@@ -273,6 +274,53 @@ void add_ingest(CLI::App& bench_verb, verb_context& context) {
   client->callback([options, &context] { context.status = bench::run_ingest_client(*options); });
 }
 
+void add_options(CLI::App& verb, bench::available_options& options) {
+  verb.add_option("--rate", options.rate, "events a second, whatever comes of them")
+      ->check(CLI::Range(1, 100'000'000));
+  verb.add_option("--seconds", options.seconds, "of a round")->check(CLI::Range(1, 3'600));
+  verb.add_option("--batch", options.batch, "events of one push")->check(CLI::Range(2, 65'536));
+  verb.add_option("--samples", options.samples, "of a sealed batch")->check(CLI::Range(1, 65'536));
+  verb.add_option("--wait-ms", options.wait_ms, "a batch is sealed after this even when not full")
+      ->check(CLI::Range(0, 60'000));
+  verb.add_option("--in-flight", options.in_flight, "sealed batches the worker may hold")
+      ->check(CLI::Range(1, 256));
+  add_choice<log_mode>(verb,
+                       "--durable",
+                       options.durable,
+                       {{"none", log_mode::none}, {"os", log_mode::os}, {"fsync", log_mode::fsync}},
+                       "what an acknowledged event survives: nothing, kill -9, a power cut");
+  verb.add_option("--rounds", options.rounds, "rounds, medians of which are reported")
+      ->check(CLI::Range(1, 1'000));
+  verb.add_option("--dir", options.dir, "folder for the logs, removed at the end");
+  verb.add_flag("--json", options.json, "a line of JSON on standard output for each job");
+  verb.add_flag("--inside", options.inside)->group("");
+  add_choice<bench::available_job>(
+      verb,
+      "--job",
+      options.job,
+      {{"labelled", bench::available_job::labelled}, {"joined", bench::available_job::joined}},
+      "");
+  verb.get_option("--job")->group("");
+  verb.add_option("--endpoint", options.endpoint)->group("");
+  verb.add_option("--command", options.command)->group("");
+}
+
+void add_available(CLI::App& bench_verb, verb_context& context) {
+  auto options = std::make_shared<bench::available_options>();
+  CLI::App* verb = bench_verb.add_subcommand(
+      "available", "Milliseconds from an event's arrival to its sample with the worker");
+  CLI::App* server = bench_verb.add_subcommand("available-server", "")->group("");
+  CLI::App* client = bench_verb.add_subcommand("available-client", "")->group("");
+  for (CLI::App* each : {verb, server, client}) add_options(*each, *options);
+  verb->callback([options, &context] {
+    context.status = bench::run_bench_available(
+        *options,
+        [&context](std::chrono::milliseconds patience) { return context.signals.wait(patience); });
+  });
+  server->callback([options, &context] { context.status = bench::run_available_server(*options); });
+  client->callback([options, &context] { context.status = bench::run_available_client(*options); });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, verb_context& context) {
@@ -282,6 +330,7 @@ void add_bench(CLI::App& app, verb_context& context) {
   add_gates(*verb, context);
   add_benches_beside_torch(*verb, context);
   add_ingest(*verb, context);
+  add_available(*verb, context);
   auto options = std::make_shared<rows64_options>();
 
   CLI::App* rows64 =

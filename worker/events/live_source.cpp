@@ -8,6 +8,7 @@
 #include "worker/events/packed_event.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -209,7 +210,7 @@ result<void> live_source::end_record() {
     cut_.partitions[std::string(batch_.partition)] = batch_.offset_end;
   const std::uint64_t stamp_ms = record_->arrived_ms;
   record_.reset();
-  if (bytes_since_cut_ < next_cut_bytes_ || waiting_cut_) return {};
+  if (bytes_since_cut_ < next_cut_bytes_ || waiting_cut_ || writing_.valid()) return {};
   return cut(stamp_ms);
 }
 
@@ -232,10 +233,21 @@ result<void> live_source::cut(std::uint64_t stamp_ms) {
 }
 
 result<void> live_source::sealed(std::uint64_t through) {
+  if (writing_.valid()) {
+    if (writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return {};
+    const auto kept = writing_.get();
+    return kept ? give_up(*kept) : kept.error();
+  }
   if (!waiting_cut_ || waiting_cut_->samples > through || how_.cut_file.empty()) return {};
-  if (auto kept = keep(how_.cut_file, *waiting_cut_); !kept) return kept;
-  const stream_cut cut = *std::exchange(waiting_cut_, std::nullopt);
-  return give_up(cut);
+  writing_ = std::async(
+      std::launch::async,
+      [file = how_.cut_file, cut = std::move(*waiting_cut_)]() mutable -> result<stream_cut> {
+        if (auto kept = keep(file, cut); !kept) return kept.error();
+        cut.joiner = {};
+        return std::move(cut);
+      });
+  waiting_cut_.reset();
+  return {};
 }
 
 // The log before the newest mark that is too old, or too far behind in bytes.
@@ -265,6 +277,8 @@ result<void> live_source::go_on_at(std::uint64_t through) {
   cut_.samples = through;
   waiting_cut_.reset();
   if (auto made = cut(cut_.stamp_ms); !made) return made;
+  if (auto begun = sealed(through); !begun || !writing_.valid()) return begun;
+  writing_.wait();
   return sealed(through);
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -66,6 +67,8 @@ class live_source final : public event_source {
   std::size_t features() const override { return schema_.features(); }
   bool live() const override { return true; }
   void on_more(const std::function<void()>& wake) override;
+  /// Begins to write a cut that is due, on a thread of its own, and looks what became of the last
+  /// one: a joiner's state is megabytes, and the disk may owe more. Fails as that did.
   result<void> sealed(std::uint64_t through) override;
 
   const joiner* join() const { return joiner_ ? &*joiner_ : nullptr; }
@@ -108,7 +111,8 @@ class live_source final : public event_source {
   std::uint64_t bytes_since_cut_ = 0;
   std::uint64_t log_bytes_ = 0;
   std::deque<stream_cut::mark> marks_;
-  std::optional<stream_cut> waiting_cut_;  // until what was made of it is sealed
+  std::optional<stream_cut> waiting_cut_;    // until what was made of it is sealed
+  std::future<result<stream_cut>> writing_;  // its file; the cut without its joiner
   std::uint64_t next_cut_bytes_;
 
   event parsed_;

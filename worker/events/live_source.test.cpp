@@ -10,9 +10,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <future>
+#include <sstream>
 #include <string>
+#include <sys/stat.h>
+#include <thread>
 
 namespace headrace::worker {
 namespace {
@@ -215,6 +221,34 @@ TEST_F(LiveSource, GoesOnBehindTheCutOfALogThatLostItsEnd) {
   event found;
   ASSERT_TRUE(*source->next(found)) << "an acknowledged event is not read";
   EXPECT_EQ(found.row_number, 3U);
+}
+
+// A pipe in the place of the cut's new file: it can't be opened before somebody reads, nor synced.
+TEST_F(LiveSource, SealingDoesNotWaitForTheDiskThatKeepsTheCut) {
+  const std::string pipe = (folder_.path() / "cut.new").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  live_source::settings how;
+  how.cut_bytes = 1;
+  const auto intake = open_intake();
+  const auto source = open_source(intake, how);
+  event found;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(push(*intake, batch_of().impression(std::to_string(i), 1)).accepted, 1U);
+    ASSERT_TRUE(*source->next(found));
+  }
+  ASSERT_FALSE(*source->next(found));
+  ASSERT_TRUE(source->sealed(3)) << "it begins";
+  ASSERT_TRUE(source->sealed(3)) << "it goes on";
+  std::ifstream reader(pipe);
+  std::stringstream read;
+  read << reader.rdbuf();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  result<void> told;
+  while (told.ok() && std::chrono::steady_clock::now() < deadline) {
+    told = source->sealed(3);
+    std::this_thread::yield();
+  }
+  EXPECT_FALSE(told.ok()) << "what became of it is never told";
 }
 
 TEST_F(LiveSource, CountsOnWhereMoreWasSealedThanTheLogStillGives) {
