@@ -66,7 +66,11 @@ result<std::unique_ptr<feed_front>> feed_front::open(const job& job,
       time);
   made->thread_ = std::thread([front = made.get(), &time, failed = std::move(failed)] {
     ::pthread_setname_np(::pthread_self(), "event-feed");
-    if (auto run = front->run(time); !run) failed(run.error());
+    try {
+      if (auto run = front->run(time); !run) failed(run.error());
+    } catch (const std::exception& thrown) {
+      failed({errc::io_error, std::string("event feed: ") + thrown.what()});
+    }
   });
   return made;
 }
