@@ -4,6 +4,8 @@
 #include "worker/ingest/kafka_feed.hpp"
 #include "worker/ingest/redis_feed.hpp"
 
+#include <algorithm>
+
 namespace headrace::worker {
 namespace {
 
@@ -20,6 +22,12 @@ result<void> check(const feed_spec& spec) {
     if (topic.empty() || topic.size() + spec.subject.size() > name_bytes_max) {
       return error{errc::bad_config, "'" + topic + "' is no topic: 1 to 200 bytes"};
     }
+  }
+  // JetStream's dead letters have a subject: whether the stream takes it, the server is asked.
+  if (spec.broker != feed_spec::kind::jetstream &&
+      std::find(spec.topics.begin(), spec.topics.end(), spec.dead_letter) != spec.topics.end()) {
+    return error{errc::bad_config,
+                 "dead letters in '" + spec.dead_letter + "', which is read, would come back"};
   }
   return {};
 }

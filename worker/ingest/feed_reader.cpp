@@ -4,6 +4,7 @@
 #include "base/utf8.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace headrace::worker {
@@ -27,6 +28,16 @@ std::string reason_of(const schemas::event_refusal& refusal, std::size_t more) {
   return reason;
 }
 
+/// What is thrown in `work` ends the reader, not the process.
+template <class Work>
+result<void> guard(Work work) {
+  try {
+    return work();
+  } catch (const std::exception& thrown) {
+    return error{errc::io_error, std::string("events from the broker: ") + thrown.what()};
+  }
+}
+
 bool is_about_the_batch(errc status) {
   return status == errc::malformed || status == errc::too_large || status == errc::bad_protocol ||
          is_permanent(status);
@@ -43,10 +54,23 @@ struct feed_reader::mailbox {
   std::mutex guard;  // of letters
   std::condition_variable came;
   std::vector<letter> letters;
+  std::exception_ptr thrown;  // instead of a letter
 
+  /// What is thrown here is the reader's to say, not the intake's.
+  void put(const std::string& partition, schemas::event_ack ack) noexcept {
+    const std::lock_guard held(guard);
+    try {
+      letters.push_back({partition, std::move(ack)});
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    came.notify_one();
+  }
   std::vector<letter> wait(std::chrono::milliseconds patience) {
     std::unique_lock held(guard);
-    if (patience.count() > 0) came.wait_for(held, patience, [this] { return !letters.empty(); });
+    const auto is_there = [this] { return !letters.empty() || thrown != nullptr; };
+    if (patience.count() > 0) came.wait_for(held, patience, is_there);
+    if (thrown != nullptr) std::rethrow_exception(thrown);
     return std::exchange(letters, {});
   }
 };
@@ -80,6 +104,10 @@ bool feed_reader::has_room() const {
 }
 
 result<void> feed_reader::step() {
+  return guard([this] { return round(); });
+}
+
+result<void> feed_reader::round() {
   const bool room = has_room();
   if (room == paused_) {
     paused_ = !room;
@@ -100,7 +128,7 @@ result<void> feed_reader::run(const std::atomic<bool>& stop) {
   }
   const auto end = time_.steady_ns() + static_cast<std::uint64_t>(end_patience.count()) * ns_of_ms;
   while (count_.in_flight > 0 && time_.steady_ns() < end) {
-    if (auto taken = take_acks(how_.patience); !taken) return taken;
+    if (auto taken = guard([this] { return take_acks(how_.patience); }); !taken) return taken;
   }
   return {};
 }
@@ -155,9 +183,7 @@ void feed_reader::send(lane& one) {
   ++count_.in_flight;
   to_({one.sent->events,
        [mail = mail_, partition = one.gather.partition()](schemas::event_ack ack) {
-         const std::lock_guard held(mail->guard);
-         mail->letters.push_back({partition, std::move(ack)});
-         mail->came.notify_one();
+         mail->put(partition, std::move(ack));
        }});
 }
 

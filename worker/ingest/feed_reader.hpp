@@ -56,7 +56,8 @@ class feed_reader {
   ~feed_reader();
 
   /// One round: takes acks in, polls, offers. Fails: what the feed fails with; what the log fails
-  /// with (io_error, disk_full, …), when nothing more can be taken.
+  /// with (io_error, disk_full, …), when nothing more can be taken; io_error where a library throws
+  /// or memory is out.
   result<void> step();
   /// Rounds until `stop`, then waits up to two seconds for what is in flight.
   result<void> run(const std::atomic<bool>& stop);
@@ -83,6 +84,7 @@ class feed_reader {
     std::optional<std::uint64_t> again_at_ns;  // of what was sent, and found no room
   };
 
+  result<void> round();
   result<void> take_acks(std::chrono::milliseconds patience);
   result<void> take_ack(lane& of, const schemas::event_ack& ack);
   result<void> bury(lane& of, const schemas::event_ack& ack);

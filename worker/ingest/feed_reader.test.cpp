@@ -378,6 +378,23 @@ TEST(FeedReader, ALogThatFailsEndsIt) {
   FAIL() << "it went on";
 }
 
+TEST(FeedReader, WhatIsThrownUnderItIsItsFailure) {
+  const kept_messages kept{{"clicks/0", {{0, "e0"}}}};
+  std::mt19937_64 random(1);
+  manual_clock time;
+  feed_reader reader(
+      std::make_unique<memory_feed>(kept, feed_positions{}, random),
+      [](const auto&, auto&) -> result<const schemas::event_batch*> { throw std::bad_alloc(); },
+      [](const auto&) {},
+      small_batches(),
+      time);
+  result<void> done;
+  for (int i = 0; i < 100 && done; ++i) done = reader.step();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, errc::io_error);
+  EXPECT_NE(done.error().detail.find("bad_alloc"), std::string::npos) << done.error().detail;
+}
+
 TEST(FeedReader, AnAckMayComeAfterItIsGone) {
   kept_messages kept{{"p", {{0, "e0"}}}};
   std::mt19937_64 random(1);

@@ -4,6 +4,7 @@
 #include "base/parse_number.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace headrace::worker {
 namespace {
@@ -61,7 +62,9 @@ std::optional<std::uint64_t> offset_of_redis_id(std::string_view id) {
   const auto ms = parse_number<std::uint64_t>(id.substr(0, dash));
   const auto sequence = parse_number<std::uint64_t>(id.substr(dash + 1));
   if (!ms || !sequence || *ms >= ms_end || *sequence >= sequence_end) return std::nullopt;
-  return *ms << sequence_bits | *sequence;
+  const auto offset = *ms << sequence_bits | *sequence;
+  if (offset == std::numeric_limits<std::uint64_t>::max()) return std::nullopt;
+  return offset;
 }
 
 std::string redis_id_of_offset(std::uint64_t offset) {

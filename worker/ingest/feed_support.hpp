@@ -61,7 +61,8 @@ class dead_letter_count {
 std::uint32_t parse_schema_version(std::string_view text);
 
 /// Redis ids as offsets: "ms-seq" is ms · 2^21 + seq, so their order stays and they can be had
-/// back. Fits ms below 2^43 (the year 2248) and seq below 2^21; nothing for others, or for no id.
+/// back. Fits ms below 2^43 (the year 2248) and seq below 2^21, but for the last of them, which has
+/// no offset behind it; nothing for others, or for no id.
 std::optional<std::uint64_t> offset_of_redis_id(std::string_view id);
 std::string redis_id_of_offset(std::uint64_t offset);
 

@@ -21,7 +21,16 @@ TEST(FeedSupport, RedisIdsKeepTheirOrder) {
 }
 
 TEST(FeedSupport, RefusesRedisIdsThatDoNotFit) {
-  for (const char* id : {"", "7", "-", "7-", "x-1", "1-2097152", "8796093022208-0", "-1-1"}) {
+  for (const char* id : {"",
+                         "7",
+                         "-",
+                         "7-",
+                         "x-1",
+                         "1-2097152",
+                         "8796093022208-0",
+                         "-1-1",
+                         "8796093022207-2097151",
+                         "18446744073709551615-18446744073709551615"}) {
     EXPECT_FALSE(offset_of_redis_id(id)) << id;
   }
 }
@@ -70,6 +79,11 @@ TEST(FeedSupport, NamesWhatASpecLacks) {
   spec.topics = {"clicks"};
   EXPECT_NE(detail().find("group"), std::string::npos);
   spec.group = "job";
+  spec.dead_letter = "clicks";
+  EXPECT_NE(detail().find("would come back"), std::string::npos);
+  spec.dead_letter.clear();
+  spec.topics = {"^click.*"};
+  EXPECT_NE(detail().find("is no topic"), std::string::npos);
   spec.broker = feed_spec::kind::jetstream;
   spec.topics = {"a", "b"};
   EXPECT_NE(detail().find("one stream"), std::string::npos);

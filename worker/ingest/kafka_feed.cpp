@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <optional>
 #include <set>
 
@@ -60,6 +61,12 @@ bool is_final(rd_kafka_resp_err_t code) {
                                   RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION};
   return std::find(final_ones.begin(), final_ones.end(), code) != final_ones.end();
 }
+/// Else the library would take it for a pattern, or the broker refuse it.
+bool is_topic_name(std::string_view name) {
+  constexpr std::string_view allowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  return !name.empty() && name.find_first_not_of(allowed) == std::string_view::npos;
+}
 bool is_unknown_topic(rd_kafka_resp_err_t code) {
   return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
          code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
@@ -82,8 +89,8 @@ class kafka_feed final : public broker_feed {
                     std::size_t messages_max,
                     std::vector<broker_message>& into) override;
   result<void> commit(const std::string& partition, std::uint64_t next) override;
-  void pause() override { set_paused(true); }
-  void resume() override { set_paused(false); }
+  void pause() override { log_is_full_ = true; }
+  void resume() override { log_is_full_ = false; }
   result<void> dead_letter(const broker_message& message, std::string_view reason) override;
   state look() const override;
 
@@ -95,6 +102,8 @@ class kafka_feed final : public broker_feed {
   void on_error(rd_kafka_resp_err_t code, std::string_view words);
   void probe();
   void set_paused(bool paused);
+  template <class Work>
+  void guard(Work work) noexcept;
   void take(kafka_message message, std::vector<broker_message>& into);
   void find_places_again();
   bool find_place_again(const std::string& name);
@@ -114,9 +123,20 @@ class kafka_feed final : public broker_feed {
   reconnect_pace place_pace_;
   std::vector<kafka_message> kept_;  // of the last poll
   std::optional<error> failure_;
+  std::exception_ptr thrown_;  // from under the library, which it must not pass through
   steady::time_point probe_next_{};
+  bool log_is_full_ = false;
   bool paused_ = false;
 };
+
+template <class Work>
+void kafka_feed::guard(Work work) noexcept {
+  try {
+    work();
+  } catch (...) {
+    thrown_ = std::current_exception();
+  }
+}
 
 result<void> kafka_feed::start() {
   const auto kilobytes = std::clamp<std::size_t>(spec_.poll_bytes_max / 1024, 64, 1 << 20);
@@ -137,10 +157,12 @@ result<void> kafka_feed::start() {
   rd_kafka_conf_set_opaque(settings->get(), this);
   rd_kafka_conf_set_rebalance_cb(settings->get(),
                                  [](rd_kafka_t*, auto what, auto* partitions, void* self) {
-                                   static_cast<kafka_feed*>(self)->on_rebalance(what, partitions);
+                                   auto* feed = static_cast<kafka_feed*>(self);
+                                   feed->guard([=] { feed->on_rebalance(what, partitions); });
                                  });
   rd_kafka_conf_set_error_cb(settings->get(), [](rd_kafka_t*, int code, auto* words, void* self) {
-    static_cast<kafka_feed*>(self)->on_error(static_cast<rd_kafka_resp_err_t>(code), words);
+    auto* feed = static_cast<kafka_feed*>(self);
+    feed->guard([=] { feed->on_error(static_cast<rd_kafka_resp_err_t>(code), words); });
   });
   auto made = make_kafka_handle(RD_KAFKA_CONSUMER, std::move(*settings));
   if (!made) return made.error();
@@ -242,7 +264,9 @@ result<void> kafka_feed::poll(std::chrono::milliseconds patience,
                               std::size_t messages_max,
                               std::vector<broker_message>& into) {
   kept_.clear();
+  if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   letters_.look();
+  set_paused(log_is_full_ || !letters_.has_room());
   probe();
   find_places_again();
   std::size_t bytes = 0;
@@ -392,6 +416,11 @@ broker_feed::state kafka_feed::look() const {
 
 result<std::unique_ptr<broker_feed>> open_kafka_feed(const feed_spec& spec,
                                                      const feed_positions& next) {
+  for (const auto& topic : spec.topics) {
+    if (!is_topic_name(topic)) {
+      return error{errc::bad_config, "kafka: '" + topic + "' is no topic: letters, digits, . _ -"};
+    }
+  }
   auto feed = std::make_unique<kafka_feed>(spec, next);
   if (auto started = feed->start(); !started) return started.error();
   return std::unique_ptr<broker_feed>(std::move(feed));

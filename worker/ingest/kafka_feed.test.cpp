@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 
 constexpr int fetch_api = 1;
 constexpr int offsets_api = 2;
+constexpr int leader_not_available = 5;
 constexpr int unknown_error = -1;
 constexpr int unknown_topic = 3;
 constexpr int topic_authorization_failed = 29;
@@ -285,6 +286,40 @@ TEST_F(KafkaFeed, PausedItReadsNothing) {
   feed->resume();
   ASSERT_TRUE(take_until(*feed, log, 10));
   expect_numbered(log, "clicks/0", 10);
+}
+
+TEST_F(KafkaFeed, ReadsNothingWhileDeadLettersPileUpAndLosesNone) {
+  kafka_->tell("topic clicks.dead 1");
+  kafka_->tell("topic_error clicks.dead " + std::to_string(leader_not_available));
+  const std::string large(900'000, 'x');
+  send(0, large.data(), large.size(), "k7", {});
+  add(0, 1, 2);
+  auto with = spec();
+  with.dead_letter = "clicks.dead";
+  const auto feed = must_open(with, {});
+  std::vector<broker_message> messages;
+  ASSERT_TRUE(poll_until(
+      *feed,
+      [&] { return !messages.empty(); },
+      [&](const broker_message& message) {
+        messages.push_back(message);
+        for (int i = 0; i < 20; ++i) {
+          EXPECT_TRUE(feed->dead_letter(message, "no event"));
+        }
+      },
+      1));
+  messages.clear();
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(feed->poll(20ms, 10, messages));
+  EXPECT_TRUE(messages.empty());
+  kafka_->tell("topic_error clicks.dead 0");
+  std::string next;
+  ASSERT_TRUE(poll_until(
+      *feed,
+      [&] { return !next.empty(); },
+      [&](const broker_message& message) { next = message.value; }));
+  EXPECT_EQ(next, "e1");
+  EXPECT_EQ(feed->look().dead_letters, 20U);
+  EXPECT_EQ(feed->look().dead_letters_lost, 0U);
 }
 
 TEST_F(KafkaFeed, KcatSeesWhatItReadsAndADeadLetterHasTheReason) {

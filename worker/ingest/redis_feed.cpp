@@ -67,6 +67,7 @@ class redis_feed final : public broker_feed {
 
  private:
   bool meet();
+  bool is_the_one_it_was(const stream_place& stream);
   bool place(stream_place& stream);
   bool recall_place(stream_place& stream, std::string_view delivered);
   bool ack_leftovers(stream_place& stream);
@@ -80,6 +81,11 @@ class redis_feed final : public broker_feed {
   void lose(const std::string& why);
   void fail(errc code, std::string words) {
     if (!failure_) failure_ = error{code, "redis: " + std::move(words)};
+  }
+  void fail_at(const stream_place& stream, std::string_view id) {
+    fail(errc::bad_input,
+         "stream " + stream.key + ": id " + std::string(id) +
+             " does not fit an offset (ms < 2^43, seq < 2^21)");
   }
 
   feed_spec spec_;
@@ -133,9 +139,7 @@ bool redis_feed::recall_place(stream_place& stream, std::string_view delivered) 
   const auto oldest = pending->elements >= 2 ? text_of(pending->element[1]) : std::string_view();
   const auto offset = offset_of_redis_id(oldest.empty() ? delivered : oldest);
   if (!offset) {
-    fail(errc::bad_input,
-         "stream " + stream.key + ": id " + std::string(delivered) +
-             " does not fit an offset (ms < 2^43, seq < 2^21)");
+    fail_at(stream, oldest.empty() ? delivered : oldest);
     return false;
   }
   stream.next = oldest.empty() ? *offset + 1 : *offset;
@@ -161,8 +165,23 @@ bool redis_feed::ack_leftovers(stream_place& stream) {
   }
 }
 
+/// False: there is no answer, or the stream ends before what the log has read. What came to such a
+/// stream meanwhile may have any id.
+bool redis_feed::is_the_one_it_was(const stream_place& stream) {
+  const auto about = ask({"XINFO", "STREAM", stream.key});
+  if (about == nullptr) return false;
+  const auto end = text_of(member_of(about.get(), "last-generated-id"));
+  const auto last = offset_of_redis_id(end);
+  if (!stream.next || !last || *last + 1 >= *stream.next) return true;
+  fail(errc::bad_input,
+       "stream " + stream.key + " ends at id " + std::string(end) + ", the event log has read to " +
+           stream.id_before() + ": this is not the stream it was; give the source a new name");
+  return false;
+}
+
 /// Finds or makes the group of one stream and sets it to `next`.
 bool redis_feed::place(stream_place& stream) {
+  if (!is_the_one_it_was(stream)) return false;
   const auto groups = ask({"XINFO", "GROUPS", stream.key});
   if (groups == nullptr) return false;
   const redisReply* ours = nullptr;
@@ -258,9 +277,7 @@ void redis_feed::take(stream_place& stream,
   if (entry.elements != 2) return;
   const auto offset = offset_of_redis_id(text_of(entry.element[0]));
   if (!offset) {
-    fail(errc::bad_input,
-         "stream " + stream.key + ": id " + std::string(text_of(entry.element[0])) +
-             " does not fit an offset (ms < 2^43, seq < 2^21)");
+    fail_at(stream, text_of(entry.element[0]));
     return;
   }
   if (*offset < *stream.next) return;

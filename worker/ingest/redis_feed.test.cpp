@@ -256,6 +256,70 @@ TEST_F(RedisFeed, AnIdThatDoesNotFitFailsByName) {
   EXPECT_NE(failure->detail.find("9000000000000-5"), std::string::npos) << failure->detail;
 }
 
+TEST_F(RedisFeed, TheLargestIdFailsByName) {
+  constexpr std::string_view largest = "18446744073709551615-18446744073709551615";
+  (void)ask({"XADD", "clicks", largest, "value", "e0"});
+  (void)ask({"XGROUP", "CREATE", "clicks", "job", "$"});
+  const auto failure = failure_of(*must_open(spec(), {}));  // behind it there is no offset
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->code, errc::bad_input);
+  EXPECT_NE(failure->detail.find(largest), std::string::npos) << failure->detail;
+}
+
+TEST_F(RedisFeed, AStreamMadeAnewWithSmallerIdsFails) {
+  add(0, 5);
+  kept_log log;
+  const auto feed = must_open(spec(), {});
+  ASSERT_TRUE(take_until(*feed, log, 5));
+  (void)ask({"EVAL",
+             "redis.call('DEL', KEYS[1]) return redis.call('XADD', KEYS[1], '5-1', 'value', 'e5')",
+             "1",
+             "clicks"});
+  const auto later = must_open(spec(), log.next);
+  for (auto* each : {feed.get(), later.get()}) {
+    const auto failure = failure_of(*each);
+    ASSERT_TRUE(failure);
+    EXPECT_EQ(failure->code, errc::bad_input);
+    EXPECT_NE(failure->detail.find("ends at id 5-1"), std::string::npos) << failure->detail;
+  }
+}
+
+TEST_F(RedisFeed, AStreamMadeAnewWithLargerIdsIsReadOn) {
+  add(0, 5);
+  kept_log log;
+  const auto feed = must_open(spec(), {});
+  ASSERT_TRUE(take_until(*feed, log, 5));
+  (void)ask({"EVAL",
+             "redis.call('DEL', KEYS[1]) return redis.call('XADD', KEYS[1], '*', 'value', 'e5')",
+             "1",
+             "clicks"});
+  add(6, 10);
+  ASSERT_TRUE(take_until(*feed, log, 10));
+  expect_numbered(log, "clicks", 10);
+}
+
+TEST_F(RedisFeed, TakesOnceWhatADeadConsumerHadAndWhatOfItIsLeft) {
+  add(0, 10);
+  const auto all = ask({"XRANGE", "clicks", "-", "+"});
+  const auto id = [&](std::size_t i) { return text_of(all->element[i]->element[0]); };
+  (void)ask({"XGROUP", "CREATE", "clicks", "job", "0"});
+  (void)ask({"XREADGROUP", "GROUP", "job", "dead", "COUNT", "8", "STREAMS", "clicks", ">"});
+  (void)ask({"XACK", "clicks", "job", id(0), id(1)});
+  (void)ask({"XDEL", "clicks", id(2), id(5)});     // pending, and no more there
+  (void)ask({"XTRIM", "clicks", "MINID", id(4)});  // and 3
+  kept_log log;
+  {
+    const auto feed = must_open(spec(), {});
+    ASSERT_TRUE(take_until(*feed, log, 5));
+  }
+  EXPECT_EQ(log.values["clicks"], (std::vector<std::string>{"e4", "e6", "e7", "e8", "e9"}));
+  add(10, 12);
+  const auto feed = must_open(spec(), log.next);
+  ASSERT_TRUE(take_until(*feed, log, 7));
+  EXPECT_EQ(log.values["clicks"].back(), "e11");
+  EXPECT_EQ(group_fact("pending"), 0);  // also of those that are gone
+}
+
 TEST_F(RedisFeed, AnEntryWithoutAValueIsEmpty) {
   (void)ask({"XADD", "clicks", "*", "user", "7"});
   const auto feed = must_open(spec(), {});
