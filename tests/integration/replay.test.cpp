@@ -1,17 +1,21 @@
+#include "base/random.hpp"
 #include "schemas/event.hpp"
 #include "schemas/hash.hpp"
 #include "schemas/sample.hpp"
 #include "storage/job_folder.hpp"
 #include "storage/segment_log.hpp"
 #include "tests/support/child_process.hpp"
+#include "tests/support/small_job.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <map>
 #include <sstream>
 #include <string>
@@ -283,6 +287,82 @@ TEST(Replay, SaysWhereToGoOn) {
       {headrace_binary(), "replay", state, "--to", "zmq://" + (folder / "nobody")});
   to_nobody.signal(SIGINT);
   EXPECT_EQ(to_nobody.wait_for(patience), 130);
+}
+
+// ---- samples that rows hold ----
+
+std::string small_log_job(const temporary_folder& folder) {
+  std::string path = folder / "small.toml";
+  std::ofstream(path) << "[job]\nname = \"live\"\n[server]\nlisten = \"tcp://127.0.0.1:0\"\n"
+                         "[source]\nuri = \"http://127.0.0.1:0\"\nlabel = \"rating >= 4\"\n"
+                         "keep_bytes = \"64KiB\"\n[features.user]\n[features.item]\n[model]\n"
+                         "arch = \"count\"\n[train]\nbatch_max = 64\npush = \"fp32\"\n"
+                         "[durability]\nlog = \"os\"\nflush_interval = \"200ms\"\n";
+  return path;
+}
+
+std::string rated_lines(std::uint64_t from, std::uint64_t to) {
+  std::string made;
+  for (std::uint64_t id = from; id < to; ++id) {
+    const std::string n = std::to_string(id);
+    made += R"({"id":"e)" + n + R"(","user":"u)" + std::to_string(id % 17) + R"(","item":)" +
+            std::to_string(id % 23) + R"(,"rating":)" + std::to_string(1 + id % 5) + "}\n";
+  }
+  return made;
+}
+
+/// First batch of the sample log's oldest file.
+std::uint64_t oldest_sample(const std::string& state) {
+  std::uint64_t oldest = UINT64_MAX;  // no file yet: as if from 1
+  for (const auto& file : std::filesystem::directory_iterator(state + "/samples/events#1"))
+    oldest = std::min<std::uint64_t>(oldest, std::stoull(file.path().stem().string()));
+  return oldest == UINT64_MAX ? 1 : oldest;
+}
+
+std::string weights_of(const std::string& state) {
+  const auto read =
+      run_program({headrace_binary(), "inspect", "digest", "--state", state, "--json"}, patience);
+  EXPECT_EQ(read.status, 0) << read.errors << read.output;
+  return json_field(read.output, "digest_weights");
+}
+
+TEST_F(LogOfALiveJob, SamplesThatRowsHoldGoAndAKilledRunLearnsTheSame) {
+  const auto seed = test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  std::cout << "HEADRACE_SEED=" << seed << "\n";
+  random_stream random(seed);
+  const std::string job = small_log_job(folder_);
+  const std::string state = folder_ / "killed";
+  std::uint64_t events = 0;
+  for (int kill = 0; kill < by_weight(3, 15); ++kill) {
+    running_job run(job, state);
+    ASSERT_NE(run.url, "") << run.process.errors();
+    const std::uint64_t before = oldest_sample(state);
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    do {
+      post(run.url, rated_lines(events, events + 400), folder_);
+      events += 400;
+    } while (oldest_sample(state) <= before && std::chrono::steady_clock::now() < deadline);
+    ASSERT_GT(oldest_sample(state), before) << "nothing was given up";
+    const std::string file = folder_ / "killed.lines";
+    std::ofstream(file) << rated_lines(events, events + 400);  // and again, in the next run
+    child_process curl(
+        {"/usr/bin/curl", "-sS", "--max-time", "20", "--data-binary", "@" + file, run.url});
+    static_cast<void>(curl.wait_for(std::chrono::milliseconds(random.next_below(30))));
+    run.process.signal(SIGKILL);
+    EXPECT_EQ(run.process.wait_for(patience), 128 + SIGKILL);
+  }
+  running_job last(job, state);
+  ASSERT_NE(last.url, "") << last.process.errors();
+  post(last.url, rated_lines(events, events + 400), folder_);
+  last.interrupt();
+
+  const std::string calm = folder_ / "calm";
+  running_job once(job, calm);
+  ASSERT_NE(once.url, "") << once.process.errors();
+  post(once.url, rated_lines(0, events + 400), folder_);
+  once.interrupt();
+  EXPECT_EQ(weights_of(state), weights_of(calm)) << events + 400 << " events";
 }
 
 }  // namespace
