@@ -33,6 +33,8 @@ int run(int argc, char** argv) {
   add_forget(app, context);
   add_release(app, context);
   add_generate(app, context);
+  add_tail(app, context);
+  add_replay(app, context);
   add_bench(app, context);
   try {
     app.parse(argc, argv);

@@ -46,6 +46,8 @@ void add_verify(CLI::App& app, verb_context& context);
 void add_forget(CLI::App& app, verb_context& context);
 void add_release(CLI::App& app, verb_context& context);
 void add_generate(CLI::App& app, verb_context& context);
+void add_tail(CLI::App& app, verb_context& context);
+void add_replay(CLI::App& app, verb_context& context);
 void add_bench(CLI::App& app, verb_context& context);
 
 }  // namespace headrace::cli

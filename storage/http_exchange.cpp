@@ -101,8 +101,9 @@ header_list headers_of(const http_request& request) {
 }
 
 void set_method(CURL* handle, transfer& it) {
-  if (it.request.method == "PUT") {
+  if (it.request.method == "PUT" || it.request.method == "POST") {
     curl_easy_setopt(handle, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, it.request.method.c_str());
     curl_easy_setopt(handle, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(it.bytes));
     curl_easy_setopt(handle, CURLOPT_READFUNCTION, read_body);
     curl_easy_setopt(handle, CURLOPT_READDATA, &it);

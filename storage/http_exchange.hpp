@@ -20,7 +20,7 @@ struct http_request {
   std::string method = "GET";
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers;
-  /// What a PUT sends: bytes, or a whole file, which is streamed.
+  /// What a PUT or POST sends: bytes, or a whole file, which is streamed.
   std::span<const std::byte> body;
   std::optional<std::filesystem::path> body_file;
 };

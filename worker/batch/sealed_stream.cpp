@@ -1,5 +1,7 @@
 #include "worker/batch/sealed_stream.hpp"
 
+#include "base/log.hpp"
+
 #include <algorithm>
 #include <future>
 #include <string>
@@ -193,11 +195,21 @@ result<sample_batch_ptr> sealed_stream::append_sealing() {
     return error{code, "sample log: " + outcome.detail};
   }
   sample_batch_ptr sealed = std::move(sealing_->batch);
-  sealing_.reset();
   sealed_ = sealed->batch;
   last_sealed_ = sealed->last;
+  retain(std::exchange(sealing_, std::nullopt)->record);
   if (auto told = parts_.source->sealed(sealed->offset_end); !told) return told.error();
   return sealed;
+}
+
+// Batches that could not be removed do no harm but the room they take.
+void sealed_stream::retain(const storage::log_record& sealed) {
+  if (!parts_.retention) return;
+  const auto keep_from = parts_.retention->sealed(
+      batch_number{sealed.lsn.value}, sealed.stamp_ms, sealed.payload.size());
+  if (!keep_from) return;
+  if (auto removed = parts_.log->truncate_before(lsn{keep_from->value}); !removed)
+    log_warn("samples.retain", {{"error", describe(removed.error())}});
 }
 
 void sealed_stream::finish_early() { stopping_ = true; }

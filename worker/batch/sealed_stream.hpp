@@ -6,6 +6,7 @@
 #include "storage/ordered_log.hpp"
 #include "worker/batch/batch_builder.hpp"
 #include "worker/batch/pacer.hpp"
+#include "worker/batch/sample_retention.hpp"
 #include "worker/ingest/event_source.hpp"
 
 #include <cstdint>
@@ -38,6 +39,8 @@ class sealed_stream {
     batch_builder builder;
     std::optional<pacer> pace;  // none: as fast as it is read
     std::uint64_t pass = 0;     // records of a pass of a source without bad rows; 0 = no halts
+    /// Of the sample log; none: all of it is kept.
+    std::optional<sample_retention> retention = std::nullopt;
   };
   sealed_stream(parts built, const clock& time);
 
@@ -83,6 +86,7 @@ class sealed_stream {
   void read_ahead();
   sealing seal(schemas::sample_batch batch);
   result<sample_batch_ptr> append_sealing();
+  void retain(const storage::log_record& sealed);
   std::uint64_t records_added() const { return parts_.source->position() - (event_waits_ ? 1 : 0); }
   bool at_halt() const;
   std::uint64_t event_due_ns() const;
