@@ -8,7 +8,7 @@
 namespace headrace::worker {
 namespace {
 
-constexpr std::uint32_t format_version = 1;
+constexpr std::uint32_t format_version = 2;  // 1 had no windows
 
 }  // namespace
 
@@ -32,6 +32,8 @@ std::vector<std::byte> encode(const stream_cut& cut) {
   }
   body.number(static_cast<std::uint64_t>(cut.joiner.size()));
   body.numbers(std::span(cut.joiner));
+  body.number(static_cast<std::uint64_t>(cut.windows.size()));
+  body.numbers(std::span(cut.windows));
   const std::vector<std::byte> content = body.take();
   byte_writer file;
   file.number(schemas::hash64(content));
@@ -44,7 +46,8 @@ result<stream_cut> decode_stream_cut(std::span<const std::byte> bytes) {
   byte_reader file(bytes);
   const auto hash = file.number<std::uint64_t>();
   if (!file.ok() || schemas::hash64(bytes.subspan(sizeof hash)) != hash) return corrupt;
-  if (const auto version = file.number<std::uint32_t>(); version != format_version)
+  const auto version = file.number<std::uint32_t>();
+  if (version == 0 || version > format_version)
     return error{errc::corrupt, "format " + std::to_string(version) + " is not known here"};
   stream_cut cut;
   cut.through = lsn{file.number<std::uint64_t>()};
@@ -62,9 +65,14 @@ result<stream_cut> decode_stream_cut(std::span<const std::byte> bytes) {
     mark.bytes = file.number<std::uint64_t>();
     cut.marks.push_back(mark);
   }
-  if (file.number<std::uint64_t>() != file.left()) return corrupt;
-  cut.joiner.resize(file.left());
-  file.numbers(std::span(cut.joiner));
+  const auto take = [&](std::vector<std::byte>& into) {
+    const auto size = file.number<std::uint64_t>();
+    if (size > file.left()) return false;
+    into.resize(size);
+    file.numbers(std::span(into));
+    return true;
+  };
+  if (!take(cut.joiner) || (version > 1 && !take(cut.windows)) || !file.at_end()) return corrupt;
   return cut;
 }
 
