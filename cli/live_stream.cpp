@@ -80,6 +80,7 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
   if (!schema) return schema.error();
   worker::live_source::settings how;
   if (job_.join) how.join = job_.join->how;
+  how.windows = job_.source;
   how.cut_file = cut_file_;
   how.may_lose_ends = job_.durability.log != schemas::log_mode::fsync;
   how.keep_ms = job_.source.live.keep_ms;
