@@ -229,12 +229,12 @@ void read_list(config_reader& config, const std::string& section, worker::featur
 // A feature's `kind`: what it is, and of a window also what it measures.
 struct kind_word {
   worker::feature_kind kind;
-  std::optional<worker::window_spec::measure> measure = {};
+  std::optional<worker::sliding_window::measure> measure = {};
 };
 
 kind_word read_kind(config_reader& config, const std::string& section) {
   using worker::feature_kind;
-  using measure = worker::window_spec::measure;
+  using measure = worker::sliding_window::measure;
   return config.choice<kind_word>(
       section + ".kind",
       "id",
@@ -251,7 +251,7 @@ kind_word read_kind(config_reader& config, const std::string& section) {
 // `kind = "count"`, `of = "user"`, `over = "1h"`.
 void read_window_feature(config_reader& config,
                          const std::string& section,
-                         worker::window_spec::measure is,
+                         worker::sliding_window::measure is,
                          const std::vector<std::string>& actions,
                          column_check& check,
                          worker::feature_spec& feature) {
@@ -260,7 +260,7 @@ void read_window_feature(config_reader& config,
         check(key, column);
       });
   const std::string max = section + ".max";
-  if (is == worker::window_spec::measure::last) {
+  if (is == worker::sliding_window::measure::last) {
     feature.list_max =
         static_cast<std::uint32_t>(config.whole(max, feature.list_max, {1, worker::list_max_most}));
   } else {

@@ -13,7 +13,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using measure = worker::window_spec::measure;
+using measure = worker::sliding_window::measure;
 
 const std::string file_job =
     "[job]\nname = \"clicks\"\n[source]\nuri = \"file:///data/clicks.csv\"\nlabel = \"click > 0\"\n"

@@ -15,7 +15,7 @@ constexpr std::uint64_t day = 86'400'000 * ms;
 void read_key(config_reader& config,
               const std::string& section,
               const column_use& check,
-              worker::window_spec& window) {
+              worker::sliding_window& window) {
   const std::string key = section + ".of";
   window.of = config.list(key);
   if (window.of.empty() || window.of.size() > worker::window_columns_max)
@@ -32,7 +32,7 @@ void read_feed(config_reader& config,
                const std::string& section,
                const std::vector<std::string>& actions,
                const column_use& check,
-               worker::window_spec& window) {
+               worker::sliding_window& window) {
   const std::string on = section + ".on";
   window.on = config.text(on, "");
   if (!window.on.empty() && std::ranges::find(actions, window.on) == actions.end()) {
@@ -52,12 +52,12 @@ void read_feed(config_reader& config,
 
 }  // namespace
 
-worker::window_spec read_window(config_reader& config,
-                                const std::string& section,
-                                worker::window_spec::measure is,
-                                const std::vector<std::string>& actions,
-                                const column_use& check) {
-  worker::window_spec window;
+worker::sliding_window read_window(config_reader& config,
+                                   const std::string& section,
+                                   worker::sliding_window::measure is,
+                                   const std::vector<std::string>& actions,
+                                   const column_use& check) {
+  worker::sliding_window window;
   window.is = is;
   read_key(config, section, check, window);
   const std::string over = section + ".over";

@@ -15,11 +15,11 @@ using column_use = std::function<void(std::string_view key, const std::string& c
 
 /// Reads what `[features.NAME]` of a window says of its window: `of`, `over`, `on`, `where`.
 /// `actions` are those of the join. What is wrong is remembered by `config`.
-worker::window_spec read_window(config_reader& config,
-                                const std::string& section,
-                                worker::window_spec::measure is,
-                                const std::vector<std::string>& actions,
-                                const column_use& check);
+worker::sliding_window read_window(config_reader& config,
+                                   const std::string& section,
+                                   worker::sliding_window::measure is,
+                                   const std::vector<std::string>& actions,
+                                   const column_use& check);
 
 /// Reads `[windows]`, which is refused where no feature has one.
 void read_window_limits(config_reader& config, worker::source_spec& source);

@@ -395,7 +395,7 @@ std::optional<event_schema::problem> event_schema::check_window(const bound_wind
   }
   if (!has_column(window.spec.is)) return std::nullopt;
   const std::size_t column = features_[window.feature].column;
-  return window.spec.is == window_spec::measure::sum
+  return window.spec.is == sliding_window::measure::sum
              ? check_number(columns_[column], fields[column])
              : check_id(columns_[column], fields[column]);
 }
@@ -426,7 +426,7 @@ window_input event_schema::parse_window(const bound_window& window,
   if (!made.feeds || !has_column(window.spec.is)) return made;
   const bound_feature& feature = features_[window.feature];
   const event_field* field = fields[feature.column];
-  if (window.spec.is == window_spec::measure::sum) {
+  if (window.spec.is == sliding_window::measure::sum) {
     made.feeds = read(field);
     made.value = std::bit_cast<std::uint64_t>(x);
     return made;

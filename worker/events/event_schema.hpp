@@ -93,7 +93,7 @@ class event_schema {
     std::size_t column = 0;
   };
   struct bound_window {
-    window_spec spec;
+    sliding_window spec;
     std::size_t feature = 0;
     std::vector<std::size_t> of;  // columns
     std::size_t where = 0;        // column, if it has one

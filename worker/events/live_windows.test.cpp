@@ -21,7 +21,7 @@
 namespace headrace::worker {
 namespace {
 
-using measure = window_spec::measure;
+using measure = sliding_window::measure;
 
 const std::vector<std::string> actions{"click", "buy"};
 
@@ -40,7 +40,7 @@ feature_spec window(const std::string& name,
   made.column = column;
   made.kind = is == measure::last ? feature_kind::ids : feature_kind::float_value;
   made.list_max = 3;
-  made.window = window_spec{is, over_ms, {"user"}, on, {}};
+  made.window = sliding_window{is, over_ms, {"user"}, on, {}};
   return made;
 }
 

@@ -182,10 +182,10 @@ std::optional<row_problem> row_parser::parse_window(const bound_window& window,
     into.feeds = into.feeds && holds(window.spec.where->is, x, window.spec.where->threshold);
   }
   const std::string_view text = fields[feature.column];
-  if (window.spec.is == window_spec::measure::sum) {
+  if (window.spec.is == sliding_window::measure::sum) {
     if (auto problem = read(text, x)) return problem;
     into.value = std::bit_cast<std::uint64_t>(x);
-  } else if (window.spec.is == window_spec::measure::last) {
+  } else if (window.spec.is == sliding_window::measure::last) {
     into.feeds = into.feeds && !text.empty();
     if (into.feeds) into.value = feature.writer.key_of(text);
   }

@@ -40,7 +40,7 @@ struct label_spec {
 
 /// What a feature has of the events in a sliding window in front of its own: of those with the same
 /// values in `of`, at most `over_ms` older (worker/windows/window_table.hpp).
-struct window_spec {
+struct sliding_window {
   enum class measure : std::uint8_t {
     count,
     sum,   // of the feature's column
@@ -55,8 +55,8 @@ struct window_spec {
 };
 
 constexpr std::size_t window_columns_max = 8;
-constexpr bool has_column(window_spec::measure is) {
-  return is == window_spec::measure::sum || is == window_spec::measure::last;
+constexpr bool has_column(sliding_window::measure is) {
+  return is == sliding_window::measure::sum || is == sliding_window::measure::last;
 }
 
 /// Bounds of each window; worker/windows/window_table.hpp says what happens at them.
@@ -77,10 +77,10 @@ struct feature_spec {
       salt;  // of the row key: the feature's name unless set; features that share it share rows
   std::vector<transform> transforms;  // in order, `bucket` only last
   double bucket_width = 1.0;
-  std::string list_separator = " ";        // of a list; 1 … 8 bytes. Nothing between two is no id
-  std::uint32_t list_max = 50;             // the newest, at the end, are kept; 1 … list_max_most
-  std::uint32_t list_held_out = 0;         // so many at the end are as if they were not there
-  std::optional<window_spec> window = {};  // the value is its, a float or a list
+  std::string list_separator = " ";  // of a list; 1 … 8 bytes. Nothing between two is no id
+  std::uint32_t list_max = 50;       // the newest, at the end, are kept; 1 … list_max_most
+  std::uint32_t list_held_out = 0;   // so many at the end are as if they were not there
+  std::optional<sliding_window> window = {};  // the value is its, a float or a list
 };
 constexpr std::uint32_t list_max_most = 1024;
 

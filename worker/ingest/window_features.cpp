@@ -24,7 +24,7 @@ window_bounds bounds_of(const feature_spec& feature, const window_limits& limits
 }
 
 std::uint64_t fingerprint_of(const feature_spec& feature, const window_bounds& how) {
-  const window_spec& window = *feature.window;
+  const sliding_window& window = *feature.window;
   byte_writer out;
   out.text(feature.name);
   out.text(feature.column);
@@ -92,7 +92,7 @@ void window_features::write(event& into) {
     of.table.advance(into.event_time_ms);
     if (!input.has_key) continue;  // what the parser left: a missing value, or nothing
     const auto window = of.table.window(input.key, into.event_time_ms);
-    if (of.spec.is == window_spec::measure::last) {
+    if (of.spec.is == sliding_window::measure::last) {
       write_list(window, of.place, of.list_max, into);
     } else {
       write_number(of, window, into);
@@ -106,8 +106,8 @@ void window_features::write_number(const one& of,
                                    std::span<const window_event> window,
                                    event& into) {
   double x = static_cast<double>(window.size());
-  if (of.spec.is == window_spec::measure::sum) x = sum_of(window);
-  if (of.spec.is == window_spec::measure::rate)
+  if (of.spec.is == sliding_window::measure::sum) x = sum_of(window);
+  if (of.spec.is == sliding_window::measure::rate)
     x = x * 1'000.0 / static_cast<double>(of.spec.over_ms);
   scratch_.keys.clear();
   scratch_.values.clear();

@@ -45,7 +45,7 @@ class window_features {
   struct one {
     window_table table;
     feature_writer writer;
-    window_spec spec;
+    sliding_window spec;
     std::size_t place = 0;  // among the keys, or the lists
     std::uint32_t list_max = 0;
     std::uint64_t fingerprint = 0;  // of all that gives its state a meaning

@@ -16,7 +16,7 @@ namespace headrace::worker {
 namespace {
 
 using testing::ElementsAre;
-using measure = window_spec::measure;
+using measure = sliding_window::measure;
 
 feature_spec window(const std::string& name,
                     measure is,
@@ -27,7 +27,7 @@ feature_spec window(const std::string& name,
   made.name = made.salt = name;
   made.column = column.empty() ? name : column;
   made.kind = is == measure::last ? feature_kind::ids : feature_kind::float_value;
-  made.window = window_spec{is, over_ms, std::move(of), {}, {}};
+  made.window = sliding_window{is, over_ms, std::move(of), {}, {}};
   return made;
 }
 
