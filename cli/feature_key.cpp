@@ -41,6 +41,7 @@ result<row_key> feature_key(const worker::source_spec& source, std::string_view 
   alone.label.column = "label";
   alone.features.push_back(*feature);
   alone.features.front().column = "value";
+  alone.features.front().window.reset();
   if (feature->kind == worker::feature_kind::ids)  // one of the list
     alone.features.front().kind = worker::feature_kind::id;
   const auto parser = worker::row_parser::bind(alone, {"label", "value"}, 2, "--feature");

@@ -524,7 +524,9 @@ TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
            "kind = \"float\"\ntransform = \"bucket\"\n[features.seen]\nkind = \"ids\"\n"
            "[model]\ndim = 4\n[train]\nstaleness = 3\n")
           .text +
-      live_text("uri = \"http://127.0.0.1:0\"\n[join]\nactions = \"click\"\nwindow = \"1s\"\n") +
+      live_text(
+          "uri = \"http://127.0.0.1:0\"\n[join]\nactions = \"click\"\nwindow = \"1s\"\n"
+          "[features.clicks]\nkind = \"count\"\nof = \"user\"\nover = \"1h\"\n") +
       live_text("uri = \"kafka://h:1\"\ntopics = \"t\"\nlabel = \"click > 0\"\n") +
       live_text("uri = \"nats://h:1\"\nstream = \"s\"\nlabel = \"click > 0\"\n");
   std::istringstream lines(text);

@@ -123,6 +123,7 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
     how.join = job_.join->how;
     how.tally = tally_ = std::make_shared<worker::join_tally>();
   }
+  how.windows = job_.source;
   how.cut_file = cut_file_;
   how.may_lose_ends = job_.durability.log != schemas::log_mode::fsync;
   how.keep_ms = job_.source.live.keep_ms;

@@ -12,6 +12,7 @@ result<worker::next_item_ranking> read_cases(const job& described,
   CHECK(parts.has_value());
   worker::source_spec whole = source;
   for (auto& feature : whole.features) {
+    if (feature.window) continue;
     feature.list_held_out = 0;
     if (feature.kind == worker::feature_kind::ids) feature.list_max = worker::list_max_most;
   }

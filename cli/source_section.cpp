@@ -4,6 +4,7 @@
 #include "base/parse_number.hpp"
 #include "cli/live_section.hpp"
 #include "cli/model_section.hpp"
+#include "cli/window_section.hpp"
 #include "schemas/push.hpp"
 #include "schemas/sample.hpp"
 #include "worker/ingest/time_format.hpp"
@@ -26,30 +27,6 @@ std::string_view trimmed(std::string_view text) {
   while (text.starts_with(' ')) text.remove_prefix(1);
   while (text.ends_with(' ')) text.remove_suffix(1);
   return text;
-}
-
-// `rating >= 4`: the column may hold spaces, so the comparison is looked for from the right.
-std::optional<label_spec> parse_label(std::string_view text) {
-  using is = label_spec::comparison;
-  constexpr std::array<std::pair<std::string_view, is>, 7> signs{{{"<=", is::less_equal},
-                                                                  {">=", is::greater_equal},
-                                                                  {"==", is::equal},
-                                                                  {"!=", is::not_equal},
-                                                                  {"<", is::less},
-                                                                  {">", is::greater},
-                                                                  {"=", is::equal}}};
-  const auto sign_end = text.find_last_of("<>=");
-  if (sign_end == std::string_view::npos) return std::nullopt;
-  for (const auto& [sign, meaning] : signs) {
-    if (!text.substr(0, sign_end + 1).ends_with(sign)) continue;
-    const auto column = trimmed(text.substr(0, sign_end + 1 - sign.size()));
-    const auto threshold = parse_number<double>(trimmed(text.substr(sign_end + 1)));
-    const bool two_signs = column.find_last_of("<>=!") == column.size() - 1;
-    if (column.empty() || two_signs || !threshold || !std::isfinite(*threshold))
-      return std::nullopt;
-    return label_spec{std::string(column), meaning, *threshold};
-  }
-  return std::nullopt;
 }
 
 // Where a column may stand, known before the file is opened.
@@ -182,7 +159,7 @@ void read_labels(config_reader& config, worker::source_spec& source, column_chec
   }
   std::vector<label_spec> labels;
   for (const std::string& text : texts) {
-    const auto label = parse_label(text);
+    const auto label = parse_comparison(text);
     if (!label) {
       return config.refuse(
           "source.label",
@@ -249,23 +226,68 @@ void read_list(config_reader& config, const std::string& section, worker::featur
   }
 }
 
+// A feature's `kind`: what it is, and of a window also what it measures.
+struct kind_word {
+  worker::feature_kind kind;
+  std::optional<worker::sliding_window::measure> measure = {};
+};
+
+kind_word read_kind(config_reader& config, const std::string& section) {
+  using worker::feature_kind;
+  using measure = worker::sliding_window::measure;
+  return config.choice<kind_word>(
+      section + ".kind",
+      "id",
+      {{"id", {feature_kind::id}},
+       {"float", {feature_kind::float_value}},
+       {"ids", {feature_kind::ids}},
+       {"cross", {feature_kind::id}},  // named here only; see read_features
+       {"count", {feature_kind::float_value, measure::count}},
+       {"sum", {feature_kind::float_value, measure::sum}},
+       {"rate", {feature_kind::float_value, measure::rate}},
+       {"last", {feature_kind::ids, measure::last}}});
+}
+
+// `kind = "count"`, `of = "user"`, `over = "1h"`.
+void read_window_feature(config_reader& config,
+                         const std::string& section,
+                         worker::sliding_window::measure is,
+                         const std::vector<std::string>& actions,
+                         column_check& check,
+                         worker::feature_spec& feature) {
+  feature.window = read_window(
+      config, section, is, actions, [&](std::string_view key, const std::string& column) {
+        check(key, column);
+      });
+  const std::string max = section + ".max";
+  if (is == worker::sliding_window::measure::last) {
+    feature.list_max =
+        static_cast<std::uint32_t>(config.whole(max, feature.list_max, {1, worker::list_max_most}));
+  } else {
+    read_transforms(config, section, feature);
+  }
+}
+
 worker::feature_spec read_feature(config_reader& config,
                                   const std::string& name,
+                                  const std::vector<std::string>& actions,
                                   column_check& check) {
   const std::string section = "features." + name;
   worker::feature_spec feature;
   feature.name = name;
-  feature.kind = config.choice<worker::feature_kind>(
-      section + ".kind",
-      "id",
-      {{"id", worker::feature_kind::id},
-       {"float", worker::feature_kind::float_value},
-       {"ids", worker::feature_kind::ids},
-       {"cross", worker::feature_kind::id}});  // named here only; see read_features
-  feature.column = config.text_or_whole(section + ".column", name);
-  check(section + ".column", feature.column);
+  const kind_word word = read_kind(config, section);
+  feature.kind = word.kind;
+  feature.column = name;
+  if (!word.measure || has_column(*word.measure)) {
+    feature.column = config.text_or_whole(section + ".column", name);
+    check(section + ".column", feature.column);
+  }
   feature.salt = config.text(section + ".salt", name);
   if (feature.salt.empty()) config.refuse(section + ".salt", "accepted is text that is not empty");
+  if (word.measure) {
+    read_window_feature(config, section, *word.measure, actions, check, feature);
+    return feature;
+  }
   read_transforms(config, section, feature);
   read_list(config, section, feature);
   return feature;
@@ -321,7 +343,10 @@ worker::cross_spec read_cross(config_reader& config,
 }
 
 // A generated stream makes its own features and labels; those of the file are checked but not used.
-void read_features(config_reader& config, worker::source_spec& source, column_check& check) {
+void read_features(config_reader& config,
+                   worker::source_spec& source,
+                   const std::vector<std::string>& actions,
+                   column_check& check) {
   std::vector<std::string> crosses;  // read when all features are known that they may be of
   for (const auto& name : config.sections("features")) {
     if (!is_plain_name(name) || name.find('.') != std::string::npos) {
@@ -336,8 +361,12 @@ void read_features(config_reader& config, worker::source_spec& source, column_ch
       crosses.push_back(name);
       continue;
     }
-    source.features.push_back(read_feature(config, name, check));
+    source.features.push_back(read_feature(config, name, actions, check));
+    if (source.features.back().window && source.arrives == worker::arrival::file &&
+        source.time_column.empty())
+      config.refuse(kind, "a window is one of event time: it needs source.time");
   }
+  read_window_limits(config, source);
   const bool generated = source.generate != worker::generator::none;
   if (source.features.empty() && !generated) {
     config.refuse(
@@ -359,6 +388,29 @@ bool is_plain_name(std::string_view text) {
   return schemas::is_source_name(text) && !text.starts_with('.');
 }
 
+std::optional<label_spec> parse_comparison(std::string_view text) {
+  using is = label_spec::comparison;
+  constexpr std::array<std::pair<std::string_view, is>, 7> signs{{{"<=", is::less_equal},
+                                                                  {">=", is::greater_equal},
+                                                                  {"==", is::equal},
+                                                                  {"!=", is::not_equal},
+                                                                  {"<", is::less},
+                                                                  {">", is::greater},
+                                                                  {"=", is::equal}}};
+  const auto sign_end = text.find_last_of("<>=");
+  if (sign_end == std::string_view::npos) return std::nullopt;
+  for (const auto& [sign, meaning] : signs) {
+    if (!text.substr(0, sign_end + 1).ends_with(sign)) continue;
+    const auto column = trimmed(text.substr(0, sign_end + 1 - sign.size()));
+    const auto threshold = parse_number<double>(trimmed(text.substr(sign_end + 1)));
+    const bool two_signs = column.find_last_of("<>=!") == column.size() - 1;
+    if (column.empty() || two_signs || !threshold || !std::isfinite(*threshold))
+      return std::nullopt;
+    return label_spec{std::string(column), meaning, *threshold};
+  }
+  return std::nullopt;
+}
+
 void read_source(config_reader& config, job& made) {
   worker::source_spec& source = made.source;
   source.name = config.text("source.name", "events");
@@ -377,7 +429,7 @@ void read_source(config_reader& config, job& made) {
   column_check check(source, config);
   if (!made.join) read_labels(config, source, check);
   read_time(config, source, check);
-  read_features(config, source, check);
+  read_features(config, source, made.join ? made.join->actions : std::vector<std::string>(), check);
 }
 
 }  // namespace headrace::cli

@@ -3,6 +3,7 @@
 #include "base/config.hpp"
 #include "cli/job_file.hpp"
 
+#include <optional>
 #include <string_view>
 
 namespace headrace::cli {
@@ -13,5 +14,9 @@ void read_source(config_reader& config, job& made);
 
 /// 1 … 64 letters, digits, _ - and ., not beginning with a dot: fit for the wire and for a folder.
 bool is_plain_name(std::string_view text);
+
+/// `rating >= 4`; the column may hold spaces, so the comparison is looked for from the right. Its
+/// name is empty.
+std::optional<worker::label_spec> parse_comparison(std::string_view text);
 
 }  // namespace headrace::cli

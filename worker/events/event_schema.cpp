@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <numeric>
@@ -20,40 +21,6 @@ using schemas::event_batch;
 using schemas::event_fault;
 using schemas::event_field;
 using schemas::field_kind;
-
-// The field of one event that is each column of the job; null where none is.
-class column_fields {
- public:
-  column_fields(const event_batch& batch,
-                const event_schema::names& known,
-                const schemas::event_head& event,
-                std::size_t columns) {
-    if (columns > small_.size()) {
-      large_.resize(columns);
-      fields_ = large_.data();
-    }
-    std::fill_n(fields_, columns, nullptr);
-    for (const event_field& field : batch.fields_of(event)) {
-      if (field.name >= known.columns.size()) continue;
-      const std::int32_t column = known.columns[field.name];
-      if (column < 0) continue;
-      if (fields_[column] != nullptr && twice_ < 0) twice_ = column;
-      fields_[column] = &field;
-    }
-  }
-  column_fields(const column_fields&) = delete;
-  column_fields& operator=(const column_fields&) = delete;
-
-  const event_field* operator[](std::size_t column) const { return fields_[column]; }
-  // A column that is there more than once, or −1.
-  std::int32_t twice() const { return twice_; }
-
- private:
-  std::array<const event_field*, 64> small_;  // no allocation for the usual jobs
-  std::vector<const event_field*> large_;
-  const event_field** fields_ = small_.data();
-  std::int32_t twice_ = -1;
-};
 
 // "the text 'cheap'": what a field is, for a message.
 std::string described(const event_field& field) {
@@ -161,7 +128,62 @@ std::uint64_t fingerprint_of(const std::vector<feature_spec>& features,
   return schemas::hash64(all.take());
 }
 
+std::optional<event_schema::problem> check_id(const std::string& column, const event_field* field) {
+  const bool fits =
+      field == nullptr || field->kind == field_kind::text || field->kind == field_kind::integer;
+  if (fits) return std::nullopt;
+  return wrong(event_fault::wrong_type, column, "a text or an integer", *field);
+}
+
+std::optional<event_schema::problem> check_number(const std::string& column,
+                                                  const event_field* field) {
+  double x = 0.0;
+  const event_fault fault = is_blank(field) ? event_fault::none : read_number(*field, x);
+  if (fault == event_fault::none) return std::nullopt;
+  return wrong(fault, column, "a finite number", *field);
+}
+
+// Of a column that check_id let pass; empty where there is none.
+std::string_view id_text(const event_field* field, std::array<char, 24>& buffer) {
+  if (field == nullptr) return {};
+  return field->kind == field_kind::integer ? digits(field->integer, buffer) : field->text;
+}
+
 }  // namespace
+
+// The field of one event that is each column of the job; null where none is.
+class event_schema::column_fields {
+ public:
+  column_fields(const event_batch& batch,
+                const event_schema::names& known,
+                const schemas::event_head& event,
+                std::size_t columns) {
+    if (columns > small_.size()) {
+      large_.resize(columns);
+      fields_ = large_.data();
+    }
+    std::fill_n(fields_, columns, nullptr);
+    for (const event_field& field : batch.fields_of(event)) {
+      if (field.name >= known.columns.size()) continue;
+      const std::int32_t column = known.columns[field.name];
+      if (column < 0) continue;
+      if (fields_[column] != nullptr && twice_ < 0) twice_ = column;
+      fields_[column] = &field;
+    }
+  }
+  column_fields(const column_fields&) = delete;
+  column_fields& operator=(const column_fields&) = delete;
+
+  const event_field* operator[](std::size_t column) const { return fields_[column]; }
+  // A column that is there more than once, or −1.
+  std::int32_t twice() const { return twice_; }
+
+ private:
+  std::array<const event_field*, 64> small_;  // no allocation for the usual jobs
+  std::vector<const event_field*> large_;
+  const event_field** fields_ = small_.data();
+  std::int32_t twice_ = -1;
+};
 
 result<std::size_t> event_schema::column_of(const std::string& column, const std::string& use) {
   if (parse_number<std::int64_t>(column)) {
@@ -194,12 +216,7 @@ result<event_schema> event_schema::bind(const source_spec& source,
     label.column = *column;
   }
   for (const feature_spec& feature : source.features) {
-    auto column = made.column_of(feature.column.empty() ? feature.name : feature.column,
-                                 "feature '" + feature.name + "'");
-    if (!column) return column.error();
-    made.features_.push_back({feature_writer(feature), *column});
-    made.has_values_ = made.has_values_ || made.features_.back().writer.has_value();
-    made.lists_ += feature.kind == feature_kind::ids ? 1 : 0;
+    if (auto bound = made.bind_feature(feature); !bound) return bound.error();
   }
   made.order_.resize(made.columns_.size());
   std::iota(made.order_.begin(), made.order_.end(), 0U);
@@ -207,6 +224,45 @@ result<event_schema> event_schema::bind(const source_spec& source,
     return made.columns_[a] < made.columns_[b];
   });
   return made;
+}
+
+result<void> event_schema::bind_feature(const feature_spec& feature) {
+  bound_feature made{feature_writer(feature), 0};
+  if (!feature.window || has_column(feature.window->is)) {
+    auto column = column_of(feature.column.empty() ? feature.name : feature.column,
+                            "feature '" + feature.name + "'");
+    if (!column) return column.error();
+    made.column = *column;
+  }
+  if (feature.window) {
+    bound_window window{*feature.window, features_.size(), {}, 0, -1};
+    if (auto bound = bind_window(feature, window); !bound) return bound;
+    windows_.push_back(std::move(window));
+  }
+  features_.push_back(std::move(made));
+  has_values_ = has_values_ || features_.back().writer.has_value();
+  lists_ += feature.kind == feature_kind::ids ? 1 : 0;
+  return {};
+}
+
+result<void> event_schema::bind_window(const feature_spec& feature, bound_window& into) {
+  const std::string use = "feature '" + feature.name + "'";
+  for (const std::string& each : into.spec.of) {
+    auto column = column_of(each, use);
+    if (!column) return column.error();
+    into.of.push_back(*column);
+  }
+  if (into.spec.where) {
+    auto column = column_of(into.spec.where->column, use);
+    if (!column) return column.error();
+    into.where = *column;
+  }
+  if (into.spec.on.empty()) return {};
+  const auto action = std::ranges::find(actions_, into.spec.on);
+  if (action == actions_.end())
+    return error{errc::bad_config, use + " is fed by '" + into.spec.on + "', which is no action"};
+  into.action = static_cast<std::int32_t>(action - actions_.begin());
+  return {};
 }
 
 event_schema::names event_schema::look_up(const event_batch& batch) const {
@@ -253,12 +309,24 @@ std::optional<event_schema::problem> event_schema::check(const event_batch& batc
                                                          const names& known,
                                                          std::size_t i) const {
   const schemas::event_head& event = batch.events[i];
-  if (event.kind == schemas::event_kind::action) return check_action(batch, known, i);
+  const bool is_action = event.kind == schemas::event_kind::action;
+  const std::int32_t action = action_of(batch, known, i);
+  if (is_action) {
+    if (auto unknown = check_action(batch, known, i)) return unknown;
+    if (std::ranges::find(windows_, action, &bound_window::action) == windows_.end())
+      return std::nullopt;
+  }
   const column_fields fields(batch, known, event, columns_.size());
   if (fields.twice() >= 0) {
     return problem{event_fault::malformed,
                    columns_[static_cast<std::size_t>(fields.twice())] + ": it is there twice"};
   }
+  for (const bound_window& window : windows_) {
+    const bool feeds = window.action == action;
+    if (is_action && !feeds) continue;
+    if (auto wrong = check_window(window, fields, feeds)) return wrong;
+  }
+  if (is_action) return std::nullopt;
   for (const bound_label& label : labels_) {
     const event_field* field = fields[label.column];
     if (is_blank(field)) {
@@ -270,7 +338,13 @@ std::optional<event_schema::problem> event_schema::check(const event_batch& batc
     if (fault != event_fault::none)
       return wrong(fault, columns_[label.column], "a finite number", *field);
   }
-  for (const bound_feature& feature : features_) {
+  std::size_t w = 0;
+  for (std::size_t f = 0; f < features_.size(); ++f) {
+    if (w < windows_.size() && windows_[w].feature == f) {
+      ++w;
+      continue;
+    }
+    const bound_feature& feature = features_[f];
     const event_field* field = fields[feature.column];
     if (field == nullptr) continue;
     const event_fault fault = check_feature(feature.writer, *field);
@@ -301,8 +375,86 @@ void event_schema::parse(const event_batch& batch,
   into.values.clear();
   into.lengths.clear();
   into.sequence_keys.clear();
-  for (const bound_feature& feature : features_)
-    write_feature(feature.writer, batch, fields[feature.column], has_values_, into);
+  into.windows.clear();
+  for (std::size_t f = 0; f < features_.size(); ++f) {
+    const bound_feature& feature = features_[f];
+    const std::size_t w = into.windows.size();
+    if (w < windows_.size() && windows_[w].feature == f) {
+      feature.writer.missing(into, has_values_);
+      into.windows.push_back(parse_window(windows_[w], fields, windows_[w].action < 0));
+    } else {
+      write_feature(feature.writer, batch, fields[feature.column], has_values_, into);
+    }
+  }
+}
+
+void event_schema::parse_action(const event_batch& batch,
+                                const names& known,
+                                std::size_t i,
+                                std::vector<window_input>& into) const {
+  const std::int32_t action = action_of(batch, known, i);
+  CHECK(action >= 0);
+  into.assign(windows_.size(), {});
+  if (std::ranges::find(windows_, action, &bound_window::action) == windows_.end()) return;
+  const column_fields fields(batch, known, batch.events[i], columns_.size());
+  for (std::size_t w = 0; w < windows_.size(); ++w) {
+    if (windows_[w].action == action) into[w] = parse_window(windows_[w], fields, true);
+  }
+}
+
+// The columns of a window: its key, and where the event feeds it, what is counted.
+std::optional<event_schema::problem> event_schema::check_window(const bound_window& window,
+                                                                const column_fields& fields,
+                                                                bool feeds) const {
+  for (const std::size_t column : window.of) {
+    if (auto wrong = check_id(columns_[column], fields[column])) return wrong;
+  }
+  if (!feeds) return std::nullopt;
+  if (window.spec.where) {
+    if (auto wrong = check_number(columns_[window.where], fields[window.where])) return wrong;
+  }
+  if (!has_column(window.spec.is)) return std::nullopt;
+  const std::size_t column = features_[window.feature].column;
+  return window.spec.is == sliding_window::measure::sum
+             ? check_number(columns_[column], fields[column])
+             : check_id(columns_[column], fields[column]);
+}
+
+window_input event_schema::parse_window(const bound_window& window,
+                                        const column_fields& fields,
+                                        bool feeds) const {
+  window_input made;
+  std::array<std::string_view, window_columns_max> texts;
+  std::array<std::array<char, 24>, window_columns_max> buffers;
+  made.has_key = true;
+  for (std::size_t i = 0; i < window.of.size(); ++i) {
+    texts[i] = id_text(fields[window.of[i]], buffers[i]);
+    made.has_key = made.has_key && !texts[i].empty();
+  }
+  if (!made.has_key) return made;
+  made.key = window_key(std::span(texts).first(window.of.size()));
+  made.feeds = feeds;
+  double x = 0.0;
+  const auto read = [&](const event_field* field) {
+    if (is_blank(field)) return false;
+    CHECK(read_number(*field, x) == event_fault::none);
+    return true;
+  };
+  if (made.feeds && window.spec.where)
+    made.feeds =
+        read(fields[window.where]) && holds(window.spec.where->is, x, window.spec.where->threshold);
+  if (!made.feeds || !has_column(window.spec.is)) return made;
+  const bound_feature& feature = features_[window.feature];
+  const event_field* field = fields[feature.column];
+  if (window.spec.is == sliding_window::measure::sum) {
+    made.feeds = read(field);
+    made.value = std::bit_cast<std::uint64_t>(x);
+    return made;
+  }
+  const std::string_view text = id_text(field, buffers[0]);
+  made.feeds = !text.empty();
+  if (made.feeds) made.value = feature.writer.key_of(text);
+  return made;
 }
 
 }  // namespace headrace::worker

@@ -25,6 +25,7 @@ namespace headrace::worker {
 ///   float    a number, an integer, or a text that is a number as in a file
 ///   ids      texts, a text with separators as in a file, or an integer: one id
 ///   label    as float; must be there, unless the job joins
+///   window   of: as id; sum, where: as float; last: as id; also of an action that feeds it
 /// A feature's column that is not there, or is an empty text, is the feature's missing id; of a
 /// list, nothing.
 class event_schema {
@@ -48,7 +49,7 @@ class event_schema {
   };
   /// Whether event i can become a sample, or a label of one: unknown_action, missing_field,
   /// wrong_type, not_finite, malformed (a column that is there twice). What an action brings along
-  /// is not looked at.
+  /// is looked at only for windows that it feeds.
   std::optional<problem> check(const schemas::event_batch& batch,
                                const names& known,
                                std::size_t i) const;
@@ -58,11 +59,19 @@ class event_schema {
                                       std::size_t i) const;
   /// All of event i, which is an impression and passed `check`, but its row number; a job that
   /// joins has no labels yet, and 0 stands for each. Crosses are not written: a crossed_source
-  /// around the reader of the log does that, as around any other source.
+  /// around the reader of the log does that, as around any other source. Of window features there
+  /// is what event::windows says; window_features writes them.
   void parse(const schemas::event_batch& batch,
              const names& known,
              std::size_t i,
              event& into) const;
+
+  /// Of event i, which is an action and passed `check`: what it is to the windows, of which it asks
+  /// nothing.
+  void parse_action(const schemas::event_batch& batch,
+                    const names& known,
+                    std::size_t i,
+                    std::vector<window_input>& into) const;
 
   /// The kind of an action of event i, or −1: the job has no such action, or it is an impression.
   std::int32_t action_of(const schemas::event_batch& batch,
@@ -86,13 +95,30 @@ class event_schema {
     label_spec spec;
     std::size_t column = 0;
   };
+  struct bound_window {
+    sliding_window spec;
+    std::size_t feature = 0;
+    std::vector<std::size_t> of;  // columns
+    std::size_t where = 0;        // column, if it has one
+    std::int32_t action = -1;     // that feeds it; −1: what is no action
+  };
+  class column_fields;
   result<std::size_t> column_of(const std::string& column, const std::string& use);
+  result<void> bind_feature(const feature_spec& feature);
+  result<void> bind_window(const feature_spec& feature, bound_window& into);
+  std::optional<problem> check_window(const bound_window& window,
+                                      const column_fields& fields,
+                                      bool feeds) const;
+  window_input parse_window(const bound_window& window,
+                            const column_fields& fields,
+                            bool feeds) const;
 
   std::vector<std::string> columns_;  // each once
   std::vector<std::uint32_t> order_;  // [columns] places, by name
   std::vector<std::string> actions_;
   std::vector<bound_label> labels_;  // none of a job that joins
   std::vector<bound_feature> features_;
+  std::vector<bound_window> windows_;
   std::size_t lists_ = 0;
   std::uint64_t fingerprint_ = 0;
   bool has_values_ = false;

@@ -65,10 +65,12 @@ result<std::unique_ptr<live_source>> live_source::open(std::shared_ptr<event_int
                                                        settings how,
                                                        stream_cut from) {
   const std::vector<std::byte> joined = std::exchange(from.joiner, {});
+  const std::vector<std::byte> windows = std::exchange(from.windows, {});
   std::unique_ptr<live_source> made(
       new live_source(std::move(intake), std::move(schema), std::move(how), std::move(from)));
   const std::uint64_t before = made->cut_.made_by;
   if (!joined.empty() && before != 0 && before != made->made_by_) return made->made_by_another();
+  if (auto loaded = made->load_windows(windows); !loaded) return loaded.error();
   if (!made->joiner_ || joined.empty()) return made;
   if (auto loaded = made->joiner_->load(joined); !loaded) return loaded.error();
   return made;
@@ -82,6 +84,7 @@ live_source::live_source(std::shared_ptr<event_intake> intake,
       schema_(std::move(schema)),
       how_(std::move(how)),
       reader_(intake_->log(), intake_->tail(), lsn{from.through.value + 1}),
+      windows_(how_.windows),
       position_(from.samples),
       made_by_(made_by(schema_, how_.join)),
       cut_(std::move(from)),
@@ -89,6 +92,15 @@ live_source::live_source(std::shared_ptr<event_intake> intake,
       next_cut_bytes_(how_.cut_bytes) {
   if (how_.join) joiner_.emplace(*how_.join, how_.spill);
   if (!marks_.empty()) log_bytes_ = marks_.back().bytes;
+}
+
+// Those of a window that the job did not have, or had otherwise, are not known: it begins empty.
+result<void> live_source::load_windows(std::span<const std::byte> saved) {
+  if (windows_.empty() || cut_.through.value == 0) return {};
+  auto empty = saved.empty() ? windows_.size() : windows_.load(saved);
+  if (!empty) return empty.error();
+  if (*empty > 0) log_warn("windows.begin_empty", {{"windows", *empty}});
+  return {};
 }
 
 live_source::~live_source() { intake_->tail().on_put(nullptr); }
@@ -134,6 +146,7 @@ bool live_source::next_event(event& into) {
       continue;
     }
     schema_.parse(batch_, names_, i, into);
+    windows_.write(into);
     into.arrived_ms = record_->arrived_ms;
     return true;
   }
@@ -156,10 +169,15 @@ bool live_source::fits(std::size_t i) {
 void live_source::feed_join(std::size_t i) {
   const schemas::event_head& head = batch_.events[i];
   if (head.kind == schemas::event_kind::action) {
+    if (!windows_.empty()) {
+      schema_.parse_action(batch_, names_, i, fed_);
+      windows_.feed(head.time_ms, fed_);
+    }
     const auto kind = static_cast<std::uint32_t>(schema_.action_of(batch_, names_, i));
     return joiner_->action(head.key, head.time_ms, log_time(), kind);
   }
   schema_.parse(batch_, names_, i, parsed_);
+  windows_.write(parsed_);
   pack(parsed_, packed_);
   joiner_->impression(head.key, head.time_ms, log_time(), packed_);
 }
@@ -223,11 +241,15 @@ result<void> live_source::cut(std::uint64_t stamp_ms) {
   }
   marks_.push_back({cut_.through, stamp_ms, log_bytes_});
   if (marks_.size() > marks_max) marks_.erase(marks_.begin() + 1);
-  next_cut_bytes_ = std::max<std::uint64_t>(how_.cut_bytes, cut_bytes_of_state * joined.size());
+  std::vector<std::byte> windows;
+  if (!windows_.empty()) windows = windows_.save();
+  next_cut_bytes_ = std::max<std::uint64_t>(how_.cut_bytes,
+                                            cut_bytes_of_state * (joined.size() + windows.size()));
   bytes_since_cut_ = 0;
   cut_.made_by = made_by_;
   waiting_cut_ = cut_;
   waiting_cut_->joiner = std::move(joined);
+  waiting_cut_->windows = std::move(windows);
   waiting_cut_->marks.assign(marks_.begin(), marks_.end());
   return {};
 }
@@ -300,6 +322,7 @@ result<void> live_source::claim(std::uint64_t through) {
     if (!saved) return saved.error();
     now.joiner = std::move(*saved);
   }
+  if (!windows_.empty()) now.windows = windows_.save();
   if (!how_.cut_file.empty()) {
     if (auto kept = keep(how_.cut_file, now); !kept) return kept;
   }

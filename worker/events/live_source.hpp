@@ -5,6 +5,7 @@
 #include "worker/events/event_schema.hpp"
 #include "worker/events/stream_cut.hpp"
 #include "worker/ingest/event_source.hpp"
+#include "worker/ingest/window_features.hpp"
 #include "worker/join/join_tally.hpp"
 #include "worker/join/joiner.hpp"
 
@@ -14,6 +15,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace headrace::worker {
@@ -30,6 +32,7 @@ class live_source final : public event_source {
  public:
   struct settings {
     std::optional<join_spec> join = {};
+    source_spec windows = {};               // whose window features the schema leaves a place for
     storage::spill_store* spill = nullptr;  // of the join; empty, and outlives the source
     std::filesystem::path cut_file = {};
     std::uint64_t cut_bytes = std::uint64_t{64} << 20;  // of the log between two cuts, about
@@ -45,8 +48,9 @@ class live_source final : public event_source {
   /// io_error.
   static result<stream_cut> load_cut(const std::filesystem::path& file);
 
-  /// Reads behind `from`; `intake` was opened with it. Fails: corrupt (the cut's joiner), wrong_job
-  /// (impressions wait in it that another join, or one of other features or actions, took).
+  /// Reads behind `from`; `intake` was opened with it. Fails: corrupt (the cut's joiner or
+  /// windows), wrong_job (impressions wait in it that another join, or one of other features or
+  /// actions, took).
   static result<std::unique_ptr<live_source>> open(std::shared_ptr<event_intake> intake,
                                                    event_schema schema,
                                                    settings how,
@@ -72,12 +76,14 @@ class live_source final : public event_source {
   result<void> sealed(std::uint64_t through) override;
 
   const joiner* join() const { return joiner_ ? &*joiner_ : nullptr; }
+  const window_features& windows() const { return windows_; }
 
  private:
   live_source(std::shared_ptr<event_intake> intake,
               event_schema schema,
               settings how,
               stream_cut from);
+  result<void> load_windows(std::span<const std::byte> saved);
   result<bool> next_record();
   bool next_event(event& into);
   bool fits(std::size_t i);
@@ -97,6 +103,7 @@ class live_source final : public event_source {
   settings how_;
   event_reader reader_;
   std::optional<joiner> joiner_;
+  window_features windows_;
   std::uint64_t position_ = 0;
   std::uint64_t read_until_ = UINT64_MAX;  // position: `skip` stops there
   std::uint64_t made_by_ = 0;              // this job's
@@ -116,6 +123,7 @@ class live_source final : public event_source {
   std::uint64_t next_cut_bytes_;
 
   event parsed_;
+  std::vector<window_input> fed_;
   std::vector<std::byte> packed_;
   bad_rows bad_{UINT64_MAX};  // the gate lets none in, but that of another job file did
 };

@@ -9,7 +9,7 @@ namespace headrace::worker {
 namespace {
 
 constexpr std::uint32_t format_version = 2;
-constexpr std::uint32_t format_without_made_by = 1;
+constexpr std::uint32_t first_format = 1;  // had neither what made it nor windows
 
 }  // namespace
 
@@ -34,6 +34,8 @@ std::vector<std::byte> encode(const stream_cut& cut) {
   }
   body.number(static_cast<std::uint64_t>(cut.joiner.size()));
   body.numbers(std::span(cut.joiner));
+  body.number(static_cast<std::uint64_t>(cut.windows.size()));
+  body.numbers(std::span(cut.windows));
   const std::vector<std::byte> content = body.take();
   byte_writer file;
   file.number(schemas::hash64(content));
@@ -47,10 +49,10 @@ result<stream_cut> decode_stream_cut(std::span<const std::byte> bytes) {
   const auto hash = file.number<std::uint64_t>();
   if (!file.ok() || schemas::hash64(bytes.subspan(sizeof hash)) != hash) return corrupt;
   const auto version = file.number<std::uint32_t>();
-  if (version != format_version && version != format_without_made_by)
+  if (version != format_version && version != first_format)
     return error{errc::corrupt, "format " + std::to_string(version) + " is not known here"};
   stream_cut cut;
-  if (version != format_without_made_by) cut.made_by = file.number<std::uint64_t>();
+  if (version != first_format) cut.made_by = file.number<std::uint64_t>();
   cut.through = lsn{file.number<std::uint64_t>()};
   cut.samples = file.number<std::uint64_t>();
   cut.stamp_ms = file.number<std::uint64_t>();
@@ -66,9 +68,15 @@ result<stream_cut> decode_stream_cut(std::span<const std::byte> bytes) {
     mark.bytes = file.number<std::uint64_t>();
     cut.marks.push_back(mark);
   }
-  if (file.number<std::uint64_t>() != file.left()) return corrupt;
-  cut.joiner.resize(file.left());
-  file.numbers(std::span(cut.joiner));
+  const auto take = [&](std::vector<std::byte>& into) {
+    const auto size = file.number<std::uint64_t>();
+    if (size > file.left()) return false;
+    into.resize(size);
+    file.numbers(std::span(into));
+    return true;
+  };
+  if (!take(cut.joiner) || (version != first_format && !take(cut.windows)) || !file.at_end())
+    return corrupt;
   return cut;
 }
 

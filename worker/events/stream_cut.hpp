@@ -34,8 +34,9 @@ struct stream_cut {
   std::uint64_t stamp_ms = 0;      // of `through`
   std::uint64_t unwritten_ms = 0;  // what is taken off
   partition_ends partitions = {};
-  std::vector<std::byte> joiner;  // joiner::save(); empty without a join
-  std::vector<mark> marks;        // oldest first; the last is this cut's
+  std::vector<std::byte> joiner;        // joiner::save(); empty without a join
+  std::vector<mark> marks;              // oldest first; the last is this cut's
+  std::vector<std::byte> windows = {};  // window_features::save(); empty without any
   friend bool operator==(const stream_cut&, const stream_cut&) = default;
 };
 

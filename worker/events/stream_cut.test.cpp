@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 namespace headrace::worker {
 namespace {
 
@@ -19,6 +21,7 @@ stream_cut example() {
   cut.unwritten_ms = 86'400'000;
   cut.partitions = {{"clicks/0", 9}, {"clicks/1", std::uint64_t{1} << 60}};
   cut.joiner = {std::byte{1}, std::byte{2}, std::byte{3}};
+  cut.windows = {std::byte{4}, std::byte{5}};
   cut.marks = {{lsn{5}, 1'000, 4'096}, {lsn{77}, 2'000, 65'536}};
   return cut;
 }
@@ -57,6 +60,20 @@ TEST(StreamCut, RefusesEveryFlippedBitAndEveryShorterFile) {
   }
   for (std::size_t size = 0; size < bytes.size(); ++size)
     ASSERT_FALSE(decode_stream_cut(std::span(bytes).first(size))) << size << " bytes";
+}
+
+// A cut of version 1 ends behind the joiner.
+TEST(StreamCut, ReadsThoseOfBeforeThereWereWindows) {
+  stream_cut before = example();
+  before.windows.clear();
+  auto bytes = encode(before);
+  bytes.resize(bytes.size() - sizeof(std::uint64_t));
+  bytes[sizeof(std::uint64_t)] = std::byte{1};
+  const std::uint64_t sum = schemas::hash64(std::span(bytes).subspan(sizeof(std::uint64_t)));
+  std::memcpy(bytes.data(), &sum, sizeof sum);
+  const auto back = decode_stream_cut(bytes);
+  ASSERT_TRUE(back) << describe(back.error());
+  EXPECT_EQ(*back, before);
 }
 
 TEST(PackedEvent, ComesBackAsItWas) {

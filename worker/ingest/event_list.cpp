@@ -28,6 +28,7 @@ void event_list::add(const event& each) {
   append(more_labels_, each.more_labels);
   append(lengths_, each.lengths);
   append(sequence_keys_, each.sequence_keys);
+  append(windows_, each.windows);
 }
 
 void event_list::get(std::size_t i, event& into) const {
@@ -41,6 +42,7 @@ void event_list::get(std::size_t i, event& into) const {
   take(values_, into.values);
   take(more_labels_, into.more_labels);
   take(lengths_, into.lengths);
+  take(windows_, into.windows);
   const auto listed = std::accumulate(into.lengths.begin(), into.lengths.end(), std::size_t{0});
   copy(sequence_keys_, from.list_begin, listed, into.sequence_keys);
   into.label = from.label;

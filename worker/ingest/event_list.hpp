@@ -9,7 +9,7 @@
 namespace headrace::worker {
 
 /// Events of one source kept in memory, side by side: 8 bytes a key (of lists, too), 4 a value or
-/// further label, 2 a list and 20 an event. Single-threaded.
+/// further label, 2 a list, 32 a window and 20 an event. Single-threaded.
 class event_list {
  public:
   /// Every event has as many keys, values, further labels and lists.
@@ -32,6 +32,7 @@ class event_list {
   std::vector<float> more_labels_;
   std::vector<std::uint16_t> lengths_;
   std::vector<std::uint64_t> sequence_keys_;
+  std::vector<window_input> windows_;
 };
 
 }  // namespace headrace::worker

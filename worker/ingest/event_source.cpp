@@ -4,7 +4,9 @@
 #include "worker/ingest/delimited_source.hpp"
 #include "worker/ingest/planted_source.hpp"
 #include "worker/ingest/sorted_source.hpp"
+#include "worker/ingest/windowed_source.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace headrace::worker {
@@ -34,7 +36,13 @@ result<std::unique_ptr<event_source>> make_plain(const source_spec& spec) {
 
 result<std::unique_ptr<event_source>> make_source(const source_spec& spec) {
   auto plain = make_plain(spec);
-  if (!plain || spec.crosses.empty()) return plain;
+  if (!plain) return plain;
+  const bool windows = std::ranges::any_of(
+      spec.features, [](const feature_spec& feature) { return feature.window.has_value(); });
+  if (windows)
+    plain =
+        std::unique_ptr<event_source>(std::make_unique<windowed_source>(std::move(*plain), spec));
+  if (spec.crosses.empty()) return plain;
   return std::unique_ptr<event_source>(
       std::make_unique<crossed_source>(std::move(*plain), spec.crosses));
 }

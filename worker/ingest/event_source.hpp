@@ -3,6 +3,7 @@
 #include "base/result.hpp"
 #include "worker/ingest/bad_rows.hpp"
 #include "worker/ingest/source_spec.hpp"
+#include "worker/windows/window_input.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +25,8 @@ struct event {
   std::uint64_t event_time_ms = 0;           // since 1970-01-01 UTC; 0: the source has no time
   std::uint64_t row_number = 0;              // record number in the source, from 0
   std::uint64_t arrived_ms = 0;              // when it was accepted; 0: when it is read
+  // [windows] while they are not in the keys, values and lists (worker/ingest/window_features.hpp).
+  std::vector<window_input> windows;
 };
 
 /// What a stream without an end says of its number of records.

@@ -43,6 +43,10 @@ feature_writer::feature_writer(const feature_spec& spec) : spec_(spec) {
   safe_max_ = !is_bucket_ || spec_.bucket_width >= 1e-200 ? 1e30 : 0.0;
 }
 
+std::uint64_t feature_writer::key_of(std::string_view id) const {
+  return schemas::hash_string_key(spec_.salt, id).value;
+}
+
 void feature_writer::missing(event& into, bool with_values) const {
   if (spec_.kind == feature_kind::ids) {
     into.lengths.push_back(0);
@@ -53,7 +57,7 @@ void feature_writer::missing(event& into, bool with_values) const {
 }
 
 void feature_writer::id(std::string_view text, event& into, bool with_values) const {
-  into.keys.push_back(text.empty() ? missing_ : schemas::hash_string_key(spec_.salt, text).value);
+  into.keys.push_back(text.empty() ? missing_ : key_of(text));
   if (with_values) into.values.push_back(1.0F);
 }
 
@@ -99,7 +103,7 @@ void feature_writer::write_list(const ForEach& for_each, event& into) const {
       --older;
     } else if (taken > 0) {
       --taken;
-      into.sequence_keys.push_back(schemas::hash_string_key(spec_.salt, id).value);
+      into.sequence_keys.push_back(key_of(id));
     }
   });
 }

@@ -30,6 +30,8 @@ class feature_writer {
   /// A float without `bucket`: its value may differ from 1.
   bool has_value() const { return spec_.kind == feature_kind::float_value && !is_bucket_; }
 
+  /// Row key of an id, or of one of a list: of a text that is not empty.
+  std::uint64_t key_of(std::string_view id) const;
   /// An empty column: of a list, nothing.
   void missing(event& into, bool with_values) const;
   /// Of an id feature.

@@ -3,6 +3,8 @@
 #include "worker/ingest/column_text.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <charconv>
 
 namespace headrace::worker {
@@ -71,14 +73,44 @@ result<row_parser> row_parser::bind(const source_spec& spec,
     made.time_format_ = std::move(*format);
   }
   for (const feature_spec& feature : spec.features) {
-    auto column = finder.find(feature.column.empty() ? feature.name : feature.column,
-                              "feature '" + feature.name + "'");
-    if (!column) return column.error();
-    made.features_.push_back({feature_writer(feature), *column});
+    if (feature.window) {
+      if (auto bound = made.bind_window(feature, finder); !bound) return bound.error();
+    } else {
+      auto column = finder.find(feature.column.empty() ? feature.name : feature.column,
+                                "feature '" + feature.name + "'");
+      if (!column) return column.error();
+      made.features_.push_back({feature_writer(feature), *column});
+    }
     made.has_values_ = made.has_values_ || made.features_.back().writer.has_value();
     made.lists_ += feature.kind == feature_kind::ids ? 1 : 0;
   }
   return made;
+}
+
+// Of a window only sums and lists have a column.
+template <class Finder>
+result<void> row_parser::bind_window(const feature_spec& feature, const Finder& finder) {
+  const std::string use = "feature '" + feature.name + "'";
+  bound_window made{*feature.window, features_.size(), {}, 0};
+  std::size_t column = 0;
+  if (has_column(made.spec.is)) {
+    auto found = finder.find(feature.column, use);
+    if (!found) return found.error();
+    column = *found;
+  }
+  for (const std::string& each : made.spec.of) {
+    auto found = finder.find(each, use);
+    if (!found) return found.error();
+    made.of.push_back(*found);
+  }
+  if (made.spec.where) {
+    auto found = finder.find(made.spec.where->column, use);
+    if (!found) return found.error();
+    made.where = *found;
+  }
+  features_.push_back({feature_writer(feature), column});
+  windows_.push_back(std::move(made));
+  return {};
 }
 
 std::optional<row_problem> row_parser::parse(std::span<const std::string_view> fields,
@@ -104,15 +136,58 @@ std::optional<row_problem> row_parser::parse(std::span<const std::string_view> f
   into.values.clear();
   into.lengths.clear();
   into.sequence_keys.clear();
-  for (const bound_feature& feature : features_) {
+  into.windows.clear();
+  for (std::size_t f = 0; f < features_.size(); ++f) {
+    const bound_feature& feature = features_[f];
     const std::string_view text = fields[feature.column];
-    if (feature.writer.kind() == feature_kind::float_value) {
+    if (const std::size_t w = into.windows.size();
+        w < windows_.size() && windows_[w].feature == f) {
+      feature.writer.missing(into, has_values_);
+      if (auto problem = parse_window(windows_[w], fields, into.windows.emplace_back()))
+        return problem;
+    } else if (feature.writer.kind() == feature_kind::float_value) {
       if (auto problem = parse_number(feature, text, into)) return problem;
     } else if (feature.writer.kind() == feature_kind::ids) {
       feature.writer.ids(text, into);
     } else {
       feature.writer.id(text, into, has_values_);
     }
+  }
+  return std::nullopt;
+}
+
+std::optional<row_problem> row_parser::parse_window(const bound_window& window,
+                                                    std::span<const std::string_view> fields,
+                                                    window_input& into) const {
+  std::array<std::string_view, window_columns_max> texts;
+  into.has_key = true;
+  for (std::size_t i = 0; i < window.of.size(); ++i) {
+    texts[i] = fields[window.of[i]];
+    into.has_key = into.has_key && !texts[i].empty();
+  }
+  if (into.has_key) into.key = window_key(std::span(texts).first(window.of.size()));
+  into.feeds = into.has_key && window.spec.on.empty();
+  const bound_feature& feature = features_[window.feature];
+  const auto read = [&](std::string_view text, double& x) -> std::optional<row_problem> {
+    if (trimmed(text).empty()) {
+      into.feeds = false;
+    } else if (const auto bad = to_number(text, x)) {
+      return row_problem{*bad, "feature '" + feature.writer.name() + "' is of " + shown(text)};
+    }
+    return std::nullopt;
+  };
+  double x = 0.0;
+  if (window.spec.where) {
+    if (auto problem = read(fields[window.where], x)) return problem;
+    into.feeds = into.feeds && holds(window.spec.where->is, x, window.spec.where->threshold);
+  }
+  const std::string_view text = fields[feature.column];
+  if (window.spec.is == sliding_window::measure::sum) {
+    if (auto problem = read(text, x)) return problem;
+    into.value = std::bit_cast<std::uint64_t>(x);
+  } else if (window.spec.is == sliding_window::measure::last) {
+    into.feeds = into.feeds && !text.empty();
+    if (into.feeds) into.value = feature.writer.key_of(text);
   }
   return std::nullopt;
 }

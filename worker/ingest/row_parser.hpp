@@ -50,6 +50,17 @@ class row_parser {
     label_spec spec;
     std::size_t column = 0;
   };
+  struct bound_window {
+    sliding_window spec;
+    std::size_t feature = 0;
+    std::vector<std::size_t> of;  // columns
+    std::size_t where = 0;        // column, if it has one
+  };
+  template <class Finder>
+  result<void> bind_window(const feature_spec& feature, const Finder& finder);
+  std::optional<row_problem> parse_window(const bound_window& window,
+                                          std::span<const std::string_view> fields,
+                                          window_input& into) const;
   std::optional<row_problem> parse_label(const bound_label& label,
                                          std::string_view text,
                                          float& into) const;
@@ -61,6 +72,7 @@ class row_parser {
   std::optional<std::size_t> time_column_;
   time_format time_format_;
   std::vector<bound_feature> features_;
+  std::vector<bound_window> windows_;
   std::size_t columns_ = 0;
   std::size_t lists_ = 0;
   bool has_values_ = false;

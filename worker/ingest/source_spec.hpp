@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,30 +22,6 @@ enum class feature_kind : std::uint8_t {
   ids,          // a list: each of its texts names a row; an empty text is an empty list
 };
 
-/// One feature. Every sample has every feature: an empty column is the feature's missing id, with
-/// value 1 (of a list: nothing).
-struct feature_spec {
-  std::string name;
-  std::string column;  // name, or 1-based number; the feature's name unless set
-  feature_kind kind = feature_kind::id;
-  std::string
-      salt;  // of the row key: the feature's name unless set; features that share it share rows
-  std::vector<transform> transforms;  // in order, `bucket` only last
-  double bucket_width = 1.0;
-  std::string list_separator = " ";  // of a list; 1 … 8 bytes. Nothing between two is no id
-  std::uint32_t list_max = 50;       // the newest, at the end, are kept; 1 … list_max_most
-  std::uint32_t list_held_out = 0;   // so many at the end are as if they were not there
-};
-constexpr std::uint32_t list_max_most = 1024;
-
-/// A feature made of others: its row key follows from theirs (schemas::cross_key), its value is 1.
-/// Crosses stand behind the features of the file, or of the generated stream.
-struct cross_spec {
-  std::string name;
-  std::string salt;               // of the row key: the cross's name unless set
-  std::vector<std::uint32_t> of;  // 2 … 8 places of features in front of the crosses, all of ids
-};
-
 /// `rating >= 4`: label 1 when the comparison holds.
 struct label_spec {
   enum class comparison : std::uint8_t {
@@ -59,6 +36,60 @@ struct label_spec {
   comparison is = comparison::greater;
   double threshold = 0.0;
   std::string name = {};  // of the label: its column unless several labels have that one
+};
+
+/// What a feature has of the events in a sliding window in front of its own: of those with the same
+/// values in `of`, at most `over_ms` older (worker/windows/window_table.hpp).
+struct sliding_window {
+  enum class measure : std::uint8_t {
+    count,
+    sum,   // of the feature's column
+    rate,  // events a second
+    last,  // a list: the newest ids of the feature's column, at most list_max
+  };
+  measure is = measure::count;
+  std::uint64_t over_ms = 0;
+  std::vector<std::string> of;      // columns, 1 … 8
+  std::string on = {};              // only such an action of the join; empty: what is no action
+  std::optional<label_spec> where;  // and only where this holds
+};
+
+constexpr std::size_t window_columns_max = 8;
+constexpr bool has_column(sliding_window::measure is) {
+  return is == sliding_window::measure::sum || is == sliding_window::measure::last;
+}
+
+/// Bounds of each window; worker/windows/window_table.hpp says what happens at them.
+struct window_limits {
+  std::uint64_t out_of_order_ms = 60'000;
+  std::uint64_t keys_max = 1'000'000;
+  std::uint64_t key_events_max = 4'096;
+  std::uint64_t events_max = 10'000'000;
+};
+
+/// One feature. Every sample has every feature: an empty column is the feature's missing id, with
+/// value 1 (of a list: nothing).
+struct feature_spec {
+  std::string name;
+  std::string column;  // name, or 1-based number; the feature's name unless set
+  feature_kind kind = feature_kind::id;
+  std::string
+      salt;  // of the row key: the feature's name unless set; features that share it share rows
+  std::vector<transform> transforms;  // in order, `bucket` only last
+  double bucket_width = 1.0;
+  std::string list_separator = " ";  // of a list; 1 … 8 bytes. Nothing between two is no id
+  std::uint32_t list_max = 50;       // the newest, at the end, are kept; 1 … list_max_most
+  std::uint32_t list_held_out = 0;   // so many at the end are as if they were not there
+  std::optional<sliding_window> window = {};  // the value is its, a float or a list
+};
+constexpr std::uint32_t list_max_most = 1024;
+
+/// A feature made of others: its row key follows from theirs (schemas::cross_key), its value is 1.
+/// Crosses stand behind the features of the file, or of the generated stream.
+struct cross_spec {
+  std::string name;
+  std::string salt;               // of the row key: the cross's name unless set
+  std::vector<std::uint32_t> of;  // 2 … 8 places of features in front of the crosses, all of ids
 };
 
 enum class generator : std::uint8_t { none, planted, planted_drift, planted_conversion };
@@ -115,6 +146,7 @@ struct source_spec {
 
   std::vector<feature_spec> features;
   std::vector<cross_spec> crosses;
+  window_limits windows = {};
 };
 
 }  // namespace headrace::worker

@@ -1,0 +1,328 @@
+#include "base/random.hpp"
+#include "schemas/event.hpp"
+#include "schemas/hash.hpp"
+#include "storage/segment_log.hpp"
+#include "storage/temporary_folder.hpp"
+#include "worker/events/live_source.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <future>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// Window features of live events, against a look through the whole log.
+namespace headrace::worker {
+namespace {
+
+using measure = sliding_window::measure;
+
+const std::vector<std::string> actions{"click", "buy"};
+
+feature_spec id(const std::string& name) {
+  feature_spec made;
+  made.name = made.column = made.salt = name;
+  return made;
+}
+
+feature_spec window(const std::string& name,
+                    measure is,
+                    std::uint64_t over_ms,
+                    const std::string& on,
+                    const std::string& column = "none") {
+  feature_spec made = id(name);
+  made.column = column;
+  made.kind = is == measure::last ? feature_kind::ids : feature_kind::float_value;
+  made.list_max = 3;
+  made.window = sliding_window{is, over_ms, {"user"}, on, {}};
+  return made;
+}
+
+source_spec job() {
+  source_spec made;
+  auto spent = window("spent", measure::sum, 90, "buy", "price");
+  spent.window->where = label_spec{"price", label_spec::comparison::greater, 2.0, {}};
+  made.features = {id("number"),
+                   window("clicks", measure::count, 50, "click"),
+                   spent,
+                   window("seen", measure::last, 120, "", "item"),
+                   window("rate", measure::rate, 60, "")};
+  made.windows.out_of_order_ms = 20;
+  return made;
+}
+
+event_schema schema() {
+  auto bound = event_schema::bind(job(), actions);
+  EXPECT_TRUE(bound.ok()) << (bound.ok() ? "" : describe(bound.error()));
+  return std::move(*bound);
+}
+
+struct happened {
+  std::string number;  // of an impression: which it is, and its key
+  std::string action;
+  std::uint64_t time_ms = 0;
+  std::string user;  // none: empty
+  std::string item;
+  double price = 0.0;
+};
+
+schemas::event_ack push(event_intake& intake, const std::vector<happened>& events) {
+  static std::uint64_t ids = 0;
+  schemas::event_batch_builder builder;
+  builder.begin("test");
+  for (const happened& one : events) {
+    builder.event(std::to_string(++ids), "k" + one.number, one.time_ms);
+    if (!one.action.empty()) builder.action(builder.name(one.action));
+    builder.text(builder.name("number"), one.number);
+    if (!one.user.empty()) builder.text(builder.name("user"), one.user);
+    if (!one.item.empty()) builder.text(builder.name("item"), one.item);
+    builder.number(builder.name("price"), one.price);
+  }
+  std::promise<schemas::event_ack> answered;
+  auto answer = answered.get_future();
+  event_intake::request asked;
+  asked.batch = builder.finish();
+  asked.done = [&](schemas::event_ack ack) { answered.set_value(std::move(ack)); };
+  intake.offer(std::move(asked));
+  return answer.get();
+}
+
+/// What the features of an impression are, from everything that was pushed, in that order.
+class offline_windows {
+ public:
+  void add(const happened& one) {
+    newest_ = std::max(newest_, one.time_ms);
+    const std::uint64_t watermark = newest_ - 20;
+    if (one.action.empty()) expected_[one.number] = look(one, watermark);
+    late_.push_back(one.time_ms < watermark);
+    events_.push_back(one);
+  }
+  struct features {
+    std::vector<float> values;
+    std::vector<std::uint64_t> seen;
+    bool late = false;  // its list may be shorter
+  };
+  const features& of(const std::string& number) const { return expected_.at(number); }
+
+ private:
+  features look(const happened& at, std::uint64_t watermark) const {
+    if (at.user.empty()) return {{1.0F, 1.0F, 1.0F, 1.0F}, {}, false};  // each missing
+    float clicks = 0.0F;
+    float spent = 0.0F;  // whole numbers: in any order
+    float shown = 0.0F;
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> seen;
+    const std::uint64_t now = std::max(at.time_ms, watermark);
+    for (std::size_t i = 0; i < events_.size(); ++i) {
+      const happened& one = events_[i];
+      if (late_[i] || one.user != at.user || one.time_ms > at.time_ms) continue;
+      const std::uint64_t ago = now - one.time_ms;
+      if (one.action == "click" && ago < 50) clicks += 1.0F;
+      if (one.action == "buy" && ago < 90 && one.price > 2.0)
+        spent += static_cast<float>(one.price);
+      if (!one.action.empty()) continue;
+      if (ago < 60) shown += 1.0F;
+      if (ago < 120 && !one.item.empty())
+        seen.emplace_back(one.time_ms, schemas::hash_string_key("seen", one.item).value);
+    }
+    std::ranges::stable_sort(seen, {}, &std::pair<std::uint64_t, std::uint64_t>::first);
+    if (seen.size() > 3) seen.erase(seen.begin(), seen.end() - 3);
+    features made;
+    made.values = {1.0F, clicks, spent, static_cast<float>(shown * 1'000.0 / 60.0)};
+    for (const auto& one : seen) made.seen.push_back(one.second);
+    made.late = at.time_ms < watermark;
+    return made;
+  }
+  std::vector<happened> events_;
+  std::vector<bool> late_;
+  std::uint64_t newest_ = 0;
+  std::map<std::string, features> expected_;
+};
+
+/// A job that joins, killed and started again at any moment.
+class killed_job {
+ public:
+  explicit killed_job(std::uint64_t seed) : random_(seed) {
+    how_.cut_file = folder_.path() / "cut";
+    how_.cut_bytes = 3'000;
+    how_.windows = job();
+    join_spec join;
+    join.window_ms = 40;
+    join.out_of_order_ms = 20;
+    join.actions = 2;
+    how_.join = join;
+  }
+
+  void start() {
+    source_.reset();
+    intake_.reset();
+    storage::segment_log::options log;
+    log.folder = folder_.path() / "events";
+    log.mode = schemas::log_mode::os;
+    log.segment_bytes = 4'096;
+    auto cut = live_source::load_cut(how_.cut_file);
+    ASSERT_TRUE(cut.ok());
+    cuts_ += cut->windows.empty() ? 0 : 1;
+    event_intake::settings how;
+    how.idle_ms = 0;
+    auto opened = event_intake::open(std::move(*storage::segment_log::open(log)),
+                                     schema(),
+                                     how,
+                                     {cut->through, cut->partitions},
+                                     time_);
+    ASSERT_TRUE(opened.ok());
+    intake_ = std::move(*opened);
+    auto source = live_source::open(intake_, schema(), how_, *cut);
+    ASSERT_TRUE(source.ok()) << describe(source.error());
+    source_ = std::move(*source);
+    ASSERT_TRUE(source_->skip(sealed_).ok());
+  }
+
+  void step() {
+    const auto what = random_.next_below(10);
+    if (what < 4) return push_some();
+    if (what < 9) return read_one();
+    sealed_ = source_->position();
+    ASSERT_TRUE(source_->sealed(sealed_).ok());
+  }
+
+  void read_rest() {
+    for (std::uint64_t before = 0; before != read_;) {
+      before = read_;
+      for (int i = 0; i < 1'000; ++i) read_one();
+    }
+  }
+
+  std::uint64_t read() const { return read_; }
+  std::uint64_t cuts() const { return cuts_; }
+  std::uint64_t clicks() const { return clicks_; }
+  random_stream& random() { return random_; }
+
+ private:
+  void push_some() {
+    time_.advance_ms(1 + random_.next_below(random_.next_below(30) == 0 ? 300 : 8));
+    std::vector<happened> batch;
+    for (auto events = 1 + random_.next_below(5); events > 0; --events) {
+      happened one;
+      one.number = std::to_string(numbers_++);
+      one.time_ms = time_.now_ms() - random_.next_below(random_.next_below(8) == 0 ? 60 : 15);
+      one.user = random_.next_below(12) == 0 ? "" : "u" + std::to_string(random_.next_below(3));
+      one.item = random_.next_below(8) == 0 ? "" : "i" + std::to_string(random_.next_below(9));
+      one.price = static_cast<double>(random_.next_below(6));
+      batch.push_back(one);
+      if (random_.next_below(2) == 0) continue;
+      one.action = actions[random_.next_below(2)];
+      one.time_ms += random_.next_below(10);
+      batch.push_back(one);
+    }
+    ASSERT_EQ(push(*intake_, batch).accepted, batch.size());
+    for (const happened& one : batch) {
+      expected_.add(one);
+      if (one.action.empty())
+        names_[schemas::hash_string_key("number", one.number).value] = one.number;
+    }
+  }
+
+  void read_one() {
+    event found;
+    auto more = source_->next(found);
+    ASSERT_TRUE(more.ok());
+    if (!*more) return;
+    ++read_;
+    const auto& number = names_.at(found.keys.at(0));
+    const auto& wanted = expected_.of(number);
+    ASSERT_EQ(found.values, wanted.values) << "impression " << number;
+    if (!wanted.late) {
+      ASSERT_EQ(found.sequence_keys, wanted.seen) << "impression " << number;
+    }
+    if (found.values[1] > 0.0F) ++clicks_;
+    const auto [known, added] = order_.emplace(found.row_number, number);
+    ASSERT_EQ(known->second, number) << "another sample at " << found.row_number;
+  }
+
+  random_stream random_;
+  storage::temporary_folder folder_;
+  manual_clock time_;
+  live_source::settings how_;
+  std::shared_ptr<event_intake> intake_;
+  std::unique_ptr<live_source> source_;
+  offline_windows expected_;
+  std::map<std::uint64_t, std::string> names_;
+  std::map<std::uint64_t, std::string> order_;
+  std::uint64_t sealed_ = 0;
+  std::uint64_t numbers_ = 0;
+  std::uint64_t read_ = 0;
+  std::uint64_t cuts_ = 0;
+  std::uint64_t clicks_ = 0;
+};
+
+// A seed here is as much work as fifty worlds of the simulation, which HEADRACE_SEEDS counts.
+std::uint64_t seeds() {
+  const char* worlds = std::getenv("HEADRACE_SEEDS");
+  return worlds == nullptr ? 8 : std::max(1ULL, std::strtoull(worlds, nullptr, 10) / 50);
+}
+
+TEST(LiveWindows, AreTheSameWhateverIsKilled) {
+  std::uint64_t cuts = 0;
+  std::uint64_t clicks = 0;
+  for (std::uint64_t seed = 1; seed <= seeds(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    killed_job job(seed);
+    for (int run = 0; run < 10; ++run) {
+      ASSERT_NO_FATAL_FAILURE(job.start());
+      for (auto steps = job.random().next_below(120); steps > 0; --steps)
+        ASSERT_NO_FATAL_FAILURE(job.step());
+    }
+    ASSERT_NO_FATAL_FAILURE(job.read_rest());
+    EXPECT_GT(job.read(), 50U);
+    cuts += job.cuts();
+    clicks += job.clicks();
+  }
+  EXPECT_GT(cuts, 2 * seeds());  // else it would prove nothing
+  EXPECT_GT(clicks, 10 * seeds());
+}
+
+/// Of one event, with these columns as texts.
+std::optional<event_schema::problem> check(const std::string& action,
+                                           const std::vector<std::string>& lists,
+                                           const std::vector<std::string>& texts) {
+  schemas::event_batch_builder builder;
+  builder.begin("test");
+  builder.event("1", "k", 1);
+  if (!action.empty()) builder.action(builder.name(action));
+  const std::vector<std::string_view> list{"a", "b"};
+  for (const std::string& column : lists) builder.texts(builder.name(column), list);
+  for (const std::string& column : texts) builder.text(builder.name(column), "cheap");
+  schemas::event_batch batch;
+  EXPECT_TRUE(schemas::decode_event_batch(builder.finish(), batch).ok());
+  const event_schema to = schema();
+  return to.check(batch, to.look_up(batch), 0);
+}
+
+TEST(LiveWindows, TakeOnlyWhatCanBeCounted) {
+  EXPECT_FALSE(check("", {}, {"user", "item"}));
+  const auto list = check("", {"user"}, {});
+  ASSERT_TRUE(list);
+  EXPECT_EQ(list->fault, schemas::event_fault::wrong_type);
+  EXPECT_EQ(list->detail, "user: a text or an integer is needed, this is a list of 2");
+  EXPECT_FALSE(check("", {}, {"price"})) << "an impression does not feed the sum";
+  const auto cheap = check("buy", {}, {"user", "price"});
+  ASSERT_TRUE(cheap);
+  EXPECT_EQ(cheap->detail, "price: a finite number is needed, this is the text 'cheap'");
+  EXPECT_FALSE(check("click", {}, {"user", "price"}));
+  EXPECT_TRUE(check("click", {"user"}, {}));
+}
+
+TEST(LiveWindows, NeedAnActionOfTheJoin) {
+  const auto bound = event_schema::bind(job(), {"click"});
+  ASSERT_FALSE(bound.ok());
+  EXPECT_EQ(bound.error().detail, "feature 'spent' is fed by 'buy', which is no action");
+}
+
+}  // namespace
+}  // namespace headrace::worker
