@@ -3,6 +3,7 @@
 #include "worker/events/event_intake.hpp"
 #include "worker/events/event_reader.hpp"
 #include "worker/events/event_schema.hpp"
+#include "worker/events/join_board.hpp"
 #include "worker/events/stream_cut.hpp"
 #include "worker/ingest/event_source.hpp"
 #include "worker/join/joiner.hpp"
@@ -28,7 +29,8 @@ class live_source final : public event_source {
  public:
   struct settings {
     std::optional<join_spec> join = {};
-    storage::spill_store* spill = nullptr;  // of the join; empty, and outlives the source
+    std::shared_ptr<storage::spill_store> spill = {};  // of the join; empty
+    std::shared_ptr<join_board> board = {};            // where the join's figures go
     std::filesystem::path cut_file = {};
     std::uint64_t cut_bytes = std::uint64_t{64} << 20;  // of the log between two cuts, about
     bool may_lose_ends =
@@ -74,6 +76,7 @@ class live_source final : public event_source {
   bool fits(std::size_t i);
   void feed_join(std::size_t i);
   bool take_joined(event& into);
+  void tell_board() const;
   void keep_time(std::uint64_t stamp_ms);
   std::uint64_t log_time() const { return cut_.stamp_ms - cut_.unwritten_ms; }
   result<void> end_record();
@@ -85,7 +88,7 @@ class live_source final : public event_source {
   event_schema schema_;
   settings how_;
   event_reader reader_;
-  std::optional<joiner> joiner_;
+  std::optional<joiner> joiner_;  // uses how_.spill
   std::uint64_t position_ = 0;
 
   // The record at work.
