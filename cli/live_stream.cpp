@@ -4,6 +4,7 @@
 #include "base/log.hpp"
 #include "cli/event_tokens.hpp"
 #include "schemas/event.hpp"
+#include "storage/rocks_spill_store.hpp"
 #include "storage/segment_log.hpp"
 #include "worker/ingest/crossed_source.hpp"
 
@@ -34,6 +35,34 @@ result<void> known(const std::vector<worker::producer_token>& tokens, std::strin
                given.empty() ? "a token is needed" : "this token is not known here"};
 }
 
+void add_join(const worker::join_figures& now, json_line& line) {
+  line.begin_object("join")
+      .add("watermark_ms", now.watermark_ms)
+      .add("pending", now.pending)
+      .add("payload_bytes", now.payload_bytes)
+      .add("payload_bytes_most", now.payload_bytes_most)
+      .add("spilled", now.spilled)
+      .add("spilled_most", now.spilled_most);
+  const auto& count = now.count;
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, std::uint64_t>>{
+           {"impressions", count.impressions},
+           {"actions", count.actions},
+           {"matched", count.matched},
+           {"correcting", count.correcting},
+           {"corrections", count.corrections},
+           {"positives", count.positives},
+           {"negatives", count.negatives},
+           {"left_out", count.left_out},
+           {"expired_actions", count.expired_actions},
+           {"late_events", count.late_events},
+           {"repeated", count.repeated},
+           {"repeated_actions", count.repeated_actions},
+           {"closed_early", count.closed_early},
+           {"forgotten_early", count.forgotten_early}})
+    line.add(name, value);
+  line.end();
+}
+
 }  // namespace
 
 result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
@@ -42,6 +71,7 @@ result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
   std::unique_ptr<live_stream> made(new live_stream(job));
   made->time_ = &time;
   made->cut_file_ = folder.worker() / "events.cut";
+  made->spill_folder_ = folder.worker() / "join.spill";
   auto tokens = read_tokens(job.gate);
   if (!tokens) return tokens.error();
   made->tokens_ = std::move(*tokens);
@@ -79,7 +109,15 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
   auto schema = worker::event_schema::bind(job_.source, actions_of(job_));
   if (!schema) return schema.error();
   worker::live_source::settings how;
-  if (job_.join) how.join = job_.join->how;
+  if (job_.join) {
+    how.join = job_.join->how;
+    how.board = join_board_;
+  }
+  if (job_.join && job_.join->how.memory_bytes_max > 0) {
+    auto spill = storage::rocks_spill_store::open(spill_folder_);
+    if (!spill) return spill.error();
+    how.spill = std::move(*spill);
+  }
   how.cut_file = cut_file_;
   how.may_lose_ends = job_.durability.log != schemas::log_mode::fsync;
   how.keep_ms = job_.source.live.keep_ms;
@@ -170,6 +208,7 @@ std::string live_stream::status() const {
       .add("samples", learned.samples)
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
+  if (job_.join) add_join(join_board_->read(), line);
   if (feed_) line.add_raw("broker", feed_->status());
   return line.text();
 }

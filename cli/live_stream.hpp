@@ -12,6 +12,7 @@
 #include "cli/job_file.hpp"
 #include "storage/job_folder.hpp"
 #include "worker/events/event_intake.hpp"
+#include "worker/events/join_board.hpp"
 #include "worker/events/live_source.hpp"
 
 #include <filesystem>
@@ -31,7 +32,8 @@ class live_stream {
                                                    const clock& time);
   ~live_stream();
 
-  /// What training reads; once. Fails: corrupt.
+  /// What training reads; once. Opens the join's spill store, which goes with the source. Fails:
+  /// corrupt, in_use, disk_full, io_error.
   result<std::unique_ptr<worker::event_source>> source();
   /// Lets events in; `board` is looked at for the status, and ended when a broker fails for good.
   /// Fails: bad_config, in_use.
@@ -56,9 +58,11 @@ class live_stream {
 
   job job_;
   std::filesystem::path cut_file_;
+  std::filesystem::path spill_folder_;
   worker::stream_cut cut_;
   const clock* time_ = nullptr;
   std::shared_ptr<actors::progress_board> board_;
+  std::shared_ptr<worker::join_board> join_board_ = std::make_shared<worker::join_board>();
   std::vector<worker::producer_token> tokens_;
   std::shared_ptr<worker::event_intake> intake_;
   std::vector<std::string> endpoints_;

@@ -198,14 +198,15 @@ std::map<std::uint64_t, float> sealed_labels(const std::string& state) {
 std::uint64_t push_under_fire(const std::string& job,
                               const std::string& state,
                               const temporary_folder& folder,
-                              random_stream& random) {
-  std::uint64_t next = 0;
-  std::uint64_t kept = 0;  // events below are acknowledged
+                              random_stream& random,
+                              std::uint64_t kept = 0,  // events below are acknowledged
+                              std::uint64_t at_once = 200) {
+  std::uint64_t next = kept;
   for (int kill = 0; kill < by_weight(6, 50); ++kill) {
     live_run run(job, state);
     EXPECT_NE(run.url, "") << run.process.errors();
     for (auto pushes = 1 + random.next_below(5); pushes > 0; --pushes) {
-      next = std::max(next, kept + 1 + random.next_below(200));
+      next = std::max(next, kept + 1 + random.next_below(at_once));
       const std::string file = folder / "killed";
       std::ofstream(file) << clicked_stream::lines(kept, next);
       child_process curl({"/usr/bin/curl",
@@ -235,6 +236,18 @@ std::uint64_t push_under_fire(const std::string& job,
   return next;
 }
 
+// Every impression is there once, every third with a click.
+void expect_all_joined(const std::string& state, std::uint64_t events) {
+  const auto labels = sealed_labels(state);
+  for (std::uint64_t id = 0; id < events; ++id) {
+    const auto found =
+        labels.find(schemas::hash_string_key("item", "i" + std::to_string(id)).value);
+    ASSERT_NE(found, labels.end()) << "event " << id << " of " << events << " was lost";
+    ASSERT_EQ(found->second, id % 3 == 0 ? 1.0F : 0.0F) << "event " << id;
+  }
+  EXPECT_EQ(labels.size(), events) << "the closer's window is open";
+}
+
 // Joined in one go by anyone who has all the events: every impression once, every third clicked.
 // Windows of hours, for the time between two runs is counted while nothing comes, and the events'
 // own goes slower.
@@ -249,16 +262,48 @@ TEST_F(LiveRun, AKilledRunLosesNothingAndDoublesNothing) {
                "[join]\nactions = \"click\"\nwindow = \"1h\"\nout_of_order = \"1h\"\n",
                "count");
   const std::uint64_t events = push_under_fire(job, folder_ / "state", folder_, random);
-  const auto labels = sealed_labels(folder_ / "state");
-  for (std::uint64_t id = 0; id < events; ++id) {
-    const auto found =
-        labels.find(schemas::hash_string_key("item", "i" + std::to_string(id)).value);
-    ASSERT_NE(found, labels.end()) << "event " << id << " of " << events << " was lost";
-    ASSERT_EQ(found->second, id % 3 == 0 ? 1.0F : 0.0F) << "event " << id;
-  }
-  EXPECT_EQ(labels.size(), events) << "the closer's window is open";
+  expect_all_joined(folder_ / "state", events);
   std::string why;
   EXPECT_NE(audited(folder_ / "state", why), "") << why;
+}
+
+// The same with memory for fewer than a thousand impressions: the rest lies in the state folder,
+// which every start empties of it.
+TEST_F(LiveRun, AKilledRunThatSpillsLosesNothingAndDoublesNothing) {
+  constexpr std::uint64_t memory = 65'536;
+  const auto seed = test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  std::cout << "HEADRACE_SEED=" << seed << "\n";
+  random_stream random(seed);
+  const std::string job =
+      live_job(folder_,
+               "keep_log = \"all\"\nflush_interval = \"300ms\"\n"
+               "[join]\nactions = \"click\"\nwindow = \"1h\"\nout_of_order = \"1h\"\n"
+               "memory = " +
+                   std::to_string(memory) + "\n",
+               "count");
+  std::string figures;
+  {
+    live_run run(job, folder_ / "state");
+    ASSERT_NE(run.url, "") << run.process.errors();
+    const auto first = post(run.url, clicked_stream::lines(0, 3'000), folder_);
+    ASSERT_NE(first.output.find("status=200"), std::string::npos) << first.output;
+    const std::string status_url = run.url.substr(0, run.url.find("/v1/")) + "/v1/status";
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    do {
+      figures = run_program({"/usr/bin/curl", "-sS", status_url}, patience).output;
+    } while (json_field(figures, "impressions") != "3000" &&
+             std::chrono::steady_clock::now() < deadline);
+    run.process.signal(SIGKILL);
+    EXPECT_EQ(run.process.wait_for(patience), 128 + SIGKILL);
+  }
+  EXPECT_EQ(json_field(figures, "impressions"), "3000") << figures;
+  EXPECT_GT(std::stoull("0" + json_field(figures, "spilled_most")), 0U) << figures;
+  EXPECT_LE(std::stoull("0" + json_field(figures, "payload_bytes_most")), memory * 3 / 2)
+      << figures;
+  const std::uint64_t events =
+      push_under_fire(job, folder_ / "state", folder_, random, 3'000, 1'000);
+  expect_all_joined(folder_ / "state", events);
 }
 
 TEST_F(LiveRun, JoinsImpressionsWithTheirActions) {
