@@ -317,6 +317,45 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
               testing::StartsWith("job.toml:9: train.batch_max"));
 }
 
+// Rows that name their columns, in a job of its own: nothing else is said of columns.
+std::string named_rows(const std::string& format, const std::string& more = {}) {
+  return "[job]\nname = \"rows\"\n[source]\nuri = \"/data/rows\"\nformat = \"" + format +
+         "\"\nlabel = \"label > 0\"\n" + more +
+         "[features.words]\nkind = \"ids\"\ncolumn = \"indices\"\n[features.third]\ncolumn = 3\n"
+         "[model]\narch = \"fm\"\n";
+}
+
+TEST(JobFile, RowsMayNameTheirColumns) {
+  const job svm = good(named_rows("libsvm"));
+  EXPECT_EQ(svm.source.format, worker::row_format::libsvm);
+  EXPECT_EQ(svm.source.features[0].column, "indices");
+  EXPECT_EQ(svm.source.features[1].column, "3");
+  EXPECT_EQ(good(named_rows("libsvm"), {"features.third.column=0"}).source.features[1].column, "0");
+  EXPECT_THAT(failure(named_rows("libsvm"), {"features.third.column=user"}),
+              HasSubstr("label, qid, indices"));
+  const job json = good(named_rows("jsonl", "max_row_bytes = \"1MiB\"\nmax_bad_rows = 7\n"));
+  EXPECT_EQ(json.source.format, worker::row_format::jsonl);
+  EXPECT_EQ(json.source.row_bytes_max, std::uint64_t{1} << 20);
+  EXPECT_EQ(json.source.bad_rows_max, 7U);
+  for (const char* line : {"separator = \",\"\n",
+                           "header = true\n",
+                           "quotes = false\n",
+                           "rest = false\n",
+                           "columns = [\"a\"]\n"}) {
+    EXPECT_THAT(failure(named_rows("jsonl", line)),
+                HasSubstr("says nothing of source.format = \"jsonl\""))
+        << line;
+  }
+  EXPECT_THAT(failure(named_rows("json")), HasSubstr("\"csv\" | \"tsv\" | \"jsonl\" | \"libsvm\""));
+}
+
+TEST(JobFile, StandardInputHasNoDuration) {
+  EXPECT_EQ(good(file_job, {"source.uri=-"}).source.uri, "-");
+  EXPECT_EQ(good(file_job, {"source.uri=stdin:"}).source.uri, "-");
+  EXPECT_THAT(failure(file_job, {"source.uri=-", "source.duration=5s"}),
+              HasSubstr("not standard input"));
+}
+
 TEST(JobFile, FloatFeaturesTakeTransformsWithBucketLast) {
   const job made = good(file_job,
                         {"features.price.kind=float",

@@ -157,6 +157,8 @@ std::vector<worker::scored_head> scored_heads(const worker::model_graph& model) 
   return heads;
 }
 
+float negative_share_of(const job& job) { return job.join ? job.join->how.negative_share : 1.0F; }
+
 // What the worker multiplies in; one line where this machine has no instructions for it.
 worker::precision precision_of(const train_spec& train) {
   const auto machine = kernels::fastest_half_machine();
@@ -170,8 +172,9 @@ worker::precision precision_of(const train_spec& train) {
 
 // Where the model's steps run; one line where a GPU was to be taken if it can, and cannot.
 result<worker::placement> place_of(const job& job, worker::precision as) {
-  auto placed = worker::place(
-      job.train.device, {*job.model, as, job.train.activations}, kernels::cuda_library_path());
+  auto placed = worker::place(job.train.device,
+                              {*job.model, as, job.train.activations, negative_share_of(job)},
+                              kernels::cuda_library_path());
   if (!placed) return placed;
   if (placed->device) log_info("worker.device", {{"device", placed->device_name}});
   if (!placed->why_not.empty())
@@ -338,15 +341,18 @@ result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& sample
                                                     as,
                                                     job_.train.activations,
                                                     std::move(placed->device));
-  parts.book = std::make_unique<worker::score_book>(records_ / 2, scored_heads(*job_.model));
+  parts.trainer->correct_negatives(negative_share_of(job_));
+  parts.book = std::make_unique<worker::score_book>(
+      records_ / 2, scored_heads(*job_.model), negative_share_of(job_));
   auto loaded =
       load_if_there(book_file(*folder_), [&](auto bytes) { return parts.book->load(bytes); });
   if (!loaded) return loaded.error();
   loaded = load_if_there(twin_file(*folder_),
                          [&](auto bytes) { return parts.trainer->twin().load(bytes); });
   if (!loaded) return loaded.error();
-  if (live_) parts.trainer->without_twin();
-  if (!live_ && !parts.trainer->twin().frozen()) {
+  const bool endless = records_ == worker::endless_records;
+  if (endless) parts.trainer->without_twin();
+  if (!endless && !parts.trainer->twin().frozen()) {
     if (auto noted = note_logged_batches(samples, first, *parts.trainer); !noted)
       return noted.error();
   }

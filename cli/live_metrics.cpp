@@ -42,8 +42,8 @@ void live_metrics::set_taken(const worker::event_intake::counters& taken) {
       .set(static_cast<double>(taken.unread_bytes));
 }
 
-void live_metrics::set_joined(const worker::join_tally::figures& joined) {
-  const auto& counted = joined.counted;
+void live_metrics::set_joined(const worker::join_figures& joined) {
+  const auto& counted = joined.count;
   raise("headrace_join_impressions_total", "Impressions that came.", counted.impressions);
   const auto actions = [this](const char* outcome, std::uint64_t count) {
     raise(

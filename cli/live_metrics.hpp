@@ -3,7 +3,7 @@
 #include "actors/progress_board.hpp"
 #include "base/metrics.hpp"
 #include "worker/events/event_intake.hpp"
-#include "worker/join/join_tally.hpp"
+#include "worker/events/join_board.hpp"
 
 #include <mutex>
 #include <optional>
@@ -15,7 +15,7 @@ namespace headrace::cli {
 struct live_figures {
   worker::event_intake::counters taken;
   actors::progress learned;
-  std::optional<worker::join_tally::figures> joined;  // of a job that joins
+  std::optional<worker::join_figures> joined;  // of a job that joins
 };
 
 /// The series of a live job (docs/metrics.md), brought up to date whenever they are asked for. Any
@@ -30,7 +30,7 @@ class live_metrics {
              std::uint64_t to,
              const metric_labels& labels = {});
   void set_taken(const worker::event_intake::counters& taken);
-  void set_joined(const worker::join_tally::figures& joined);
+  void set_joined(const worker::join_figures& joined);
   void set_learned(const actors::progress& learned);
 
   std::mutex mutex_;

@@ -19,6 +19,8 @@ constexpr std::uint64_t minute = 60'000 * ms;
 constexpr std::uint64_t day = 1'440 * minute;
 constexpr std::size_t actions_max = 64;
 constexpr std::int64_t any_max = 1'000'000'000'000;
+constexpr std::int64_t join_memory_default = std::int64_t{256} << 20;
+constexpr std::uint64_t join_memory_least = std::uint64_t{64} << 10;  // sixteen small blocks
 
 constexpr std::array<std::pair<std::string_view, arrival>, 5> schemes{{
     {"http://", arrival::pushed},
@@ -300,6 +302,10 @@ std::optional<join_section> read_join(config_reader& config, worker::source_spec
   made.how.seed = static_cast<std::uint64_t>(config.whole("join.seed", 1, {0, INT64_MAX}));
   made.how.pending_max = static_cast<std::uint64_t>(config.whole(
       "join.pending_max", static_cast<std::int64_t>(made.how.pending_max), {1, 1'000'000'000}));
+  made.how.memory_bytes_max =
+      static_cast<std::uint64_t>(config.bytes("join.memory", join_memory_default, {0, INT64_MAX}));
+  if (made.how.memory_bytes_max > 0 && made.how.memory_bytes_max < join_memory_least)
+    config.refuse("join.memory", "accepted is 0 (any), or 64KiB and more");
   made.actions = config.list("join.actions");
   if (made.actions.empty() || made.actions.size() > actions_max)
     config.refuse("join.actions",

@@ -237,7 +237,8 @@ TEST(LiveSection, RefusesWhatTheGateCannotBe) {
 TEST(LiveSection, AJobThatJoinsHasItsActionsAsLabels) {
   const job made = good(joining_job(
       "window = \"10m\"\nout_of_order = \"5s\"\ncorrect = \"1h\"\nactions = [\"click\", \"buy\"]\n"
-      "negative_share = 0.5\npending_max = 5000\nseed = 7\n"));
+      "negative_share = 0.5\npending_max = 5000\nseed = 7\n"
+      "memory = \"1MiB\"\n"));
   ASSERT_TRUE(made.join.has_value());
   EXPECT_THAT(made.join->actions, ElementsAre("click", "buy"));
   EXPECT_EQ(made.join->how.window_ms, 600'000U);
@@ -247,6 +248,7 @@ TEST(LiveSection, AJobThatJoinsHasItsActionsAsLabels) {
   EXPECT_EQ(made.join->how.negative_share, 0.5F);
   EXPECT_EQ(made.join->how.seed, 7U);
   EXPECT_EQ(made.join->how.pending_max, 5'000U);
+  EXPECT_EQ(made.join->how.memory_bytes_max, std::uint64_t{1} << 20);
   EXPECT_THAT(labels_of(made.source), ElementsAre("click", "buy"));
 }
 
@@ -259,6 +261,8 @@ TEST(LiveSection, RefusesWhatCannotBeJoined) {
               HasSubstr("twice"));
   EXPECT_THAT(failure(joining_job("window = \"1m\"\nactions = \"a\"\nnegative_share = 0.0\n")),
               HasSubstr("join.negative_share"));
+  EXPECT_THAT(failure(joining_job("window = \"1m\"\nactions = \"a\"\nmemory = \"1kB\"\n")),
+              HasSubstr("join.memory"));
   EXPECT_THAT(
       failure(joining_job("window = \"1m\"\nactions = \"a\"\n"), {"source.label=click > 0"}),
       HasSubstr("source.label = "));

@@ -7,6 +7,7 @@
 #include "cli/event_tokens.hpp"
 #include "cli/job_feed.hpp"
 #include "schemas/event.hpp"
+#include "storage/rocks_spill_store.hpp"
 #include "storage/segment_log.hpp"
 #include "worker/ingest/crossed_source.hpp"
 
@@ -49,28 +50,32 @@ actors::http_route guarded(const std::vector<worker::producer_token>& tokens,
   return route;
 }
 
-void add_join(json_line& line, const worker::join_tally::figures& joined) {
-  const auto& counted = joined.counted;
+void add_join(const worker::join_figures& now, json_line& line) {
   line.begin_object("join")
-      .add("impressions", counted.impressions)
-      .add("actions", counted.actions)
-      .add("matched", counted.matched)
-      .add("correcting", counted.correcting)
-      .add("corrections", counted.corrections)
-      .add("positives", counted.positives)
-      .add("negatives", counted.negatives)
-      .add("left_out", counted.left_out)
-      .add("expired_actions", counted.expired_actions)
-      .add("late_events", counted.late_events)
-      .add("repeated", counted.repeated)
-      .add("repeated_actions", counted.repeated_actions)
-      .add("closed_early", counted.closed_early)
-      .add("forgotten_early", counted.forgotten_early)
-      .add("pending", joined.pending)
-      .add("payload_bytes", joined.payload_bytes)
-      .add("spilled", joined.spilled)
-      .add("watermark_ms", joined.watermark_ms)
-      .end();
+      .add("watermark_ms", now.watermark_ms)
+      .add("pending", now.pending)
+      .add("payload_bytes", now.payload_bytes)
+      .add("payload_bytes_most", now.payload_bytes_most)
+      .add("spilled", now.spilled)
+      .add("spilled_most", now.spilled_most);
+  const auto& count = now.count;
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, std::uint64_t>>{
+           {"impressions", count.impressions},
+           {"actions", count.actions},
+           {"matched", count.matched},
+           {"correcting", count.correcting},
+           {"corrections", count.corrections},
+           {"positives", count.positives},
+           {"negatives", count.negatives},
+           {"left_out", count.left_out},
+           {"expired_actions", count.expired_actions},
+           {"late_events", count.late_events},
+           {"repeated", count.repeated},
+           {"repeated_actions", count.repeated_actions},
+           {"closed_early", count.closed_early},
+           {"forgotten_early", count.forgotten_early}})
+    line.add(name, value);
+  line.end();
 }
 
 }  // namespace
@@ -81,6 +86,7 @@ result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
   std::unique_ptr<live_stream> made(new live_stream(job));
   made->time_ = &time;
   made->cut_file_ = folder.worker() / "events.cut";
+  made->spill_folder_ = folder.worker() / "join.spill";
   auto tokens = read_tokens(job.gate);
   if (!tokens) return tokens.error();
   made->tokens_ = std::move(*tokens);
@@ -121,7 +127,12 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
   worker::live_source::settings how;
   if (job_.join) {
     how.join = job_.join->how;
-    how.tally = tally_ = std::make_shared<worker::join_tally>();
+    how.board = join_board_;
+    if (job_.join->how.memory_bytes_max > 0) {
+      auto spill = storage::rocks_spill_store::open(spill_folder_);
+      if (!spill) return spill.error();
+      how.spill = std::move(*spill);
+    }
   }
   how.windows = job_.source;
   how.cut_file = cut_file_;
@@ -194,7 +205,7 @@ std::string live_stream::not_ready() const {
 
 live_figures live_stream::figures() const {
   live_figures now{intake_->count(), board_->read(), std::nullopt};
-  if (tally_) now.joined = tally_->read();
+  if (job_.join) now.joined = join_board_->read();
   return now;
 }
 
@@ -250,7 +261,7 @@ std::string live_stream::status() const {
       .add("samples", learned.samples)
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
-  if (joined) add_join(line, *joined);
+  if (joined) add_join(*joined, line);
   if (feed_) line.add_raw("broker", feed_->status());
   return line.text();
 }

@@ -13,8 +13,8 @@
 #include "cli/live_metrics.hpp"
 #include "storage/job_folder.hpp"
 #include "worker/events/event_intake.hpp"
+#include "worker/events/join_board.hpp"
 #include "worker/events/live_source.hpp"
-#include "worker/join/join_tally.hpp"
 
 #include <filesystem>
 #include <memory>
@@ -33,7 +33,8 @@ class live_stream {
                                                    const clock& time);
   ~live_stream();
 
-  /// What training reads; once. Fails: corrupt.
+  /// What training reads; once. Opens the join's spill store, which goes with the source. Fails:
+  /// corrupt, in_use, disk_full, io_error.
   result<std::unique_ptr<worker::event_source>> source();
   /// Lets events in and answers who asks how it goes; `board` is looked at for the status, and
   /// ended when a broker fails for good. Fails: bad_config, in_use.
@@ -61,12 +62,13 @@ class live_stream {
 
   job job_;
   std::filesystem::path cut_file_;
+  std::filesystem::path spill_folder_;
   worker::stream_cut cut_;
   const clock* time_ = nullptr;
   std::shared_ptr<actors::progress_board> board_;
+  std::shared_ptr<worker::join_board> join_board_ = std::make_shared<worker::join_board>();
   std::vector<worker::producer_token> tokens_;
   std::shared_ptr<worker::event_intake> intake_;
-  std::shared_ptr<worker::join_tally> tally_;  // of a job that joins
   live_metrics metrics_;
   std::vector<std::string> endpoints_;
   // Fronts, which offer to the intake.

@@ -65,8 +65,8 @@ std::vector<std::string> label_notes(const job& made) {
   }
   if (made.join && made.join->how.negative_share < 1.0F)
     notes.emplace_back(
-        "join.negative_share: probabilities are those of the thinned stream (docs/join.md, fewer "
-        "negatives)");
+        "join.negative_share: predictions and figures are those of all impressions; each that was "
+        "kept without an action stands for the others (docs/join.md, fewer negatives)");
   return notes;
 }
 

@@ -43,6 +43,8 @@ class column_check {
         config_.refuse(key, "live events have names, no places; give the column's name");
       return;
     }
+    if (source_.format == worker::row_format::jsonl) return;  // a name, whatever it looks like
+    if (source_.format == worker::row_format::libsvm) return check_index(key, column, is_number);
     if (is_number && *parse_number<std::int64_t>(column) < 1) {
       return config_.refuse(key, "columns are counted from 1");
     }
@@ -66,6 +68,12 @@ class column_check {
   }
 
  private:
+  void check_index(std::string_view key, const std::string& column, bool is_number) {
+    if (is_number || column == "label" || column == "qid" || column == "indices") return;
+    config_.refuse(
+        key, "accepted with format = \"libsvm\" are label, qid, indices, and indices by number");
+  }
+
   const worker::source_spec& source_;
   config_reader& config_;
 };
@@ -82,6 +90,7 @@ void read_uri(config_reader& config, worker::source_spec& source) {
   if (source.uri == "generate:planted_conversion")
     source.generate = worker::generator::planted_conversion;
   if (source.generate != worker::generator::none) source.arrives = worker::arrival::generated;
+  if (source.uri == "stdin:") source.uri = "-";
   const bool known = source.generate != worker::generator::none ||
                      source.uri.starts_with("file://") ||
                      source.uri.find("://") == std::string::npos;
@@ -89,16 +98,43 @@ void read_uri(config_reader& config, worker::source_spec& source) {
       source.generate == worker::generator::none && source.uri.starts_with("generate:");
   if (!known || wrong_generator) {
     config.refuse("source.uri",
-                  "accepted is file:///path, a path, generate:planted | generate:planted_drift | "
+                  "accepted is file:///path, a path, - (standard input), generate:planted | "
+                  "generate:planted_drift | "
                   "generate:planted_conversion, and for live events http:// | zmq:// | kafka:// | "
                   "nats:// | redis://");
   }
 }
 
+// Keys that say how columns lie, where rows name them themselves.
+void refuse_layout(config_reader& config, const char* format) {
+  for (const std::string key :
+       {"source.separator", "source.header", "source.rest", "source.quotes", "source.columns"}) {
+    if (!config.has(key)) continue;
+    config.refuse(key, std::string("says nothing of source.format = \"") + format + "\"");
+    static_cast<void>(config.list(key));  // so that it is known
+  }
+}
+
+void read_row_bounds(config_reader& config, worker::source_spec& source) {
+  source.bad_rows_max =
+      static_cast<std::uint64_t>(config.whole("source.max_bad_rows", 100, {0, rows_max}));
+  source.row_bytes_max = config.bytes("source.max_row_bytes", 65'536, {64, 64 << 20});
+}
+
 void read_layout(config_reader& config, worker::source_spec& source) {
-  const auto comma_or_tab =
-      config.choice<const char*>("source.format", "csv", {{"csv", ","}, {"tsv", "\t"}});
-  source.separator = config.text("source.separator", comma_or_tab);
+  using worker::row_format;
+  const auto format = config.choice<const char*>(
+      "source.format",
+      "csv",
+      {{"csv", ","}, {"tsv", "\t"}, {"jsonl", "jsonl"}, {"libsvm", "libsvm"}});
+  const std::string_view word = format;
+  if (word == "jsonl") source.format = row_format::jsonl;
+  if (word == "libsvm") source.format = row_format::libsvm;
+  if (source.format != row_format::delimited) {
+    refuse_layout(config, format);
+    return read_row_bounds(config, source);
+  }
+  source.separator = config.text("source.separator", format);
   if (source.separator == "tab" || source.separator == "\\t")
     source.separator = "\t";  // from a shell
   if (source.separator.empty() || source.separator.size() > separator_bytes_max ||
@@ -119,9 +155,7 @@ void read_layout(config_reader& config, worker::source_spec& source) {
       config.refuse("source.columns", "'" + column + "' is there twice");
     }
   }
-  source.bad_rows_max =
-      static_cast<std::uint64_t>(config.whole("source.max_bad_rows", 100, {0, rows_max}));
-  source.row_bytes_max = config.bytes("source.max_row_bytes", 65'536, {64, 64 << 20});
+  read_row_bounds(config, source);
 }
 
 void read_time(config_reader& config, worker::source_spec& source, column_check& check) {
@@ -422,6 +456,8 @@ void read_source(config_reader& config, job& made) {
   source.seed = static_cast<std::uint64_t>(config.whole("source.seed", 20'240'601, {0, INT64_MAX}));
   if (!worker::is_live(source.arrives))
     made.pace_duration_ns = config.duration_ns("source.duration", 0, {0, 30 * day_ns});
+  if (source.uri == "-" && config.has("source.duration"))
+    config.refuse("source.duration", "needs a source whose end is known: not standard input");
   read_layout(config, source);
   read_live_source(config, made.name, source);
   made.gate = read_gate(config, source);

@@ -56,6 +56,19 @@ rocksdb::Options spill_options(std::size_t memtable_bytes) {
   return options;
 }
 
+// Names of files that RocksDB makes. Whoever is killed while it opens or empties a database leaves
+// any of them, without CURRENT too.
+bool is_of_rocksdb(const std::filesystem::path& file) {
+  const std::string name = file.filename().string();
+  for (const char* whole : {"CURRENT", "IDENTITY", "LOCK"})
+    if (name == whole) return true;
+  for (const char* begin : {"LOG", "MANIFEST-", "OPTIONS-"})
+    if (name.starts_with(begin)) return true;
+  for (const char* end : {".sst", ".log", ".dbtmp"})
+    if (name.ends_with(end)) return true;
+  return false;
+}
+
 rocksdb::WriteOptions not_logged() {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
@@ -79,11 +92,13 @@ struct rocks_spill_store::engine {
 result<std::unique_ptr<rocks_spill_store>> rocks_spill_store::open(
     const std::filesystem::path& folder, std::size_t memtable_bytes) {
   std::error_code failure;
-  const bool filled =
-      std::filesystem::exists(folder, failure) && !std::filesystem::is_empty(folder, failure);
-  if (filled && !std::filesystem::exists(folder / "CURRENT", failure))
-    return error{errc::bad_input,
-                 "'" + folder.string() + "' is no spill store; name an empty folder"};
+  bool filled = false;
+  for (const auto& file : std::filesystem::directory_iterator(folder, failure)) {
+    filled = true;
+    if (!is_of_rocksdb(file.path()))
+      return error{errc::bad_input,
+                   "'" + folder.string() + "' is no spill store; name an empty folder"};
+  }
   const rocksdb::Options options = spill_options(memtable_bytes);
   if (filled) {
     const auto emptied = rocksdb::DestroyDB(folder.string(), options);

@@ -91,6 +91,21 @@ TEST(SpillStore, BeginsEmptyWhateverItHeld) {
   }
 }
 
+TEST(SpillStore, OpensWhatAKillWhileItWasOpenedLeft) {
+  const temporary_folder folder;
+  {
+    const auto store = rocks_spill_store::open(folder.path());
+    ASSERT_TRUE(store.ok()) << describe(store.error());
+    write(**store, 0, 10);
+  }
+  std::filesystem::remove(folder.path() / "CURRENT");
+  std::ofstream(folder.path() / "000007.dbtmp") << "half";
+  const auto store = rocks_spill_store::open(folder.path());
+  ASSERT_TRUE(store.ok()) << describe(store.error());
+  const std::vector<std::uint64_t> first{0};
+  EXPECT_FALSE((*store)->read(first, [](const spilled_bytes&) {}).ok());
+}
+
 TEST(SpillStore, RefusesAFolderOfSomethingElseAndOneInUse) {
   const temporary_folder folder;
   const auto other = folder.path() / "letters";

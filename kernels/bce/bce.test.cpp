@@ -32,13 +32,15 @@ struct bce_case {
     return op({.logits = logits.span(),
                .labels = labels.span(),
                .probabilities = probabilities.span(),
-               .logit_gradients = gradients.span()});
+               .logit_gradients = gradients.span(),
+               .logit_offset = offset});
   }
 
   misaligned<float> logits;
   misaligned<float> labels;
   misaligned<float> probabilities;
   misaligned<float> gradients;
+  float offset = 0.0F;
 };
 
 /// Uniform logits of n samples, over the range where floats of e^-|z| are normal and beyond it.
@@ -142,6 +144,36 @@ TEST(Bce, ComputesWhatIsKnownByHand) {
     EXPECT_EQ(one.probabilities.span()[0], 0.5F);
     EXPECT_EQ(one.gradients.span()[0], 0.5F);
     EXPECT_EQ(one.gradients.span()[1], -0.5F);
+  });
+}
+
+TEST(Bce, LearnsFromAnOffsetLogitWhatItDoesNotPredict) {
+  in_both_float_modes([] {
+    for_each_cpu_target([] {
+      for (const std::size_t n : {1U, 4U, 17U, 257U}) {
+        SCOPED_TRACE(std::to_string(n) + " samples");
+        const auto z = drawn_logits(n, test_seed() + n);
+        std::vector<float> moved = z;
+        for (float& value : moved) value += 2.25F;
+        bce_case plain(z);
+        bce_case at_offset(moved);
+        bce_case one(z);
+        one.offset = 2.25F;
+        plain.run(bce_cpu);
+        const double loss = at_offset.run(bce_cpu);
+        EXPECT_EQ(one.run(bce_cpu), loss);
+        for (std::size_t i = 0; i < n; ++i) {
+          ASSERT_EQ(one.probabilities.span()[i], plain.probabilities.span()[i]);
+          ASSERT_EQ(one.gradients.span()[i], at_offset.gradients.span()[i]);
+        }
+        bce_case reference(z);
+        reference.offset = 2.25F;
+        const double exact = reference.run(bce_ref);
+        EXPECT_NEAR(loss, exact, 8.0 * unit_roundoff * (exact + 130.0 * static_cast<double>(n)));
+        for (std::size_t i = 0; i < n; ++i)
+          ASSERT_NEAR(one.gradients.span()[i], reference.gradients.span()[i], 6e-7F);
+      }
+    });
   });
 }
 

@@ -22,15 +22,25 @@ namespace headrace::kernels::HWY_NAMESPACE {
 
 constexpr std::size_t block = 256;
 
+/// 1 / (1 + e^-z), e = e^-|z|.
+template <class D, class V>
+HWY_INLINE V sigmoid(D d, V z, V e) {
+  const auto one = hn::Set(d, 1.0F);
+  return hn::Div(hn::IfThenElse(hn::Ge(z, hn::Zero(d)), one, e), hn::Add(one, e));
+}
+
 /// p, p − y and the loss of each of the samples [begin, end).
 void forward_backward(const bce_args& args, std::size_t begin, std::size_t end, float* losses) {
   for_columns(begin, end, [&args, begin, losses](auto d, std::size_t i) HWY_ATTR {
-    const auto one = hn::Set(d, 1.0F);
-    const auto z = hn::LoadU(d, args.logits.data() + i);
-    const auto e = hn::Exp(d, hn::Neg(hn::Abs(z)));
-    const auto top = hn::IfThenElse(hn::Ge(z, hn::Zero(d)), one, e);
-    const auto p = hn::Div(top, hn::Add(one, e));
+    auto z = hn::LoadU(d, args.logits.data() + i);
+    auto e = hn::Exp(d, hn::Neg(hn::Abs(z)));
+    auto p = sigmoid(d, z, e);
     hn::StoreU(p, d, args.probabilities.data() + i);
+    if (args.logit_offset != 0.0F) {
+      z = hn::Add(z, hn::Set(d, args.logit_offset));
+      e = hn::Exp(d, hn::Neg(hn::Abs(z)));
+      p = sigmoid(d, z, e);
+    }
     const auto y = hn::LoadU(d, args.labels.data() + i);
     hn::StoreU(hn::Sub(p, y), d, args.logit_gradients.data() + i);
     const auto linear = hn::Sub(hn::Max(z, hn::Zero(d)), hn::Mul(z, y));

@@ -2,7 +2,7 @@
 #include "tests/fuzz/file_in_memory.hpp"
 #include "tests/fuzz/fuzz.hpp"
 #include "tests/fuzz/text_source.hpp"
-#include "worker/ingest/delimited_source.hpp"
+#include "worker/ingest/file_source.hpp"
 
 #include <cmath>
 
@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const fuzz::file_in_memory file;
   if (size < 1) return 0;
   file.set(data + 1, size - 1);
-  const auto opened = worker::delimited_source::open(fuzz::text_source(data[0], file.path()));
+  const auto opened = worker::file_source::open(fuzz::text_source(data[0], file.path()));
   if (!opened) {
     CHECK(!opened.error().detail.empty());
     return 0;

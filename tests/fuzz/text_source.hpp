@@ -8,8 +8,8 @@
 
 namespace headrace::fuzz {
 
-/// A source of three columns: label, id or time, number. `choice` picks separator, quotes, time and
-/// what the number becomes.
+/// A source of three columns: label, id or time, number. `choice` picks format, separator, quotes,
+/// time and what the number becomes.
 inline worker::source_spec text_source(std::uint8_t choice, const std::string& path) {
   static const std::array<std::string, 4> separators{",", "\t", "::", ",,"};
   worker::source_spec spec;
@@ -26,6 +26,12 @@ inline worker::source_spec text_source(std::uint8_t choice, const std::string& p
       "b", "3", worker::feature_kind::float_value, "b", {worker::transform::log1p}, 0.5};
   if ((choice & 32) != 0) bucket.transforms.push_back(worker::transform::bucket);
   spec.features = {{"a", "2", worker::feature_kind::id, "a", {}, 1}, bucket};
+  if (choice >= 128) spec.format = worker::row_format::jsonl;
+  if ((choice & 192) == 192) {
+    spec.format = worker::row_format::libsvm;
+    spec.label.column = "label";
+    spec.features.push_back({"c", "indices", worker::feature_kind::ids, "c", {}});
+  }
   return spec;
 }
 

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -198,6 +199,18 @@ std::map<std::uint64_t, float> sealed_labels(const std::string& state) {
   return labels;
 }
 
+// Every impression is there once, every third with a click.
+void expect_all_joined(const std::string& state, std::uint64_t impressions) {
+  const auto labels = sealed_labels(state);
+  for (std::uint64_t id = 0; id < impressions; ++id) {
+    const auto found =
+        labels.find(schemas::hash_string_key("item", "i" + std::to_string(id)).value);
+    ASSERT_NE(found, labels.end()) << "event " << id << " of " << impressions << " was lost";
+    ASSERT_EQ(found->second, id % 3 == 0 ? 1.0F : 0.0F) << "event " << id;
+  }
+  EXPECT_EQ(labels.size(), impressions) << "the closer's window is open";
+}
+
 // Joined in one go by anyone who has all the events: every impression once, every third clicked.
 // Windows of hours, for the time between two runs is counted while nothing comes, and the events'
 // own goes slower.
@@ -212,19 +225,57 @@ TEST_F(LiveRun, AKilledRunLosesNothingAndDoublesNothing) {
                "[join]\nactions = \"click\"\nwindow = \"1h\"\nout_of_order = \"1h\"\n",
                "count");
   const int kills = by_weight(6, 50);
-  const std::uint64_t events = static_cast<std::uint64_t>(kills + 1) * 300;
-  const auto lines = clicked_stream(events);
+  const std::uint64_t impressions = static_cast<std::uint64_t>(kills + 1) * 300;
+  const auto lines = clicked_stream(impressions);
   push_under_fire(job, folder_ / "state", {lines, kills, 200}, random);
-  const auto labels = sealed_labels(folder_ / "state");
-  for (std::uint64_t id = 0; id < events; ++id) {
-    const auto found =
-        labels.find(schemas::hash_string_key("item", "i" + std::to_string(id)).value);
-    ASSERT_NE(found, labels.end()) << "event " << id << " of " << events << " was lost";
-    ASSERT_EQ(found->second, id % 3 == 0 ? 1.0F : 0.0F) << "event " << id;
-  }
-  EXPECT_EQ(labels.size(), events) << "the closer's window is open";
+  expect_all_joined(folder_ / "state", impressions);
   std::string why;
   EXPECT_NE(audited(folder_ / "state", why), "") << why;
+}
+
+// The same with memory for fewer than a thousand impressions: the rest lies in the state folder,
+// which every start empties of it.
+TEST_F(LiveRun, AKilledRunThatSpillsLosesNothingAndDoublesNothing) {
+  constexpr std::uint64_t memory = 65'536;
+  const auto seed = test_seed();
+  SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));
+  std::cout << "HEADRACE_SEED=" << seed << "\n";
+  random_stream random(seed);
+  const std::string job =
+      live_job(folder_,
+               "keep_log = \"all\"\nflush_interval = \"300ms\"\n"
+               "[join]\nactions = \"click\"\nwindow = \"1h\"\nout_of_order = \"1h\"\n"
+               "memory = " +
+                   std::to_string(memory) + "\n",
+               "count");
+  constexpr std::uint64_t held = 3'000;  // impressions that wait at once
+  const int kills = by_weight(6, 50);
+  const std::uint64_t impressions = held + static_cast<std::uint64_t>(kills + 1) * 300;
+  const auto lines = clicked_stream(impressions);
+  const std::span first = std::span(lines).first(held + held / 3);  // their clicks, too
+  std::string figures;
+  {
+    live_run run(job, folder_ / "state");
+    ASSERT_NE(run.url, "") << run.process.errors();
+    std::string body;
+    for (const std::string& line : first) body += line;
+    const auto pushed = post(run.url, body, folder_);
+    ASSERT_NE(pushed.output.find("status=200"), std::string::npos) << pushed.output;
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    do {
+      figures = get(base_of(run) + "/v1/status").output;
+    } while (json_field(figures, "impressions") != "3000" &&
+             std::chrono::steady_clock::now() < deadline);
+    run.process.signal(SIGKILL);
+    EXPECT_EQ(run.process.wait_for(patience), 128 + SIGKILL);
+  }
+  EXPECT_EQ(json_field(figures, "impressions"), "3000") << figures;
+  EXPECT_GT(std::stoull("0" + json_field(figures, "spilled_most")), 0U) << figures;
+  EXPECT_LE(std::stoull("0" + json_field(figures, "payload_bytes_most")), memory * 3 / 2)
+      << figures;
+  push_under_fire(
+      job, folder_ / "state", {std::span(lines).subspan(first.size()), kills, 1'000}, random);
+  expect_all_joined(folder_ / "state", impressions);
 }
 
 TEST_F(LiveRun, JoinsImpressionsWithTheirActions) {

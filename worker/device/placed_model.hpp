@@ -37,6 +37,9 @@ class placed_model {
              std::span<row_set> sets,
              std::span<float> probabilities);
 
+  /// As graph_model; on no device (placement.hpp).
+  void correct_negatives(float share) { host_.correct_negatives(share); }
+
   const model_graph& graph() const { return host_.graph(); }
   const graph_model& host() const { return host_; }
   /// Steps of the host and of the device.

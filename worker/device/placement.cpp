@@ -27,6 +27,8 @@ std::string refused_settings(const step_spec& step) {
            "\": a device computes in f32 only";
   if (step.how != activations::keep)
     return "train.activations = \"recompute\": a device keeps them";
+  if (step.negative_share < 1.0F)
+    return "join.negative_share below 1: a device does not correct for it";
   return "";
 }
 

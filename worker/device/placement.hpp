@@ -43,6 +43,7 @@ struct step_spec {
   const model_graph& graph;
   precision as = precision::f32;
   activations how = activations::keep;
+  float negative_share = 1.0F;  // of the samples without a label that it learns from
 };
 
 /// Where the steps of a model run. `file`: the kernel library; `backend`: what it has to be.

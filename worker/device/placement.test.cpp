@@ -68,6 +68,11 @@ TEST_F(Placement, SaysWhatADeviceWouldNeed) {
                  "cpu",
                  errc::bad_config,
                  "\"recompute\"");
+  expect_refused({*deep, precision::f32, activations::keep, 0.5F},
+                 file_,
+                 "cpu",
+                 errc::bad_config,
+                 "join.negative_share");
 }
 
 /// A model on a device whose `failing`th call fails, beside one that never had a device.

@@ -90,7 +90,7 @@ live_source::live_source(std::shared_ptr<event_intake> intake,
       cut_(std::move(from)),
       marks_(cut_.marks.begin(), cut_.marks.end()),
       next_cut_bytes_(how_.cut_bytes) {
-  if (how_.join) joiner_.emplace(*how_.join, how_.spill);
+  if (how_.join) joiner_.emplace(*how_.join, how_.spill.get());
   if (!marks_.empty()) log_bytes_ = marks_.back().bytes;
 }
 
@@ -184,7 +184,6 @@ void live_source::feed_join(std::size_t i) {
 
 // The record at work is done; opens the next one. False: there is none yet.
 result<bool> live_source::next_record() {
-  if (joiner_ && how_.tally) how_.tally->publish(*joiner_);
   if (record_) {
     if (auto ended = end_record(); !ended) return ended.error();
   }
@@ -228,8 +227,18 @@ result<void> live_source::end_record() {
     cut_.partitions[std::string(batch_.partition)] = batch_.offset_end;
   const std::uint64_t stamp_ms = record_->arrived_ms;
   record_.reset();
+  tell_board();
   if (bytes_since_cut_ < next_cut_bytes_ || waiting_cut_ || writing_.valid()) return {};
   return cut(stamp_ms);
+}
+
+void live_source::tell_board() const {
+  if (!joiner_ || !how_.board) return;
+  how_.board->tell({.count = joiner_->count(),
+                    .watermark_ms = joiner_->watermark_ms(),
+                    .pending = joiner_->pending(),
+                    .payload_bytes = joiner_->payload_bytes(),
+                    .spilled = joiner_->spilled()});
 }
 
 result<void> live_source::cut(std::uint64_t stamp_ms) {

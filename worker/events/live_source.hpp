@@ -3,10 +3,10 @@
 #include "worker/events/event_intake.hpp"
 #include "worker/events/event_reader.hpp"
 #include "worker/events/event_schema.hpp"
+#include "worker/events/join_board.hpp"
 #include "worker/events/stream_cut.hpp"
 #include "worker/ingest/event_source.hpp"
 #include "worker/ingest/window_features.hpp"
-#include "worker/join/join_tally.hpp"
 #include "worker/join/joiner.hpp"
 
 #include <cstdint>
@@ -32,8 +32,9 @@ class live_source final : public event_source {
  public:
   struct settings {
     std::optional<join_spec> join = {};
-    source_spec windows = {};               // whose window features the schema leaves a place for
-    storage::spill_store* spill = nullptr;  // of the join; empty, and outlives the source
+    std::shared_ptr<storage::spill_store> spill = {};  // of the join; empty
+    std::shared_ptr<join_board> board = {};            // where the join's figures go
+    source_spec windows = {};  // whose window features the schema leaves a place for
     std::filesystem::path cut_file = {};
     std::uint64_t cut_bytes = std::uint64_t{64} << 20;  // of the log between two cuts, about
     bool may_lose_ends =
@@ -42,7 +43,6 @@ class live_source final : public event_source {
     std::uint64_t keep_bytes = 0;
     std::uint64_t keep_ms = 0;
     /// Told what the join has counted whenever a record of the log is done.
-    std::shared_ptr<join_tally> tally = nullptr;
   };
   /// What an earlier run kept in `file`; an empty cut where there is none. Fails: corrupt,
   /// io_error.
@@ -91,6 +91,7 @@ class live_source final : public event_source {
   error made_by_another() const;
   void feed_join(std::size_t i);
   bool take_joined(event& into);
+  void tell_board() const;
   void keep_time(std::uint64_t stamp_ms);
   std::uint64_t log_time() const { return cut_.stamp_ms - cut_.unwritten_ms; }
   result<void> end_record();
@@ -102,7 +103,7 @@ class live_source final : public event_source {
   event_schema schema_;
   settings how_;
   event_reader reader_;
-  std::optional<joiner> joiner_;
+  std::optional<joiner> joiner_;  // uses how_.spill
   window_features windows_;
   std::uint64_t position_ = 0;
   std::uint64_t read_until_ = UINT64_MAX;  // position: `skip` stops there

@@ -2,6 +2,7 @@
 
 #include "base/random.hpp"
 #include "storage/memory_log.hpp"
+#include "storage/memory_spill_store.hpp"
 #include "storage/segment_log.hpp"
 #include "storage/temporary_folder.hpp"
 #include "worker/events/test_streams.hpp"
@@ -131,7 +132,7 @@ TEST_F(LiveSource, TellsWhatItsJoinCounted) {
   live_source::settings how;
   how.join.emplace();
   how.join->window_ms = 1'000;
-  how.tally = std::make_shared<join_tally>();
+  how.board = std::make_shared<join_board>();
   auto source = open_source(intake, how, actions);
   EXPECT_EQ(push(*intake, batch_of().impression("1", 5'000).action("1", 5'100, "click")).accepted,
             2U);
@@ -139,10 +140,10 @@ TEST_F(LiveSource, TellsWhatItsJoinCounted) {
   event into;
   while (*source->next(into)) {
   }
-  const auto told = how.tally->read();
-  EXPECT_EQ(told.counted, source->join()->count());
-  EXPECT_EQ(told.counted.impressions, 2U);
-  EXPECT_EQ(told.counted.matched, 1U);
+  const auto told = how.board->read();
+  EXPECT_EQ(told.count, source->join()->count());
+  EXPECT_EQ(told.count.impressions, 2U);
+  EXPECT_EQ(told.count.matched, 1U);
   EXPECT_EQ(told.pending, source->join()->pending());
 }
 
@@ -426,12 +427,19 @@ TEST_F(LiveSource, AnswersBatchesOfManyThreadsOnceEach) {
   EXPECT_EQ(read, accepted);
 }
 
+struct restarts {
+  bool joins = false;
+  std::uint64_t window_ms = 50;
+  std::uint64_t memory_bytes_max = 0;  // with a store to spill to
+  std::shared_ptr<join_board> board = {};
+};
+
 // A stream that is pushed, read, sealed, cut off at any moment and opened again gives every sample
-// once, the same as in one piece.
-void restart_at_random(std::uint64_t seed, bool joins) {
+// once, the same as in one piece: into `seen`, by position.
+void restart_at_random(std::uint64_t seed, const restarts& stream, std::vector<event>& seen) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   const std::vector<std::string> actions =
-      joins ? std::vector<std::string>{"click", "buy"} : std::vector<std::string>{};
+      stream.joins ? std::vector<std::string>{"click", "buy"} : std::vector<std::string>{};
   random_stream random(seed);
   storage::temporary_folder folder;
   manual_clock time;
@@ -439,16 +447,17 @@ void restart_at_random(std::uint64_t seed, bool joins) {
   how.cut_file = folder.path() / "cut";
   how.cut_bytes = 2'000;
   how.keep_bytes = random.next_below(2) == 0 ? 0 : 20'000;
-  if (joins) {
+  if (stream.joins) {
     join_spec join;
-    join.window_ms = 50;
+    join.window_ms = stream.window_ms;
+    join.memory_bytes_max = stream.memory_bytes_max;
     join.out_of_order_ms = 20;
     join.actions = 2;
     how.join = join;
   }
+  how.board = stream.board;
   event_intake::settings intake_how;
   intake_how.idle_ms = 0;
-  std::vector<event> seen;  // by position
   std::uint64_t sealed = 0;
   std::uint64_t pushed = 0;
   for (int run = 0; run < 12; ++run) {
@@ -465,6 +474,7 @@ void restart_at_random(std::uint64_t seed, bool joins) {
                                      time);
     ASSERT_TRUE(opened) << describe(opened.error());
     const std::shared_ptr<event_intake> intake = std::move(*opened);
+    if (stream.memory_bytes_max > 0) how.spill = std::make_shared<storage::memory_spill_store>();
     auto source = live_source::open(intake, schema(actions), how, *cut);
     ASSERT_TRUE(source) << describe(source.error());
     const auto skipped = (*source)->skip(sealed);
@@ -478,7 +488,7 @@ void restart_at_random(std::uint64_t seed, bool joins) {
           const std::string id = std::to_string(pushed++);
           const std::uint64_t happened = time.now_ms() - random.next_below(15);
           batch.impression(id, happened, static_cast<int>(random.next_below(6)));
-          if (joins && random.next_below(3) == 0)
+          if (stream.joins && random.next_below(3) == 0)
             batch.action(
                 id, happened + random.next_below(10), random.next_below(2) == 0 ? "click" : "buy");
         }
@@ -517,13 +527,63 @@ std::uint64_t seeds() {
 }
 
 TEST(LiveSourceRestarts, GiveEverySampleOnce) {
-  for (std::uint64_t seed = 1; seed <= seeds() && !testing::Test::HasFailure(); ++seed)
-    restart_at_random(seed, false);
+  for (std::uint64_t seed = 1; seed <= seeds() && !testing::Test::HasFailure(); ++seed) {
+    std::vector<event> seen;
+    restart_at_random(seed, {}, seen);
+  }
 }
 
 TEST(LiveSourceRestarts, GiveEveryJoinedSampleOnce) {
-  for (std::uint64_t seed = 1; seed <= seeds() && !testing::Test::HasFailure(); ++seed)
-    restart_at_random(seed, true);
+  for (std::uint64_t seed = 1; seed <= seeds() && !testing::Test::HasFailure(); ++seed) {
+    std::vector<event> seen;
+    restart_at_random(seed, {.joins = true}, seen);
+  }
+}
+
+// Memory for a few dozen impressions of a hundred or more.
+TEST(LiveSourceRestarts, GiveTheSameSamplesWhateverTheJoinsMemory) {
+  constexpr std::uint64_t memory = 4'096;
+  constexpr std::uint64_t block = 4'096;  // the smallest
+  const auto board = std::make_shared<join_board>();
+  for (std::uint64_t seed = 1; seed <= seeds() && !testing::Test::HasFailure(); ++seed) {
+    std::vector<event> unbounded;
+    std::vector<event> bounded;
+    restart_at_random(seed, {.joins = true, .window_ms = 150}, unbounded);
+    restart_at_random(seed,
+                      {.joins = true, .window_ms = 150, .memory_bytes_max = memory, .board = board},
+                      bounded);
+    ASSERT_EQ(bounded.size(), unbounded.size()) << "seed " << seed;
+    for (std::size_t i = 0; i < bounded.size(); ++i) {
+      ASSERT_EQ(bounded[i].keys, unbounded[i].keys) << "seed " << seed << ", sample " << i;
+      ASSERT_EQ(bounded[i].values, unbounded[i].values);
+      ASSERT_EQ(bounded[i].label, unbounded[i].label);
+      ASSERT_EQ(bounded[i].more_labels, unbounded[i].more_labels);
+      ASSERT_EQ(bounded[i].arrived_ms, unbounded[i].arrived_ms);
+    }
+  }
+  const join_figures most = board->read();
+  EXPECT_GT(most.spilled_most, 0U);
+  EXPECT_LE(most.payload_bytes_most, memory + memory / 4 + 2 * block);
+}
+
+TEST_F(LiveSource, EndsWithTheReasonWhenWhatIsSpilledFindsNoRoom) {
+  const std::vector<std::string> actions{"click"};
+  live_source::settings how;
+  how.join = join_spec{};
+  how.join->window_ms = 1'000'000;
+  how.join->memory_bytes_max = 4'096;
+  const auto store = std::make_shared<storage::memory_spill_store>();
+  how.spill = store;
+  const auto intake = open_intake({}, actions);
+  const auto source = open_source(intake, how, actions);
+  store->fail();
+  batch_of batch;
+  for (int i = 0; i < 500; ++i) batch.impression(std::to_string(i), time_.now_ms());
+  ASSERT_EQ(push(*intake, batch).accepted, 500U);
+  event found;
+  const auto next = source->next(found);
+  ASSERT_FALSE(next.ok());
+  EXPECT_EQ(next.error().code, errc::disk_full) << next.error().detail;
 }
 
 }  // namespace

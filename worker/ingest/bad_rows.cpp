@@ -18,6 +18,10 @@ std::string_view name(bad_row why) {
       return "too_long";
     case bad_row::open_quote:
       return "open_quote";
+    case bad_row::malformed:
+      return "malformed";
+    case bad_row::wrong_type:
+      return "wrong_type";
   }
   return "unknown";
 }

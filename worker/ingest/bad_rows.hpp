@@ -18,8 +18,10 @@ enum class bad_row : std::uint8_t {
   too_long,      // longer than `row_bytes_max`
   open_quote,    // a quoted field that does not end within `row_bytes_max` or the file, or text
                  // behind its end
+  malformed,     // no JSON object, one with a member twice, or no pair of an index and a value
+  wrong_type,    // a list or an object where a text or a number is needed
 };
-constexpr std::size_t bad_row_reasons = 6;
+constexpr std::size_t bad_row_reasons = 8;
 std::string_view name(bad_row why);
 
 /// Counts bad rows by reason and keeps (and logs) the first of each. A bad row is skipped, never

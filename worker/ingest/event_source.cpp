@@ -1,7 +1,7 @@
 #include "worker/ingest/event_source.hpp"
 
 #include "worker/ingest/crossed_source.hpp"
-#include "worker/ingest/delimited_source.hpp"
+#include "worker/ingest/file_source.hpp"
 #include "worker/ingest/planted_source.hpp"
 #include "worker/ingest/sorted_source.hpp"
 #include "worker/ingest/windowed_source.hpp"
@@ -21,7 +21,7 @@ result<std::unique_ptr<event_source>> make_plain(const source_spec& spec) {
     return std::unique_ptr<event_source>(
         std::make_unique<planted_source>(spec.rows, spec.seed, spec.generate));
   }
-  auto file = delimited_source::open(spec);
+  auto file = file_source::open(spec);
   if (!file) return file.error();
   if (!spec.sort_by_time) return std::unique_ptr<event_source>(std::move(*file));
   if (spec.time_column.empty()) {

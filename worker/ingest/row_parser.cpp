@@ -114,11 +114,15 @@ result<void> row_parser::bind_window(const feature_spec& feature, const Finder& 
 }
 
 std::optional<row_problem> row_parser::parse(std::span<const std::string_view> fields,
-                                             event& into) const {
+                                             event& into,
+                                             const row_lists& lists) const {
   if (fields.size() != columns_) {
     return row_problem{
         bad_row::column_count,
         std::to_string(fields.size()) + " columns instead of " + std::to_string(columns_)};
+  }
+  if (!lists.of.empty()) {
+    if (auto problem = find_stray_list(lists)) return problem;
   }
   if (auto problem = parse_label(labels_[0], fields[labels_[0].column], into.label)) return problem;
   into.more_labels.resize(labels_.size() - 1);
@@ -148,7 +152,11 @@ std::optional<row_problem> row_parser::parse(std::span<const std::string_view> f
     } else if (feature.writer.kind() == feature_kind::float_value) {
       if (auto problem = parse_number(feature, text, into)) return problem;
     } else if (feature.writer.kind() == feature_kind::ids) {
-      feature.writer.ids(text, into);
+      if (lists.is_list(feature.column)) {
+        feature.writer.ids(lists.in(feature.column), into);
+      } else {
+        feature.writer.ids(text, into);
+      }
     } else {
       feature.writer.id(text, into, has_values_);
     }
@@ -188,6 +196,38 @@ std::optional<row_problem> row_parser::parse_window(const bound_window& window,
   } else if (window.spec.is == sliding_window::measure::last) {
     into.feeds = into.feeds && !text.empty();
     if (into.feeds) into.value = feature.writer.key_of(text);
+  }
+  return std::nullopt;
+}
+
+// A list where one value is needed.
+std::optional<row_problem> row_parser::find_stray_list(const row_lists& lists) const {
+  const auto stray = [&](std::size_t column, const std::string& what) {
+    return lists.is_list(column)
+               ? std::optional(row_problem{bad_row::wrong_type, what + " is a list"})
+               : std::nullopt;
+  };
+  for (const bound_label& label : labels_)
+    if (auto problem = stray(label.column, "the label")) return problem;
+  if (time_column_) {
+    if (auto problem = stray(*time_column_, "the time")) return problem;
+  }
+  for (const bound_feature& feature : features_) {
+    if (feature.writer.kind() == feature_kind::ids) continue;
+    if (auto problem = stray(feature.column, "feature '" + feature.writer.name() + "'"))
+      return problem;
+  }
+  for (const bound_window& window : windows_) {
+    const std::string what = "feature '" + features_[window.feature].writer.name() + "'";
+    for (const std::size_t column : window.of) {
+      if (auto problem = stray(column, what + ": of")) return problem;
+    }
+    if (window.spec.where) {
+      if (auto problem = stray(window.where, what + ": where")) return problem;
+    }
+    if (has_column(window.spec.is)) {
+      if (auto problem = stray(features_[window.feature].column, what)) return problem;
+    }
   }
   return std::nullopt;
 }

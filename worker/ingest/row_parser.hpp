@@ -8,6 +8,7 @@
 #include "worker/ingest/time_format.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,6 +23,22 @@ struct row_problem {
   std::string what;
 };
 
+/// Columns of a row that came as lists; the text of such a column is empty.
+struct row_lists {
+  struct range {
+    std::uint32_t begin = 0;  // in items
+    std::uint32_t end = 0;
+    bool is_list = false;
+  };
+  std::vector<range> of;  // [columns], or empty: none is a list
+  std::vector<std::string_view> items;
+
+  bool is_list(std::size_t column) const { return !of.empty() && of[column].is_list; }
+  std::span<const std::string_view> in(std::size_t column) const {
+    return std::span(items).subspan(of[column].begin, of[column].end - of[column].begin);
+  }
+};
+
 /// Makes an event of a row's fields, as the job file says: label comparisons, time, features
 /// (worker/ingest/feature_writer.hpp).
 class row_parser {
@@ -33,8 +50,10 @@ class row_parser {
                                  std::size_t columns,
                                  const std::string& file);
 
-  /// Fills all of `into` but the row number.
-  std::optional<row_problem> parse(std::span<const std::string_view> fields, event& into) const;
+  /// Fills all of `into` but the row number. Only a feature of ids takes a list.
+  std::optional<row_problem> parse(std::span<const std::string_view> fields,
+                                   event& into,
+                                   const row_lists& lists = {}) const;
 
   /// True when some feature's value may differ from 1.
   bool has_values() const { return has_values_; }
@@ -61,6 +80,7 @@ class row_parser {
   std::optional<row_problem> parse_window(const bound_window& window,
                                           std::span<const std::string_view> fields,
                                           window_input& into) const;
+  std::optional<row_problem> find_stray_list(const row_lists& lists) const;
   std::optional<row_problem> parse_label(const bound_label& label,
                                          std::string_view text,
                                          float& into) const;

@@ -100,6 +100,13 @@ enum class arrival : std::uint8_t { file, generated, pushed, kafka, jetstream, r
 constexpr bool is_live(arrival way) { return way >= arrival::pushed; }
 constexpr bool is_of_broker(arrival way) { return way >= arrival::kafka; }
 
+/// How a file holds rows.
+enum class row_format : std::uint8_t {
+  delimited,  // columns between separators
+  jsonl,      // a JSON object a line: its members are the columns
+  libsvm,     // a label and pairs of an index and a value a line
+};
+
 /// Where live events come from.
 struct live_spec {
   // Pushed: where they are taken; at least one of both.
@@ -130,8 +137,9 @@ struct source_spec {
   std::uint64_t rows = 1'000'000;   // of a generated stream
   std::uint64_t seed = 20'240'601;  // of a generated stream
 
-  // Delimited files; plain, gzip or zstd by their first bytes.
-  std::string separator = ",";       // "," "\t" "::" …, 1 … 8 bytes
+  // Files; plain, gzip or zstd by their first bytes.
+  row_format format = row_format::delimited;
+  std::string separator = ",";       // of a delimited one: "," "\t" "::" …, 1 … 8 bytes
   bool header = true;                // the first line names the columns
   bool quotes = true;                // RFC 4180
   bool rest = false;                 // the last column takes the rest of a line; not with quotes

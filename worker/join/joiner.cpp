@@ -12,9 +12,10 @@ namespace {
 
 constexpr std::uint64_t all_time = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t key_seed = 0x6A6F696E;  // of the hashes that are saved: frozen
-// Looked up in the store at once, at least one.
+// Looked up in the store at once, at least one; of bytes a part of what memory may hold.
 constexpr std::size_t fetched_samples = 512;
 constexpr std::size_t fetched_bytes = std::size_t{1} << 20;
+constexpr std::uint64_t fetched_part = 4;
 
 // Sums of times end just before all_time, which `finish` makes the watermark.
 constexpr std::uint64_t plus(std::uint64_t a, std::uint64_t b) {
@@ -265,11 +266,13 @@ bool joiner::take(joined_sample& into) {
 bool joiner::fetch() {
   std::vector<std::uint32_t> wanted;
   std::size_t bytes = 0;
+  const std::size_t bytes_most =
+      std::min<std::uint64_t>(fetched_bytes, how_.memory_bytes_max / fetched_part);
   for (const ready_sample& one : ready_) {
     if (!one.sample) continue;
     wanted.push_back(one.payload);
     bytes += pool_.size_of(one.payload);
-    if (wanted.size() == fetched_samples || bytes >= fetched_bytes) break;
+    if (wanted.size() == fetched_samples || bytes >= bytes_most) break;
   }
   return pool_.fetch(wanted);
 }

@@ -2,7 +2,9 @@
 
 #include "base/check.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 
 namespace headrace::worker {
 
@@ -16,6 +18,13 @@ inline float negative_offset(float share) {
   CHECK(share > 0.0F);
   CHECK(share <= 1.0F);
   return -std::log(share);
+}
+
+/// How many samples of the whole stream one stands for that was kept, by its labels: one without
+/// any was thinned out to `share`, one with some was not.
+inline float negative_weight(std::span<const float> labels, float share) {
+  return std::ranges::any_of(labels, [](float label) { return label != 0.0F; }) ? 1.0F
+                                                                                : 1.0F / share;
 }
 
 /// The true probability, of one that a model gave which trained without the offset.

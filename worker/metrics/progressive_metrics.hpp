@@ -24,10 +24,10 @@ class progressive_metrics {
   progressive_metrics();
 
   /// `label` 0 or 1 (≥ 0.5 counts as 1), `probability` in [0, 1]; one that is not is scored as 0.5
-  /// and counted.
-  void add(float label, float probability);
+  /// and counted. `weight` > 0: for how many samples of the stream it stands in every figure.
+  void add(float label, float probability, float weight = 1.0F);
 
-  std::uint64_t samples() const { return positives_ + negatives_; }
+  std::uint64_t samples() const { return samples_; }
   /// Area under the ROC curve; 0.5 while only one label has been seen.
   double auc() const;
   /// The same over the last `recent_window` samples.
@@ -48,14 +48,20 @@ class progressive_metrics {
   result<void> load(std::span<const std::byte> bytes);
 
  private:
-  void remember(std::uint32_t probability_and_label);
+  struct scored {
+    std::uint32_t probability_and_label;  // bits of the one, times 2, and the other
+    float weight;
+  };
+  void remember(scored one);
 
-  std::vector<std::uint64_t> positive_buckets_;
-  std::vector<std::uint64_t> negative_buckets_;
-  std::vector<std::uint32_t> recent_;  // ring of a probability's bits * 2 + label
+  // Sums of weights: counts where all are 1.
+  std::vector<double> positive_buckets_;
+  std::vector<double> negative_buckets_;
+  std::vector<scored> recent_;  // ring
   std::size_t recent_next_ = 0;
-  std::uint64_t positives_ = 0;
-  std::uint64_t negatives_ = 0;
+  std::uint64_t samples_ = 0;
+  double positives_ = 0.0;
+  double negatives_ = 0.0;
   std::uint64_t not_finite_ = 0;
   double loss_sum_ = 0.0;
   double predicted_sum_ = 0.0;

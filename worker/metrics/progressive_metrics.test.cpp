@@ -1,10 +1,12 @@
 #include "worker/metrics/progressive_metrics.hpp"
 
+#include "base/byte_io.hpp"
 #include "base/random.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -113,6 +115,49 @@ TEST(ProgressiveMetrics, KnowsCalibrationAndTheShareOfPositives) {
       scored({{1.0F, 0.5F}, {0.0F, 0.25F}, {0.0F, 0.75F}, {0.0F, 0.5F}});
   EXPECT_DOUBLE_EQ(metrics.calibration(), 2.0);
   EXPECT_DOUBLE_EQ(metrics.positive_share(), 0.25);
+}
+
+TEST(ProgressiveMetrics, CountsASampleAsOftenAsItsWeightSays) {
+  const auto samples = drawn(2'000, -1.0, 2.0, test_seed());
+  progressive_metrics weighted;
+  progressive_metrics repeated;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const std::size_t times = 1 + i % 4;
+    weighted.add(samples[i].label, samples[i].p, static_cast<float>(times));
+    for (std::size_t k = 0; k < times; ++k) repeated.add(samples[i].label, samples[i].p);
+  }
+  EXPECT_EQ(weighted.samples(), 2'000U);
+  EXPECT_EQ(repeated.samples(), 5'000U);
+  EXPECT_NEAR(weighted.auc(), repeated.auc(), 1e-12);
+  EXPECT_NEAR(weighted.recent_auc(), repeated.recent_auc(), 1e-12);
+  EXPECT_NEAR(weighted.logloss(), repeated.logloss(), 1e-12);
+  EXPECT_NEAR(weighted.calibration(), repeated.calibration(), 1e-9);
+  EXPECT_NEAR(weighted.positive_share(), repeated.positive_share(), 1e-12);
+  progressive_metrics again;
+  ASSERT_TRUE(again.load(weighted.save()).ok());
+  EXPECT_EQ(again.save(), weighted.save());
+  EXPECT_EQ(again.samples(), 2'000U);
+  EXPECT_EQ(again.recent_auc(), weighted.recent_auc());
+}
+
+// What was saved before samples had weights: counts, and nothing of the number of samples.
+TEST(ProgressiveMetrics, ReadsFiguresOfVersionOne) {
+  byte_writer old;
+  const std::uint32_t half = std::bit_cast<std::uint32_t>(0.5F) * 2;
+  for (const std::uint64_t word : {1ULL, 0ULL}) old.number(word);
+  old.number(3 * std::log(2.0));
+  old.number(1.5);
+  for (const std::uint64_t word : {1ULL, 32'768ULL, 1ULL, 2ULL, 3ULL}) old.number(word);
+  for (const std::uint32_t entry : {half + 1, half, half}) old.number(std::uint64_t{entry});
+  progressive_metrics expected;
+  for (const float label : {1.0F, 0.0F, 0.0F}) expected.add(label, 0.5F);
+  progressive_metrics read;
+  ASSERT_TRUE(read.load(old.take()).ok());
+  EXPECT_EQ(read.samples(), 3U);
+  EXPECT_EQ(read.auc(), expected.auc());
+  EXPECT_EQ(read.recent_auc(), expected.recent_auc());
+  EXPECT_NEAR(read.logloss(), expected.logloss(), 1e-12);
+  EXPECT_EQ(read.calibration(), expected.calibration());
 }
 
 TEST(ProgressiveMetrics, ScoresWhatIsNoProbabilityAsOneHalf) {

@@ -2,6 +2,7 @@
 
 #include "base/byte_io.hpp"
 #include "base/check.hpp"
+#include "worker/join/negative_offset.hpp"
 
 #include <array>
 #include <string>
@@ -25,8 +26,11 @@ auto parts_of(Scores& scores) {
 
 }  // namespace
 
-score_book::score_book(std::uint64_t half_row, std::vector<scored_head> heads)
-    : half_row_(half_row), heads_(std::move(heads)), scores_(heads_.size()) {
+score_book::score_book(std::uint64_t half_row, std::vector<scored_head> heads, float negative_share)
+    : half_row_(half_row),
+      heads_(std::move(heads)),
+      scores_(heads_.size()),
+      negative_share_(negative_share) {
   CHECK(!heads_.empty());
 }
 
@@ -43,13 +47,16 @@ bool score_book::add(const schemas::sample_batch& batch,
     for (std::uint32_t i = 0; i < batch.samples; ++i) {
       const std::size_t at = i * heads_.size() + h;
       const float label = batch.labels[std::size_t{i} * batch.label_count + heads_[h].label];
+      const float weight = negative_weight(
+          std::span(batch.labels).subspan(std::size_t{i} * batch.label_count, batch.label_count),
+          negative_share_);
       const bool second = batch.row_numbers[i] >= half_row_;
-      scores.all.add(label, online[at]);
-      if (second) scores.second_half.add(label, online[at]);
+      scores.all.add(label, online[at], weight);
+      if (second) scores.second_half.add(label, online[at], weight);
       if (frozen.empty()) continue;
-      scores.since_freeze.add(label, online[at]);
-      scores.frozen.add(label, frozen[at]);
-      if (second) scores.frozen_second_half.add(label, frozen[at]);
+      scores.since_freeze.add(label, online[at], weight);
+      scores.frozen.add(label, frozen[at], weight);
+      if (second) scores.frozen_second_half.add(label, frozen[at], weight);
     }
   }
   return true;
@@ -87,7 +94,8 @@ result<void> score_book::load(std::span<const std::byte> bytes) {
   const bool known = format == (heads_.size() == 1 ? one_head_format : heads_format);
   if (!known || !in.at_end())
     return error{errc::corrupt, "saved figures of the run are damaged or of another format"};
-  score_book read(half_row, heads_);  // megabytes: not before the bytes look like a book
+  score_book read(
+      half_row, heads_, negative_share_);  // megabytes: not before the bytes look like a book
   read.through_ = batch_number{through};
   read.batches_ = batches;
   read.missed_ = missed;

@@ -36,8 +36,11 @@ struct head_scores {
 /// here (`batches_missed`). Single-threaded: the worker actor owns it.
 class score_book {
  public:
-  /// The second half begins at record `half_row` of the source.
-  explicit score_book(std::uint64_t half_row, std::vector<scored_head> heads = {{"label", 0}});
+  /// The second half begins at record `half_row` of the source. Of samples without any label
+  /// `negative_share`, (0, 1], are there: each counts 1 / negative_share times.
+  explicit score_book(std::uint64_t half_row,
+                      std::vector<scored_head> heads = {{"label", 0}},
+                      float negative_share = 1.0F);
 
   /// Scores one batch in log order: predictions [samples, heads], `frozen` empty before the freeze.
   /// False when the batch was scored before.
@@ -70,6 +73,7 @@ class score_book {
   batch_number through_;
   std::uint64_t batches_ = 0;
   std::uint64_t missed_ = 0;
+  float negative_share_;
 };
 
 }  // namespace headrace::worker

@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "base/random.hpp"
 #include "kernels/loss_scaler/finite_check.hpp"
+#include "worker/join/negative_offset.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -160,10 +161,40 @@ void graph_model::bind_labels(const schemas::sample_batch& batch) {
   labels_ = std::span<const float>(label_columns_).first(samples_ * labels);
 }
 
+void graph_model::correct_negatives(float share) {
+  CHECK(share > 0.0F && share <= 1.0F);
+  negative_share_ = share;
+}
+
+// A negative of one label that is a positive of another was kept whatever the share, so an offset
+// would be wrong for it.
+void graph_model::weigh_samples(const schemas::sample_batch& batch) {
+  weights_.clear();
+  if (negative_share_ == 1.0F || batch.label_count == 1) return;
+  const auto labels = std::span(batch.labels).subspan(begin_ * batch.label_count);
+  for (std::size_t s = 0; s < samples_; ++s) {
+    const auto of_sample = labels.subspan(s * batch.label_count, batch.label_count);
+    weights_.push_back(negative_weight(of_sample, negative_share_));
+  }
+}
+
+// What a loss gives for each sample, times how many samples it stands for. A loss over lists has
+// nothing to do with labels.
+void graph_model::weigh_gradients(std::size_t i) {
+  const auto nodes = graph_->nodes();
+  if (weights_.empty() || !nodes[i].body->is_loss() || nodes[i].list) return;
+  for (const auto gradients : spans_[i].input_gradients) {
+    const std::size_t columns = gradients.size() / samples_;
+    for (std::size_t k = 0; k < gradients.size(); ++k) gradients[k] *= weights_[k / columns];
+  }
+}
+
 void graph_model::bind(const schemas::sample_batch& batch, std::span<row_set> sets) {
   batch_samples_ = batch.samples;
   draw_key_ = mix64(batch.batch.value) + begin_;
   bind_labels(batch);
+  weigh_samples(batch);
+  logit_offset_ = batch.label_count == 1 ? negative_offset(negative_share_) : 0.0F;
   numbers_ = batch.values.empty()
                  ? std::span<const float>()
                  : std::span(batch.values).subspan(begin_ * features_, samples_ * features_);
@@ -196,6 +227,7 @@ layer_run graph_model::run_of(std::size_t i) {
   run.labels = labels_;
   run.numbers = numbers_;
   run.features = features_;
+  run.logit_offset = logit_offset_;
   if (node.list) run.offsets = lists_[*node.list].offsets;
   run.draw_key = draw_key_;
   run.learning = learning_;
@@ -272,6 +304,7 @@ void graph_model::backward_of(std::size_t i) {
   run.input_gradients = spans_[i].input_gradients;
   run.parameter_gradients = spans_[i].parameter_gradients;
   runner_.backward(i, run, begin_ == 0);
+  weigh_gradients(i);
   for (std::size_t k = 0; k < nodes[i].inputs.size(); ++k) {
     const auto& where = planned.input_gradients[k];
     if (where.added_to == none) continue;

@@ -63,6 +63,11 @@ class graph_model {
   const precision_watch& watch() const { return runner_.watch(); }
   /// Over all routing layers and all batches that were learned.
   const routing_figures& routed_so_far() const { return routed_; }
+  /// The batches have all samples with a label of 1, but only `share` of those without, (0, 1]:
+  /// what it learns and predicts is to be of all. Of one label a loss on a logit is then of logit −
+  /// ln(share); of several, the gradients of a sample without any count 1 / share times
+  /// (docs/join.md).
+  void correct_negatives(float share);
   /// `watcher` sees each layer of `predict` and `learn`; null = nobody. It must outlive this.
   void watch_layers(layer_watcher* watcher) { watcher_ = watcher; }
 
@@ -73,6 +78,8 @@ class graph_model {
   bool next_chunk(const schemas::sample_batch& batch, std::span<row_set> sets);
   void take_samples(const schemas::sample_batch& batch);
   void bind_labels(const schemas::sample_batch& batch);
+  void weigh_samples(const schemas::sample_batch& batch);
+  void weigh_gradients(std::size_t node);
   void bind(const schemas::sample_batch& batch, std::span<row_set> sets);
   lookup_view view_of(row_set& set, std::size_t table, std::optional<std::uint32_t> list) const;
   double forward(std::span<float> probabilities);
@@ -116,6 +123,7 @@ class graph_model {
   std::size_t features_ = 0;
   std::span<const float> labels_;     // [labels, samples]
   std::vector<float> label_columns_;  // where a sample has several
+  std::vector<float> weights_;        // [samples], or empty: all 1
   std::span<const float> numbers_;
   /// Spans of each node, made anew for each chunk in buffers that stay.
   struct node_spans {
@@ -129,6 +137,8 @@ class graph_model {
   std::vector<node_spans> spans_;
   layer_watcher* watcher_ = nullptr;
   routing_figures routed_;
+  float negative_share_ = 1.0F;
+  float logit_offset_ = 0.0F;  // of the batch at work
 };
 
 }  // namespace headrace::worker

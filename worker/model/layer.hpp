@@ -74,6 +74,7 @@ struct layer_run {
   std::span<const float> labels;   // [labels, samples]
   std::span<const float> numbers;  // [samples * features] of the batch, empty = all 1
   std::size_t features = 0;        // of a sample of the batch
+  float logit_offset = 0.0F;       // of a loss that takes one: not of what it predicts
   /// Of the list it works on: sample s has the tokens [offsets[s], offsets[s + 1]).
   std::span<const std::uint32_t> offsets = {};
   std::uint64_t draw_key = 0;         // names batch and chunk: what is drawn again is the same

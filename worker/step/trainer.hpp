@@ -59,6 +59,8 @@ class trainer {
   /// Finds the batch's rows; `step.plan` then says what to pull. Steps come from and return to a
   /// pool.
   std::unique_ptr<training_step> begin(std::shared_ptr<const schemas::sample_batch> batch);
+  /// As graph_model: all batches are of such samples.
+  void correct_negatives(float share) { model_.correct_negatives(share); }
   /// Lets the twin know the rows of a batch that an earlier run learned from.
   void note(const schemas::sample_batch& batch);
   /// Of a stream without an end there is no half: no twin is kept ready, and no key noted.

@@ -19,7 +19,8 @@ class bce_layer final : public layer {
     const double sum = kernels::bce({.logits = run.inputs[0],
                                      .labels = run.label(heads[0].label),
                                      .probabilities = run.output,
-                                     .logit_gradients = run.saved.first(run.samples)});
+                                     .logit_gradients = run.saved.first(run.samples),
+                                     .logit_offset = run.logit_offset});
     return static_cast<double>(heads[0].weight) * sum;
   }
   void backward(const layer_run& run) const override {

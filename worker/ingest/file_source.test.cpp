@@ -22,7 +22,7 @@ std::uint64_t id_key(std::string_view salt, std::string_view text) {
   return schemas::hash_string_key(salt, text).value;
 }
 
-class DelimitedSource : public testing::Test {
+class FileSource : public testing::Test {
  protected:
   void SetUp() override { set_log_level(log_level::off); }
   void TearDown() override {
@@ -65,11 +65,10 @@ class DelimitedSource : public testing::Test {
     return all;
   }
 
-  std::filesystem::path path_ =
-      std::filesystem::path(testing::TempDir()) / "delimited_source.test.csv";
+  std::filesystem::path path_ = std::filesystem::path(testing::TempDir()) / "file_source.test.csv";
 };
 
-TEST_F(DelimitedSource, MakesLabelsKeysAndTimesOfARow) {
+TEST_F(FileSource, MakesLabelsKeysAndTimesOfARow) {
   source_spec from = spec("user,item,rating,time\nu1,i1,4,100\nu2,i1,3.5,101\n");
   from.time_column = "time";
   from.features[1].salt = "thing";
@@ -87,7 +86,7 @@ TEST_F(DelimitedSource, MakesLabelsKeysAndTimesOfARow) {
   EXPECT_EQ(source->features(), 2U);
 }
 
-TEST_F(DelimitedSource, FindsColumnsByNameNumberOrGivenNames) {
+TEST_F(FileSource, FindsColumnsByNameNumberOrGivenNames) {
   source_spec from = spec("u1::i1::5\n");
   from.separator = "::";
   from.header = false;
@@ -107,7 +106,7 @@ TEST_F(DelimitedSource, FindsColumnsByNameNumberOrGivenNames) {
   EXPECT_TRUE(read_all(*open(from)).empty());
 }
 
-TEST_F(DelimitedSource, GivesFloatsARowTimesTheirValue) {
+TEST_F(FileSource, GivesFloatsARowTimesTheirValue) {
   source_spec from = spec("user,item,rating,price\nu,i,5,-3\nu,i,5,\nu,i,5, 2.5 \n");
   from.features = {feature("user"), number("price", {transform::log1p})};
   const auto all = read_all(*open(from));
@@ -120,7 +119,7 @@ TEST_F(DelimitedSource, GivesFloatsARowTimesTheirValue) {
   EXPECT_FLOAT_EQ(all[2].values[1], std::log(3.5F));
 }
 
-TEST_F(DelimitedSource, MakesIdsOfBuckets) {
+TEST_F(FileSource, MakesIdsOfBuckets) {
   source_spec from = spec("rating,price\n1,0.49\n1,0.5\n1,-0.1\n1,-0\n1,1e20\n1,\n");
   from.features = {number("price", {transform::bucket}, 0.5)};
   const auto all = read_all(*open(from));
@@ -134,7 +133,7 @@ TEST_F(DelimitedSource, MakesIdsOfBuckets) {
   EXPECT_TRUE(all[0].values.empty());
 }
 
-TEST_F(DelimitedSource, TakesEveryComparison) {
+TEST_F(FileSource, TakesEveryComparison) {
   using comparison = label_spec::comparison;
   const std::vector<std::pair<comparison, std::vector<float>>> cases = {
       {comparison::less, {1, 0, 0}},
@@ -152,7 +151,7 @@ TEST_F(DelimitedSource, TakesEveryComparison) {
   }
 }
 
-TEST_F(DelimitedSource, CountsBadRowsByReasonAndKeepsTheFirstOfEach) {
+TEST_F(FileSource, CountsBadRowsByReasonAndKeepsTheFirstOfEach) {
   source_spec from = spec(
       "user,item,rating,time,price\n"
       "u,i,5,1,1\n"
@@ -188,7 +187,7 @@ TEST_F(DelimitedSource, CountsBadRowsByReasonAndKeepsTheFirstOfEach) {
   EXPECT_THAT(bad.first(bad_row::open_quote), HasSubstr(":12: open_quote"));
 }
 
-TEST_F(DelimitedSource, MakesSeveralLabelsOfARowAndNamesTheOneThatIsBad) {
+TEST_F(FileSource, MakesSeveralLabelsOfARowAndNamesTheOneThatIsBad) {
   source_spec from = spec("user,item,rating,watch\nu,i,5,0\nu,i,1,9.5\nu,i,5,much\n");
   from.label.name = "rating";
   from.more_labels = {{"watch", label_spec::comparison::greater, 0.0, "watch > 0"},
@@ -205,7 +204,7 @@ TEST_F(DelimitedSource, MakesSeveralLabelsOfARowAndNamesTheOneThatIsBad) {
   EXPECT_THAT(make_source(from).error().detail, HasSubstr("no column '5' for the label"));
 }
 
-TEST_F(DelimitedSource, KeepsEachRowsLabelsWhenItSorts) {
+TEST_F(FileSource, KeepsEachRowsLabelsWhenItSorts) {
   source_spec from =
       spec("user,item,rating,time,watch\na,i,5,30,1\nb,i,1,10,0\nc,i,5,20,0\nd,i,1,10,1\n");
   from.more_labels = {{"watch", label_spec::comparison::greater, 0.0, "watch"}};
@@ -222,7 +221,7 @@ TEST_F(DelimitedSource, KeepsEachRowsLabelsWhenItSorts) {
   EXPECT_THAT(second, testing::ElementsAre(0.0F, 1.0F, 0.0F, 1.0F));
 }
 
-TEST_F(DelimitedSource, EndsWhenThereAreMoreBadRowsThanAllowed) {
+TEST_F(FileSource, EndsWhenThereAreMoreBadRowsThanAllowed) {
   source_spec from = spec("user,item,rating\nu,i,5\nbad\nbad\nbad\nu,i,5\n");
   from.bad_rows_max = 3;
   EXPECT_EQ(read_all(*open(from)).size(), 2U);
@@ -237,7 +236,7 @@ TEST_F(DelimitedSource, EndsWhenThereAreMoreBadRowsThanAllowed) {
   EXPECT_THAT(ended.error().detail, HasSubstr("max_bad_rows"));
 }
 
-TEST_F(DelimitedSource, RefusesAColumnThatIsNotThere) {
+TEST_F(FileSource, RefusesAColumnThatIsNotThere) {
   source_spec from = spec("user,item,rating,rating\nu,i,5,5\n");
   const auto twice = make_source(from);
   ASSERT_FALSE(twice.ok());
@@ -256,7 +255,7 @@ TEST_F(DelimitedSource, RefusesAColumnThatIsNotThere) {
   EXPECT_EQ(make_source(from).error().code, errc::not_found);
 }
 
-TEST_F(DelimitedSource, SortsByTimeAndKeepsTheOrderOfTies) {
+TEST_F(FileSource, SortsByTimeAndKeepsTheOrderOfTies) {
   source_spec from = spec("user,item,rating,time\na,i,5,30\nb,i,5,10\nbad\nc,i,5,20\nd,i,5,10\n");
   from.time_column = "time";
   from.sort_by_time = true;
@@ -274,7 +273,7 @@ TEST_F(DelimitedSource, SortsByTimeAndKeepsTheOrderOfTies) {
   EXPECT_EQ(make_source(from).error().code, errc::bad_config);
 }
 
-TEST_F(DelimitedSource, GoesOnExactlyWhereItWas) {
+TEST_F(FileSource, GoesOnExactlyWhereItWas) {
   std::string content = "user,item,rating,time\n";
   for (int i = 0; i < 200; ++i) {
     content += i % 7 == 3 ? "bad row\n"
@@ -303,12 +302,12 @@ TEST_F(DelimitedSource, GoesOnExactlyWhereItWas) {
   }
 }
 
-TEST_F(DelimitedSource, RefusesAnEmptyFileWhereAHeaderShouldBe) {
+TEST_F(FileSource, RefusesAnEmptyFileWhereAHeaderShouldBe) {
   EXPECT_EQ(make_source(spec("")).error().code, errc::bad_input);
   EXPECT_TRUE(read_all(*open(spec("user,item,rating\n"))).empty());
 }
 
-TEST_F(DelimitedSource, ReadsTheNeighbourCompressed) {
+TEST_F(FileSource, ReadsTheNeighbourCompressed) {
   const source_spec plain = spec("user,item,rating\nu1,i1,5\nu2,i2,1\n");
   const auto expected = read_all(*open(plain));
   const std::string zipped = path_.string() + ".gz";
@@ -338,7 +337,7 @@ feature_spec list(const std::string& name, const std::string& separator, std::ui
   return made;
 }
 
-TEST_F(DelimitedSource, MakesListsOfIdsThatShareRowsWithAFeatureOfTheirSalt) {
+TEST_F(FileSource, MakesListsOfIdsThatShareRowsWithAFeatureOfTheirSalt) {
   source_spec from = spec("user,seen,item,rating\nu,a b  i1 ,i1,5\nu,,i1,1\nu, ,i1,1\n");
   from.features.insert(from.features.begin() + 1, list("seen", " ", 50));
   const auto source = open(from);
@@ -355,7 +354,7 @@ TEST_F(DelimitedSource, MakesListsOfIdsThatShareRowsWithAFeatureOfTheirSalt) {
   }
 }
 
-TEST_F(DelimitedSource, KeepsTheNewestIdsOfEachList) {
+TEST_F(FileSource, KeepsTheNewestIdsOfEachList) {
   source_spec from = spec("user,a,b,rating\nu,1||2||3,x|y|z|w,5\n");
   from.features = {list("a", "||", 2), list("b", "|", 3)};
   const auto all = read_all(*open(from));
@@ -364,7 +363,7 @@ TEST_F(DelimitedSource, KeepsTheNewestIdsOfEachList) {
   EXPECT_EQ(all[0].sequence_keys, id_keys("item", {"2", "3", "y", "z", "w"}));
 }
 
-TEST_F(DelimitedSource, HoldsOutTheNewestIdsOfEachListAsIfTheyWereNotThere) {
+TEST_F(FileSource, HoldsOutTheNewestIdsOfEachListAsIfTheyWereNotThere) {
   source_spec from = spec("user,seen,rating\nu,a b c d e,5\nv,a b,5\nw,a,5\nx,a b c,5\n");
   from.features = {list("seen", " ", 2)};
   from.features[0].list_held_out = 2;
@@ -378,7 +377,7 @@ TEST_F(DelimitedSource, HoldsOutTheNewestIdsOfEachListAsIfTheyWereNotThere) {
   EXPECT_EQ(all[3].sequence_keys, id_keys("item", {"a"}));
 }
 
-TEST_F(DelimitedSource, GivesItsLastColumnTheRestOfARow) {
+TEST_F(FileSource, GivesItsLastColumnTheRestOfARow) {
   source_spec from = spec("1 a b\n2\n3 c\n4 a b c d\n");
   from.separator = " ";
   from.header = false;
@@ -402,7 +401,7 @@ TEST_F(DelimitedSource, GivesItsLastColumnTheRestOfARow) {
   EXPECT_THAT(make_source(from).error().detail, HasSubstr("source.rest"));
 }
 
-TEST_F(DelimitedSource, SortsListsWithTheirRows) {
+TEST_F(FileSource, SortsListsWithTheirRows) {
   source_spec from = spec("user,seen,rating,time\na,1 2,5,30\nb,,5,10\nc,3 4 5,5,20\n");
   from.time_column = "time";
   from.sort_by_time = true;
