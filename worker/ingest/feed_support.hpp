@@ -11,6 +11,15 @@
 /// What the three feeds share. Single-threaded, as they are.
 namespace headrace::worker {
 
+/// Deletes what a client library made with the library's own function.
+template <auto Free>
+struct freed_by {
+  template <class Thing>
+  void operator()(Thing* thing) const {
+    Free(thing);
+  }
+};
+
 /// When to try a broker again: 50 ms after the first failure, twice as long after each further one,
 /// at most 5 s.
 class reconnect_pace {

@@ -2,12 +2,11 @@
 
 #include "base/log.hpp"
 #include "worker/ingest/feed_support.hpp"
+#include "worker/ingest/jetstream_support.hpp"
 
 #include <algorithm>
 #include <deque>
-#include <nats/nats.h>
 #include <optional>
-#include <sstream>
 
 namespace headrace::worker {
 namespace {
@@ -18,50 +17,6 @@ constexpr auto look_every = std::chrono::seconds(2);  // after the consumer, whi
 constexpr auto late_max = std::chrono::seconds(2);    // of messages behind the end of their request
 constexpr std::int64_t ns_of_ms = 1'000'000;
 constexpr std::int64_t ack_wait_ns = 300'000 * ns_of_ms;  // longer than a log is ever full
-
-template <auto Free>
-struct freed_by {
-  template <class Thing>
-  void operator()(Thing* thing) const {
-    Free(thing);
-  }
-};
-using nats_settings = std::unique_ptr<natsOptions, freed_by<natsOptions_Destroy>>;
-using nats_connection = std::unique_ptr<natsConnection, freed_by<natsConnection_Destroy>>;
-using nats_jetstream = std::unique_ptr<jsCtx, freed_by<jsCtx_Destroy>>;
-using nats_subscription = std::unique_ptr<natsSubscription, freed_by<natsSubscription_Destroy>>;
-using nats_message = std::unique_ptr<natsMsg, freed_by<natsMsg_Destroy>>;
-using stream_info = std::unique_ptr<jsStreamInfo, freed_by<jsStreamInfo_Destroy>>;
-using consumer_info = std::unique_ptr<jsConsumerInfo, freed_by<jsConsumerInfo_Destroy>>;
-using message_facts = std::unique_ptr<jsMsgMetaData, freed_by<jsMsgMetaData_Destroy>>;
-
-std::string words_of(natsStatus status) {
-  const char* more = nats_GetLastError(nullptr);
-  std::string words = natsStatus_GetText(status);
-  if (more != nullptr && *more != '\0') words += ": " + std::string(more);
-  return words;
-}
-
-const char* header_of(natsMsg* message, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    const char* value = nullptr;
-    if (natsMsgHeader_Get(message, name, &value) == NATS_OK && value != nullptr) return value;
-  }
-  return "";
-}
-
-/// Of a fetch that got nothing: other than that nothing came, or that the connection is gone.
-bool is_refusal(natsStatus status) {
-  return status != NATS_OK && status != NATS_TIMEOUT && status != NATS_NOT_FOUND &&
-         status != NATS_CONNECTION_CLOSED;
-}
-
-/// Of a connection: everything that goes with it.
-struct connection_parts {
-  nats_connection connection;
-  nats_jetstream stream;
-  nats_subscription consumer;
-};
 
 class jetstream_feed final : public broker_feed {
  public:
@@ -87,8 +42,8 @@ class jetstream_feed final : public broker_feed {
     std::string ack_to;
   };
   bool meet();
-  natsStatus connect();
   natsStatus place();
+  bool would_come_back(const jsStreamConfig& stream) const;
   natsStatus check_stream();
   natsStatus recall_place();
   natsStatus make_consumer();
@@ -127,38 +82,14 @@ void jetstream_feed::lose(const std::string& why) {
   unacked_.clear();
 }
 
-natsStatus jetstream_feed::connect() {
-  natsOptions* raw = nullptr;
-  if (const auto failed = natsOptions_Create(&raw); failed != NATS_OK) return failed;
-  const nats_settings settings(raw);
-  std::vector<std::string> servers;
-  std::istringstream list(spec_.endpoints);
-  for (std::string one; std::getline(list, one, ',');) servers.push_back(one);
-  std::vector<const char*> texts;
-  texts.reserve(servers.size());
-  for (const auto& one : servers) texts.push_back(one.c_str());
-  auto status = natsOptions_SetServers(raw, texts.data(), static_cast<int>(texts.size()));
-  const auto also = [&status](natsStatus next) { status = status == NATS_OK ? next : status; };
-  also(natsOptions_SetAllowReconnect(raw, false));  // we must know, and begin anew
-  also(natsOptions_SetTimeout(raw, ask_ms));
-  also(natsOptions_SetPingInterval(raw, 5'000));
-  also(natsOptions_SetName(raw, spec_.client_id.empty() ? "headrace" : spec_.client_id.c_str()));
-  if (spec_.tls) also(natsOptions_SetSecure(raw, true));
-  if (!spec_.user.empty()) {
-    also(natsOptions_SetUserInfo(raw, spec_.user.c_str(), spec_.password.c_str()));
+bool jetstream_feed::would_come_back(const jsStreamConfig& stream) const {
+  const std::string_view letters = spec_.dead_letter;
+  if (letters.empty() || (!spec_.subject.empty() && !takes_subject(spec_.subject, letters))) {
+    return false;
   }
-  if (status != NATS_OK) return status;
-  natsConnection* connection = nullptr;
-  status = natsConnection_Connect(&connection, raw);
-  parts_.connection.reset(connection);
-  if (status != NATS_OK) return status;
-  jsOptions how;
-  jsOptions_Init(&how);
-  how.Wait = ask_ms;
-  jsCtx* stream = nullptr;
-  status = natsConnection_JetStream(&stream, connection, &how);
-  parts_.stream.reset(stream);
-  return status;
+  return std::any_of(stream.Subjects, stream.Subjects + stream.SubjectsLen, [&](const char* one) {
+    return takes_subject(one, letters);
+  });
 }
 
 natsStatus jetstream_feed::check_stream() {
@@ -172,6 +103,12 @@ natsStatus jetstream_feed::check_stream() {
   }
   if (status != NATS_OK) return status;
   const stream_info info(raw);
+  if (would_come_back(*info->Config)) {
+    failure_ = error{errc::bad_config,
+                     "nats: dead letters to '" + spec_.dead_letter + "' would come back: stream " +
+                         name + ", which is read, takes that subject"};
+    return NATS_ERR;
+  }
   const auto& has = info->State;
   if (next_ && *next_ > has.LastSeq + 1) {
     failure_ = error{errc::bad_input,
@@ -256,7 +193,7 @@ bool jetstream_feed::meet() {
   }
   if (parts_.consumer != nullptr) return true;
   if (!pace_.is_due(steady::now())) return false;
-  auto status = parts_.connection == nullptr ? connect() : NATS_OK;
+  auto status = parts_.connection == nullptr ? connect(spec_, ask_ms, parts_) : NATS_OK;
   if (status == NATS_CONNECTION_AUTH_FAILED || status == NATS_NOT_PERMITTED) {
     failure_ = error{errc::io_error, "nats: " + words_of(status)};
   }
@@ -433,6 +370,10 @@ result<std::unique_ptr<broker_feed>> open_jetstream_feed(const feed_spec& spec,
   if (spec.topics.size() != 1) {
     return error{errc::bad_config,
                  "a JetStream source reads one stream, not " + std::to_string(spec.topics.size())};
+  }
+  if (spec.dead_letter.find_first_of("*> ") != std::string::npos) {
+    return error{errc::bad_config,
+                 "'" + spec.dead_letter + "' is no one subject for dead letters: no * > or spaces"};
   }
   if (spec.group.find_first_of(". *>/\\") != std::string::npos) {
     return error{errc::bad_config,

@@ -1,5 +1,6 @@
 #include "worker/ingest/jetstream_feed.hpp"
 
+#include "worker/ingest/jetstream_support.hpp"
 #include "worker/ingest/test_brokers.hpp"
 #include "worker/ingest/test_nats_client.hpp"
 #include "worker/ingest/test_reading.hpp"
@@ -247,6 +248,42 @@ TEST_F(JetStreamFeed, ADeadLetterHasTheReason) {
   EXPECT_EQ(client_->letter("DEAD", 1, "reason"), "no event e0");
   EXPECT_EQ(client_->letter("DEAD", 1, "partition"), "EVENTS e0");
   EXPECT_EQ(feed->look().dead_letters_lost, 0U);
+}
+
+TEST_F(JetStreamFeed, ADeadLetterThatWouldComeBackIsRefused) {
+  client_->add("events.a", 0, 1);
+  auto with = spec();
+  with.dead_letter = "events.dead";
+  for (const char* subject : {"", "events.*", "events.>"}) {
+    with.subject = subject;
+    const auto failure = failure_of(*must_open(with, {}));
+    ASSERT_TRUE(failure) << subject;
+    EXPECT_EQ(failure->code, errc::bad_config);
+    EXPECT_NE(failure->detail.find("would come back"), std::string::npos) << failure->detail;
+  }
+  with.subject = "events.a";  // leaves the letters out
+  kept_log log;
+  EXPECT_TRUE(take_until(*must_open(with, {}), log, 1));
+}
+
+TEST(JetStreamSubjects, APatternTakesWordsByDots) {
+  for (const auto& [pattern, subject] : {std::pair{"a", "a"},
+                                         {"a.*", "a.b"},
+                                         {"*.b", "a.b"},
+                                         {"a.>", "a.b.c"},
+                                         {">", "a"},
+                                         {"a.*.c", "a.b.c"}}) {
+    EXPECT_TRUE(takes_subject(pattern, subject)) << pattern << " " << subject;
+  }
+  for (const auto& [pattern, subject] : {std::pair{"a", "b"},
+                                         {"a", "a.b"},
+                                         {"a.b", "a"},
+                                         {"a.*", "a"},
+                                         {"a.*", "a.b.c"},
+                                         {"a.>", "a"},
+                                         {"*", "a.b"}}) {
+    EXPECT_FALSE(takes_subject(pattern, subject)) << pattern << " " << subject;
+  }
 }
 
 TEST_F(JetStreamFeed, ADeadLetterNoStreamTakesIsCounted) {

@@ -107,6 +107,7 @@ class kafka_feed final : public broker_feed {
   void take(kafka_message message, std::vector<broker_message>& into);
   void find_places_again();
   bool find_place_again(const std::string& name);
+  std::optional<std::uint64_t> ask_offset(const std::string& name, std::int64_t which);
   void fail(errc code, std::string words) {
     if (!failure_) failure_ = error{code, "kafka: " + std::move(words)};
   }
@@ -336,30 +337,40 @@ void kafka_feed::find_places_again() {
   assign(current);
 }
 
+/// Where a partition begins or ends. The library's call for both at once takes a partition of which
+/// it got one answer for an empty one.
+std::optional<std::uint64_t> kafka_feed::ask_offset(const std::string& name, std::int64_t which) {
+  const auto [topic, partition] = split_name(name);
+  const kafka_partitions asked(rd_kafka_topic_partition_list_new(1));
+  auto* one = rd_kafka_topic_partition_list_add(asked.get(), topic.c_str(), partition);
+  one->offset = which;
+  const auto failed = rd_kafka_offsets_for_times(consumer_.get(), asked.get(), ask_ms);
+  if (failed == RD_KAFKA_RESP_ERR_NO_ERROR && one->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+      one->offset >= 0) {
+    return static_cast<std::uint64_t>(one->offset);
+  }
+  state_.last_error = rd_kafka_err2str(failed != RD_KAFKA_RESP_ERR_NO_ERROR ? failed : one->err);
+  return std::nullopt;
+}
+
 /// Older messages are gone, or it is another topic. False: no answer.
 bool kafka_feed::find_place_again(const std::string& name) {
-  const auto [topic, partition] = split_name(name);
-  std::int64_t low = 0;
-  std::int64_t high = 0;
-  const auto failed = rd_kafka_query_watermark_offsets(
-      consumer_.get(), topic.c_str(), partition, &low, &high, ask_ms);
-  if (failed != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    state_.last_error = rd_kafka_err2str(failed);
-    return false;
-  }
-  const auto oldest = static_cast<std::uint64_t>(low);
+  const auto low = ask_offset(name, RD_KAFKA_OFFSET_BEGINNING);
+  const auto high = ask_offset(name, RD_KAFKA_OFFSET_END);
+  if (!low || !high) return false;
+  const std::uint64_t oldest = *low;
   auto& at =
       places_
           .try_emplace(name, partition_place{.next = oldest, .committed = oldest, .was_ours = true})
           .first->second;
-  if (at.next > static_cast<std::uint64_t>(high)) {
+  if (at.next > *high) {
     fail(errc::bad_input,
-         name + " ends at offset " + std::to_string(high) + ", the event log has read to " +
+         name + " ends at offset " + std::to_string(*high) + ", the event log has read to " +
              std::to_string(at.next) +
              ": this is not the topic it was; give the source a new name");
   } else if (at.next < oldest) {
     state_.missing += oldest - at.next;
-    log_warn("feed.missing", {{"partition", name}, {"from", at.next}, {"to", low}});
+    log_warn("feed.missing", {{"partition", name}, {"from", at.next}, {"to", oldest}});
     at.next = oldest;
   }
   return true;

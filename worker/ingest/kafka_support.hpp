@@ -1,6 +1,6 @@
 #pragma once
 
-#include "worker/ingest/broker_feed.hpp"
+#include "worker/ingest/feed_support.hpp"
 
 #include <librdkafka/rdkafka.h>
 #include <memory>
@@ -11,13 +11,6 @@
 /// librdkafka's objects with owners, and the settings that consumer and producer share.
 namespace headrace::worker {
 
-template <auto Free>
-struct freed_by {
-  template <class Thing>
-  void operator()(Thing* thing) const {
-    Free(thing);
-  }
-};
 using kafka_handle = std::unique_ptr<rd_kafka_t, freed_by<rd_kafka_destroy>>;
 using kafka_message = std::unique_ptr<rd_kafka_message_t, freed_by<rd_kafka_message_destroy>>;
 using kafka_partitions = std::unique_ptr<rd_kafka_topic_partition_list_t,
