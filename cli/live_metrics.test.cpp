@@ -23,7 +23,7 @@ live_figures some_figures() {
   now.learned.samples = 38;
   now.learned.available_ms_p99 = 20;
   now.joined.emplace();
-  now.joined->counted.matched = 5;
+  now.joined->count.matched = 5;
   now.joined->pending = 9;
   return now;
 }
