@@ -28,6 +28,15 @@ wanted = [
     ("samples/s through log", f"{round(learning['planted']['samples_per_second'], -3):,.0f}"),
 ]
 wanted.append(("SASRec on Amazon Beauty", "**{test_hr_at_10:.3f}**, **{test_ndcg_at_10:.3f}**".format(**learning["beauty"])))
+def newest(name):
+    return [json.loads(line) for line in open(sorted(glob.glob(f"bench/baselines/{name}-*.jsonl"))[-1])]
+
+
+ingest = next(point for point in newest("ingest") if point["durable"] == "os")
+wanted.append(("events of 200 bytes", f"**{ingest['events_per_second'] / 1e6:.2f} M/s**"))
+wanted.append(("events of 200 bytes", f"AOF {ingest['redis_events_per_second'] / 1e6:.2f} M/s ({ingest['ratio_to_redis']:.1f} times)"))
+available = {point["job"]: point["available_ms_p99"] for point in newest("available")}
+wanted.append(("accepted until the sample", f"p99 **{available['labelled']:.0f} ms**; joined with a click **{available['joined']:.0f} ms**"))
 layers = {}
 for line in open(sorted(glob.glob("bench/baselines/layers-*.jsonl"))[-1]):
     point = json.loads(line)
@@ -60,7 +69,7 @@ for row, figure in wanted:
         print(f"FAIL README's row '{row}' does not say {figure}")
 for target in re.findall(r"\]\(([^)#h][^)]*)\)", readme):
     try:
-        open(target).close()
+        open(target.partition("#")[0]).close()
     except IsADirectoryError:
         pass
     except OSError:
