@@ -3,7 +3,7 @@
 
     .ci/tidy.py BUILD_FOLDER FILE…
 
-Files that cannot stand in one unit (two constants of one name) are read one by one. Exits 1 when there is a finding.
+A unit whose files cannot stand together (two constants of one name) is read in halves. Exits 1 when there is a finding.
 """
 import json
 import os
@@ -15,7 +15,7 @@ import tempfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
-UNIT_FILES = 8
+UNIT_FILES = 16
 FOLDERS = "base|schemas|kernels|storage|ps|worker|actors|cli"
 ROOT = os.getcwd()
 
@@ -45,8 +45,10 @@ def tidy(source, arguments, *more):
 
 
 def read_unit(unit):
-    files, arguments, scratch, number = unit
-    path = os.path.join(scratch, f"unit{number}.cpp")
+    files, arguments, scratch, name = unit
+    if len(files) == 1:
+        return tidy(os.path.join(ROOT, files[0]), arguments)
+    path = os.path.join(scratch, f"unit{name}.cpp")
     with open(path, "w") as text:
         text.writelines(f'#include "{ROOT}/{file}"\n' for file in files)
     # The sources are headers of the unit, and are shown as such.
@@ -54,8 +56,9 @@ def read_unit(unit):
                       rf"--header-filter=^{re.escape(ROOT)}/({FOLDERS})/.*\.(hpp|cpp)$")
     if "[clang-diagnostic-error" not in said:
         return code, said
-    alone = [tidy(os.path.join(ROOT, file), arguments) for file in files]
-    return max(code for code, _ in alone), "\n".join(said for _, said in alone if said)
+    half = len(files) // 2
+    parts = [read_unit((part, arguments, scratch, name + side)) for part, side in ((files[:half], "a"), (files[half:], "b"))]
+    return max(code for code, _ in parts), "\n".join(said for _, said in parts if said)
 
 
 def main(build, files):
@@ -71,7 +74,7 @@ def main(build, files):
         units = []
         for (_, _, arguments), members in sorted(groups.items()):
             for begin in range(0, len(members), UNIT_FILES):
-                units.append((members[begin:begin + UNIT_FILES], list(arguments), scratch, len(units)))
+                units.append((members[begin:begin + UNIT_FILES], list(arguments), scratch, str(len(units))))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = list(pool.map(read_unit, units))
     for _, said in results:

@@ -250,7 +250,7 @@ TEST_F(LiveRun, AKilledRunThatSpillsLosesNothingAndDoublesNothing) {
                    std::to_string(memory) + "\n",
                "count");
   constexpr std::uint64_t held = 3'000;  // impressions that wait at once
-  const int kills = by_weight(6, 50);
+  const int kills = by_weight(6, 12);
   const std::uint64_t impressions = held + static_cast<std::uint64_t>(kills + 1) * 300;
   const auto lines = clicked_stream(impressions);
   const std::span first = std::span(lines).first(held + held / 3);  // their clicks, too

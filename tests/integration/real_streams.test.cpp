@@ -147,7 +147,7 @@ class RealStreams : public testing::Test {
     const auto lines = lines_of(stream, random.next());
     const std::string state = folder_ / "state";
     push_under_fire(
-        joining_job(stream, folder_), state, {lines, by_weight(6, 50), push_max}, random);
+        joining_job(stream, folder_), state, {lines, by_weight(6, 25), push_max}, random);
     ASSERT_FALSE(HasFailure());
     expect_sealed_once(state, stream);
     std::string why;
