@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 
+#include <cstring>
 #include <span>
 
 namespace headrace::worker {
@@ -14,8 +15,10 @@ constexpr std::uint64_t seed_of_key = 3;
 
 template <class Value>
 void append(std::vector<std::byte>& to, std::span<const Value> values) {
-  const auto bytes = std::as_bytes(values);
-  to.insert(to.end(), bytes.begin(), bytes.end());
+  if (values.empty()) return;
+  const std::size_t at = to.size();
+  to.resize(at + values.size_bytes());  // g++ at -O3 takes an insert for an overflow
+  std::memcpy(to.data() + at, values.data(), values.size_bytes());
 }
 
 template <class Value>
