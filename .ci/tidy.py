@@ -15,7 +15,7 @@ import tempfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
-UNIT_FILES = 16
+UNIT_FILES = 8
 FOLDERS = "base|schemas|kernels|storage|ps|worker|actors|cli"
 ROOT = os.getcwd()
 
@@ -44,6 +44,11 @@ def tidy(source, arguments, *more):
     return run.returncode, "\n".join(lines)
 
 
+def stand_together(path, arguments):
+    """Asks the compiler, which is several times faster."""
+    return subprocess.run(["c++", "-fsyntax-only", "-w", path, *arguments], stderr=subprocess.DEVNULL, cwd=ROOT).returncode == 0
+
+
 def read_unit(unit):
     files, arguments, scratch, name = unit
     if len(files) == 1:
@@ -51,11 +56,10 @@ def read_unit(unit):
     path = os.path.join(scratch, f"unit{name}.cpp")
     with open(path, "w") as text:
         text.writelines(f'#include "{ROOT}/{file}"\n' for file in files)
-    # The sources are headers of the unit, and are shown as such.
-    code, said = tidy(path, arguments, "--checks=-bugprone-suspicious-include",
-                      rf"--header-filter=^{re.escape(ROOT)}/({FOLDERS})/.*\.(hpp|cpp)$")
-    if "[clang-diagnostic-error" not in said:
-        return code, said
+    if stand_together(path, arguments):
+        # The sources are headers of the unit, and are shown as such.
+        return tidy(path, arguments, "--checks=-bugprone-suspicious-include",
+                    rf"--header-filter=^{re.escape(ROOT)}/({FOLDERS})/.*\.(hpp|cpp)$")
     half = len(files) // 2
     parts = [read_unit((part, arguments, scratch, name + side)) for part, side in ((files[:half], "a"), (files[half:], "b"))]
     return max(code for code, _ in parts), "\n".join(said for _, said in parts if said)
