@@ -55,7 +55,8 @@ seeds = re.search(r'"HEADRACE_SEEDS", ([0-9\']+)\)', open("tests/simulation/simu
 mutants = re.search(r"static constexpr auto all = \{(.*?)\};", open("tests/simulation/variant.cpp").read(), re.S).group(1).count("variant::")
 kills = re.search(r"int kills\(\) \{ return by_weight\((\d+)", open("tests/fault/kill_restart.test.cpp").read()).group(1)
 prose = " ".join(readme.split())
-said = [f"runs {int(seeds):,} seeded worlds", f"catch {mutants} known-wrong variants", f"kills a run {kills} times"]
+single = round(ingest["http_single_events_per_second"], -3)
+said = [f"about {single:,.0f} a second get in", f"in batches {ingest['http_json_events_per_second'] / 1e6:.1f} M do", f"runs {int(seeds):,} seeded worlds", f"catch {mutants} known-wrong variants", f"kills a run {kills} times"]
 
 failed = 0
 for sentence in said:

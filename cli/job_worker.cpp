@@ -5,13 +5,11 @@
 #include "actors/worker_actor.hpp"
 #include "base/log.hpp"
 #include "cli/job_server.hpp"
+#include "cli/sample_log.hpp"
 #include "kernels/half_gemm/half_gemm.hpp"
 #include "kernels/runtime/cuda_library.hpp"
 #include "schemas/hash.hpp"
-#include "storage/checkpoint_manifest.hpp"
 #include "storage/file_io.hpp"
-#include "storage/segment_files.hpp"
-#include "storage/segment_log.hpp"
 #include "worker/ingest/replayed_source.hpp"
 #include "worker/step/trainer.hpp"
 
@@ -30,8 +28,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto server_patience = 10s;
-constexpr std::uint32_t worker_generation =
-    1;  // re-splitting a source, which begins a new one, comes later
 
 std::filesystem::path book_file(const storage::job_folder& folder) {
   return folder.worker() / "scores.bin";
@@ -39,8 +35,6 @@ std::filesystem::path book_file(const storage::job_folder& folder) {
 std::filesystem::path twin_file(const storage::job_folder& folder) {
   return folder.worker() / "twin.bin";
 }
-
-schemas::source_id source_of(const job& job) { return {job.source.name, worker_generation}; }
 
 // What a worker keeps is its hash (xxh3-64, little-endian) and the bytes behind it.
 result<void> keep(const std::filesystem::path& file, std::vector<std::byte> bytes) {
@@ -87,57 +81,6 @@ result<void> note_logged_batches(storage::ordered_log& log,
   });
   if (!read) return read;
   return decoded;
-}
-
-// What a restart may need is removed only as a whole file, so a small log has small ones.
-std::uint64_t sample_segment_bytes(const job& job) {
-  constexpr std::uint64_t least = std::uint64_t{64} << 10;
-  constexpr std::uint64_t most = std::uint64_t{64} << 20;
-  const std::uint64_t keep = job.source.live.keep_bytes;
-  if (!worker::is_live(job.source.arrives) || keep == 0) return most;
-  return std::clamp(keep / 8, least, most);
-}
-
-// What earlier runs sealed, file by file: each is as young as the first batch of the next one.
-result<void> note_earlier(const std::filesystem::path& folder,
-                          std::uint64_t now_ms,
-                          worker::sample_retention& into) {
-  storage::segment_files::options how;
-  how.folder = folder;
-  how.read_only = true;
-  how.check = storage::segment_check::newest;
-  const auto files = storage::segment_files::open(how);
-  if (!files) return files.error();
-  const auto all = files->stretches(lsn{1});
-  for (std::size_t i = 0; i + 1 < all.size(); ++i) {
-    std::uint64_t stamp_ms = 0;
-    auto read = storage::segment_files::read(
-        all[i + 1], all[i + 1].next, [&](const storage::log_record& record) {
-          stamp_ms = record.stamp_ms;
-          return false;
-        });
-    if (!read) return read.error();
-    into.earlier(batch_number{all[i + 1].next.value - 1}, stamp_ms, all[i].end);
-  }
-  if (!all.empty()) into.earlier(batch_number{files->last().value}, now_ms, all.back().end);
-  return {};
-}
-
-// Through which batch rows on disk hold a source, by what the server wrote of them here since
-// `since_ms`: an earlier text may be of rows that were rewound.
-batch_number covered_by_rows(const std::filesystem::path& file,
-                             const std::string& source,
-                             bool has_network,
-                             std::uint64_t since_ms) {
-  const auto manifest = storage::read_manifest(file);
-  if (!manifest || manifest->written_ms < since_ms) return {};
-  batch_number rows;
-  batch_number dense;
-  for (const auto& mark : manifest->watermarks) {
-    if (mark.source != source) continue;
-    (mark.lane == "rows" ? rows : dense) = mark.batch_min;
-  }
-  return has_network ? std::min(rows, dense) : rows;
 }
 
 std::function<result<std::unique_ptr<actors::request_path>>(actors::request_path::receiver)>
@@ -227,7 +170,7 @@ result<void> job_worker::begin(caf::actor_system& system,
   records_ = *records;
   const auto first = ask_where_to_begin();
   if (!first) return first.error();
-  auto log = open_sample_log();
+  auto log = open_sample_log(job_, *folder_);
   if (!log) return log.error();
   resumed_ = (*log)->last().last.value > 0;
 
@@ -291,37 +234,6 @@ result<batch_number> job_worker::ask_where_to_begin() {
   batch_number least = *std::min_element(watermarks_.begin(), watermarks_.end());
   for (const batch_number dense : dense_watermarks_) least = std::min(least, dense);
   return batch_number{least.value + 1};
-}
-
-result<std::unique_ptr<storage::ordered_log>> job_worker::open_sample_log() const {
-  storage::segment_log::options how;
-  how.folder = folder_->sample_log(schemas::to_string(source_of(job_)));
-  how.mode = job_.durability.log;
-  how.segment_bytes = sample_segment_bytes(job_);
-  auto log = storage::segment_log::open(std::move(how));
-  if (!log) return log.error();
-  return std::unique_ptr<storage::ordered_log>(std::move(*log));
-}
-
-// Samples of live events are given up once rows hold what was learned of them. Only a worker beside
-// its server's rows knows that they do; files are read again from their samples, all of them.
-result<std::optional<worker::sample_retention>> job_worker::retention(const clock& time) const {
-  if (!live_) return std::optional<worker::sample_retention>{};
-  const std::string source = schemas::to_string(source_of(job_));
-  worker::sample_retention::settings how;
-  how.keep_ms = job_.source.live.keep_ms;
-  how.keep_bytes = job_.source.live.keep_bytes;
-  how.stretch_bytes = sample_segment_bytes(job_) / 4;
-  how.covered = [file = folder_->checkpoint(),
-                 source,
-                 has_network = job_.model->has_network(),
-                 since_ms = time.now_ms()] {
-    return covered_by_rows(file, source, has_network, since_ms);
-  };
-  worker::sample_retention made(std::move(how));
-  if (auto noted = note_earlier(folder_->sample_log(source), time.now_ms(), made); !noted)
-    return noted.error();
-  return std::optional(std::move(made));
 }
 
 // Everything the worker is made of but its time and its way to the server, with what earlier runs
@@ -388,7 +300,7 @@ result<std::unique_ptr<worker::sealed_stream>> job_worker::open_stream(
                                  .schema_version = job_.schema.version,
                                  .samples_max = job_.train.batch_max,
                                  .wait_ns = job_.train.batch_wait_ns});
-  auto retained = retention(time);
+  auto retained = sample_retention_of(job_, *folder_, time);
   if (!retained) return retained.error();
   auto stream =
       std::make_unique<worker::sealed_stream>(worker::sealed_stream::parts{std::move(source),

@@ -87,8 +87,6 @@ class job_worker {
                      const clock& time);
   result<std::unique_ptr<worker::event_source>> open_source(const clock& time);
   result<batch_number> ask_where_to_begin();
-  result<std::unique_ptr<storage::ordered_log>> open_sample_log() const;
-  result<std::optional<worker::sample_retention>> retention(const clock& time) const;
   result<actors::worker_parts> load_parts(storage::ordered_log& samples, batch_number first) const;
   result<std::unique_ptr<worker::sealed_stream>> open_stream(
       std::unique_ptr<worker::event_source> source,

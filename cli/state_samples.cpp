@@ -2,6 +2,7 @@
 
 #include "base/nearest_word.hpp"
 #include "cli/job_file.hpp"
+#include "cli/sample_log.hpp"
 #include "schemas/sample.hpp"
 #include "storage/file_io.hpp"
 #include "storage/job_folder.hpp"
@@ -117,7 +118,7 @@ result<sealed_samples> read_sealed_samples(const fs::path& state, const std::str
     if (!found) return found.error();
     place = *found;
   }
-  const std::string source = schemas::to_string({described->source.name, 1});
+  const std::string source = schemas::to_string(source_of(*described));
   log_reading reading((*folder)->sample_log(source), place);
   if (auto read = reading.read(); !read) return read.error();
   return reading.told(source);

@@ -169,37 +169,6 @@ TEST_F(LiveRun, GoesOnWhereItEnded) {
   EXPECT_EQ(json_field(run.interrupt(), "samples"), "120");
 }
 
-/// What a run under fire is given: impressions by number, a click for every third, and an
-/// impression three hours later that ends every window and is not joined itself.
-std::vector<std::string> clicked_stream(std::uint64_t impressions) {
-  constexpr std::uint64_t start_ms = 1'760'000'000'000;
-  std::vector<std::string> lines;
-  for (std::uint64_t id = 0; id < impressions; ++id) {
-    const std::string n = std::to_string(id);
-    const std::string shown = std::to_string(start_ms + id);
-    lines.push_back(R"({"id":"i)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
-                    R"(,"features":{"user":"u)" + std::to_string(id % 17) + R"(","item":"i)" + n +
-                    "\"}}\n");
-    if (id % 3 == 0)
-      lines.push_back(R"({"id":"c)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
-                      R"(,"action":"click"})" + "\n");
-  }
-  lines.push_back(R"({"id":"closer","key":"closer","time":)" +
-                  std::to_string(start_ms + impressions + 10'800'000) +
-                  R"(,"features":{"user":"u","item":"closer"}})" + "\n");
-  return lines;
-}
-
-/// Label of each sealed sample by its item's key; a sample that is there twice fails the test.
-std::map<std::uint64_t, float> sealed_labels(const std::string& state) {
-  std::map<std::uint64_t, float> labels;
-  for_each_sealed(state, [&](const schemas::sample_batch& batch, std::uint32_t i) {
-    const bool is_new = labels.emplace(batch.keys[i * 2 + 1], batch.labels[i]).second;
-    EXPECT_TRUE(is_new) << "sample " << batch.row_numbers[i] << " was sealed before";
-  });
-  return labels;
-}
-
 // Every impression is there once, every third with a click.
 void expect_all_joined(const std::string& state, std::uint64_t impressions) {
   const auto labels = sealed_labels(state);

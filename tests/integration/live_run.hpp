@@ -6,7 +6,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,6 +42,13 @@ finished post(const std::string& url, const std::string& body, const temporary_f
 void for_each_sealed(
     const std::string& state,
     const std::function<void(const schemas::sample_batch& batch, std::uint32_t place)>& visit);
+
+/// Impressions by number, a click for every third, each with an id; at the end an impression three
+/// hours later that ends every window and is not joined itself. JSON lines.
+std::vector<std::string> clicked_stream(std::uint64_t impressions);
+/// Label of each sealed sample of such a stream by its item's key; one that is there twice fails
+/// the test.
+std::map<std::uint64_t, float> sealed_labels(const std::string& state);
 
 /// What a producer pushes, each line an event with an id, in this order.
 struct lines_under_fire {

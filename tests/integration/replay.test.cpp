@@ -1,9 +1,8 @@
 #include "base/random.hpp"
 #include "schemas/event.hpp"
-#include "schemas/hash.hpp"
-#include "schemas/sample.hpp"
 #include "storage/job_folder.hpp"
 #include "storage/segment_log.hpp"
+#include "tests/integration/live_run.hpp"
 #include "tests/support/child_process.hpp"
 #include "tests/support/small_job.hpp"
 
@@ -16,7 +15,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -25,9 +23,7 @@
 namespace headrace::tests {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr auto patience = 120s;
+constexpr auto patience = live_patience;
 
 // Labels are clicks within an hour, by the events' own times; weights are counts.
 std::string job_file(const temporary_folder& folder, const std::string& name) {
@@ -40,83 +36,22 @@ std::string job_file(const temporary_folder& folder, const std::string& name) {
   return path;
 }
 
-/// `headrace run` as a process, and where it takes events.
-struct running_job {
-  running_job(const std::string& job, const std::string& state, std::vector<std::string> more = {})
-      : process(arguments(job, state, std::move(more))) {
-    if (!process.wait_for_text("/v1/events", patience)) return;
-    const std::string said = process.errors();
-    const auto from = said.find("http://127.0.0.1:");
-    url = said.substr(from, said.find('"', from) - from);
-  }
-  static std::vector<std::string> arguments(const std::string& job,
-                                            const std::string& state,
-                                            std::vector<std::string> more) {
-    std::vector<std::string> made{headrace_binary(), "run", job, "--state", state, "--json"};
-    made.insert(made.end(), more.begin(), more.end());
-    return made;
-  }
-  void interrupt() {
-    process.signal(SIGINT);
-    EXPECT_EQ(process.wait_for(patience), 0) << process.errors();
-  }
-  child_process process;
-  std::string url;
-};
-
-finished post(const std::string& url, const std::string& body, const temporary_folder& folder) {
-  const std::string file = folder / "body";
-  std::ofstream(file) << body;
-  return run_program({"/usr/bin/curl", "-sS", "--max-time", "20", "--data-binary", "@" + file, url},
-                     patience);
-}
-
-/// Impressions by number, a click for every third.
-std::string event_lines(std::uint64_t from, std::uint64_t to) {
-  constexpr std::uint64_t start_ms = 1'760'000'000'000;
+std::string text_of(const std::vector<std::string>& lines) {
   std::string made;
-  for (std::uint64_t id = from; id < to; ++id) {
-    const std::string n = std::to_string(id);
-    const std::string shown = std::to_string(start_ms + id);
-    made += R"({"id":"i)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
-            R"(,"features":{"user":"u)" + std::to_string(id % 17) + R"(","item":"i)" + n + "\"}}\n";
-    if (id % 3 == 0)
-      made += R"({"id":"c)" + n + R"(","key":"k)" + n + R"(","time":)" + shown +
-              R"(,"action":"click"})" + "\n";
-  }
+  for (const std::string& line : lines) made += line;
   return made;
 }
 
-/// Ends every window: an impression three hours later, which is not joined itself.
-std::string closer() {
-  return R"({"id":"closer","key":"closer","time":1760010900000,"features":)"
-         R"({"user":"u","item":"closer"}})"
-         "\n";
-}
-
-/// Label of each sealed sample by its item's key.
-std::map<std::uint64_t, float> sealed_labels(const std::string& state) {
-  storage::segment_log::options how;
-  how.folder = state + "/samples/events#1";
-  how.read_only = true;
-  auto log = storage::segment_log::open(how);
-  EXPECT_TRUE(log) << describe(log.error());
-  std::map<std::uint64_t, float> labels;
-  auto read = (*log)->read_from(lsn{1}, [&](const storage::log_record& record) {
-    const auto batch = schemas::decode_sample_batch(record.payload);
-    EXPECT_TRUE(batch) << describe(batch.error());
-    for (std::uint32_t i = 0; i < batch->samples; ++i)
-      EXPECT_TRUE(labels.emplace(batch->keys[i * 2 + 1], batch->labels[i]).second);
-    return true;
-  });
-  EXPECT_TRUE(read) << describe(read.error());
-  return labels;
+// Impressions [from, to) of the clicked stream and their clicks.
+std::string event_lines(std::uint64_t from, std::uint64_t to) {
+  const auto all = clicked_stream(to);
+  return text_of({all.begin() + static_cast<std::ptrdiff_t>(from + (from + 2) / 3), all.end() - 1});
 }
 
 class LogOfALiveJob : public testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists("/usr/bin/curl")) GTEST_SKIP() << "no curl: ./dev setup peers";
+    if (!has_curl()) GTEST_SKIP() << "no curl: ./dev setup peers";
   }
   temporary_folder folder_;
 };
@@ -135,7 +70,7 @@ finished tail(const std::string& state, std::vector<std::string> more) {
 
 TEST_F(LogOfALiveJob, TailShowsWhatIsTakenWhileItRuns) {
   const std::string state = folder_ / "state";
-  running_job run(job_file(folder_, "job"), state);
+  live_run run(job_file(folder_, "job"), state);
   ASSERT_NE(run.url, "") << run.process.errors();
   EXPECT_EQ(json_field(post(run.url, event_lines(0, 75), folder_).output, "accepted"), "100");
   // One behind a hundred that were there.
@@ -187,11 +122,11 @@ TEST_F(LogOfALiveJob, AReplayedLogIsLearnedAsTheFirstTimeAndDoublesNothing) {
   const std::string state = folder_ / "first";
   constexpr std::uint64_t events = 700;
   {
-    running_job run(job_file(folder_, "first"), state);
+    live_run run(job_file(folder_, "first"), state);
     ASSERT_NE(run.url, "") << run.process.errors();
     for (std::uint64_t from = 0; from < events; from += 100)
       post(run.url, event_lines(from, from + 100), folder_);
-    post(run.url, closer(), folder_);
+    post(run.url, clicked_stream(events).back(), folder_);
     run.interrupt();
   }
   const auto labels = sealed_labels(state);
@@ -203,7 +138,7 @@ TEST_F(LogOfALiveJob, AReplayedLogIsLearnedAsTheFirstTimeAndDoublesNothing) {
   EXPECT_EQ(std::to_string(lines_of(printed.output).size()), taken);
 
   const std::string other = folder_ / "other";
-  running_job run(
+  live_run run(
       job_file(folder_, "other"), other, {"--set", "source.listen=zmq://" + (folder_ / "socket")});
   ASSERT_NE(run.url, "") << run.process.errors();
   const std::string http = run.url.substr(0, run.url.find("/v1/"));
@@ -335,7 +270,7 @@ TEST_F(LogOfALiveJob, SamplesThatRowsHoldGoAndAKilledRunLearnsTheSame) {
   const std::string state = folder_ / "killed";
   std::uint64_t events = 0;
   for (int kill = 0; kill < by_weight(3, 15); ++kill) {
-    running_job run(job, state);
+    live_run run(job, state);
     ASSERT_NE(run.url, "") << run.process.errors();
     const std::uint64_t before = oldest_sample(state);
     const auto deadline = std::chrono::steady_clock::now() + patience;
@@ -352,13 +287,13 @@ TEST_F(LogOfALiveJob, SamplesThatRowsHoldGoAndAKilledRunLearnsTheSame) {
     run.process.signal(SIGKILL);
     EXPECT_EQ(run.process.wait_for(patience), 128 + SIGKILL);
   }
-  running_job last(job, state);
+  live_run last(job, state);
   ASSERT_NE(last.url, "") << last.process.errors();
   post(last.url, rated_lines(events, events + 400), folder_);
   last.interrupt();
 
   const std::string calm = folder_ / "calm";
-  running_job once(job, calm);
+  live_run once(job, calm);
   ASSERT_NE(once.url, "") << once.process.errors();
   post(once.url, rated_lines(0, events + 400), folder_);
   once.interrupt();
