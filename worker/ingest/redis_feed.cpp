@@ -67,7 +67,7 @@ class redis_feed final : public broker_feed {
 
  private:
   bool meet();
-  bool is_the_one_it_was(const stream_place& stream);
+  bool is_the_one_it_was(const stream_place& stream, bool has_group);
   bool place(stream_place& stream);
   bool recall_place(stream_place& stream, std::string_view delivered);
   bool ack_leftovers(stream_place& stream);
@@ -165,14 +165,19 @@ bool redis_feed::ack_leftovers(stream_place& stream) {
   }
 }
 
-/// False: there is no answer, or the stream ends before what the log has read. What came to such a
-/// stream meanwhile may have any id.
-bool redis_feed::is_the_one_it_was(const stream_place& stream) {
+/// False: there is no answer, or it ends before what the log has read and our group is gone: it was
+/// made anew, and what came meanwhile may have any id. With the group a server that was killed
+/// forgot its newest entries; ids go on with its clock.
+bool redis_feed::is_the_one_it_was(const stream_place& stream, bool has_group) {
   const auto about = ask({"XINFO", "STREAM", stream.key});
   if (about == nullptr) return false;
   const auto end = text_of(member_of(about.get(), "last-generated-id"));
   const auto last = offset_of_redis_id(end);
   if (!stream.next || !last || *last + 1 >= *stream.next) return true;
+  if (has_group) {
+    log_warn("feed.server_forgot", {{"stream", stream.key}, {"ends_at", std::string(end)}});
+    return true;
+  }
   fail(errc::bad_input,
        "stream " + stream.key + " ends at id " + std::string(end) + ", the event log has read to " +
            stream.id_before() + ": this is not the stream it was; give the source a new name");
@@ -181,7 +186,6 @@ bool redis_feed::is_the_one_it_was(const stream_place& stream) {
 
 /// Finds or makes the group of one stream and sets it to `next`.
 bool redis_feed::place(stream_place& stream) {
-  if (!is_the_one_it_was(stream)) return false;
   const auto groups = ask({"XINFO", "GROUPS", stream.key});
   if (groups == nullptr) return false;
   const redisReply* ours = nullptr;
@@ -189,6 +193,7 @@ bool redis_feed::place(stream_place& stream) {
     const auto* group = groups->element[i];
     if (text_of(member_of(group, "name")) == spec_.group) ours = group;
   }
+  if (!is_the_one_it_was(stream, ours != nullptr)) return false;
   if (ours == nullptr) {
     if (!stream.next) stream.next = 1;
     if (ask({"XGROUP", "CREATE", stream.key, spec_.group, stream.id_before()}) == nullptr) {

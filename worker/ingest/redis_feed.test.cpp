@@ -125,7 +125,7 @@ TEST_F(RedisFeed, LosesAndDoublesNothingWhenReaderAndServerAreKilled) {
   add(0, added = 100);
   while (log.size < count) {
     std::size_t until = log.size + random() % 200;
-    poll_until(
+    ASSERT_TRUE(poll_until(
         *feed,
         [&] { return log.size >= std::min(until, added); },
         [&](const broker_message& message) {
@@ -134,7 +134,7 @@ TEST_F(RedisFeed, LosesAndDoublesNothingWhenReaderAndServerAreKilled) {
             ASSERT_TRUE(feed->commit("clicks", message.offset + 1));
           }
         },
-        1 + random() % 64);
+        1 + random() % 64));
     switch (random() % 3) {
       case 0: {  // the reader dies with messages in its hands
         std::vector<broker_message> dropped;
@@ -282,6 +282,24 @@ TEST_F(RedisFeed, AStreamMadeAnewWithSmallerIdsFails) {
     EXPECT_EQ(failure->code, errc::bad_input);
     EXPECT_NE(failure->detail.find("ends at id 5-1"), std::string::npos) << failure->detail;
   }
+}
+
+TEST_F(RedisFeed, AStreamWhoseServerForgotItsEndIsReadOn) {
+  add(0, 4);
+  const auto kept = ask({"XRANGE", "clicks", "-", "+"});
+  const std::string end(text_of(kept->element[3]->element[0]));
+  add(4, 5);
+  kept_log log;
+  const auto feed = must_open(spec(), {});
+  ASSERT_TRUE(take_until(*feed, log, 5));
+  const auto all = ask({"XRANGE", "clicks", "-", "+"});
+  const std::string lost(text_of(all->element[4]->element[0]));
+  EXPECT_EQ(ask({"XDEL", "clicks", lost})->integer, 1);
+  EXPECT_EQ(text_of(ask({"XSETID", "clicks", end}).get()), "OK");
+  const auto later = must_open(spec(), log.next);
+  add(5, 8);
+  ASSERT_TRUE(take_until(*later, log, 8));
+  expect_numbered(log, "clicks", 8);
 }
 
 TEST_F(RedisFeed, AStreamMadeAnewWithLargerIdsIsReadOn) {
