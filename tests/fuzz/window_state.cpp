@@ -41,8 +41,10 @@ void load_and_go_on(std::span<const std::byte> bytes, std::uint64_t keys_max) {
   CHECK(saved(again) == first);
   const std::uint64_t time = table.watermark_ms() | 7;
   table.advance(time);
+  const std::uint64_t overflowed = table.count().overflowed;
   CHECK(table.add({1, 1}, {time, 0}));
-  CHECK(!table.window({1, 1}, time).empty());
+  // Of a key that had its fill of newer events, the one just added is the oldest.
+  CHECK(!table.window({1, 1}, time).empty() || table.count().overflowed > overflowed);
   table.advance(UINT64_MAX);
 }
 
