@@ -18,6 +18,7 @@
 #endif
 #endif
 #ifdef HEADRACE_TELLS_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -28,6 +29,22 @@ constexpr std::size_t stack_bytes = 256 * 1024;  // ASan's frames are large
 constexpr std::size_t shared_alignment = 128;
 
 thread_local emulated_block* running_block = nullptr;
+// A launch takes the stacks of the launch before it.
+thread_local std::vector<std::unique_ptr<std::byte[]>> spare_stacks;
+
+/// Threads that never ended left their frames marked on their stacks.
+void forget_frames([[maybe_unused]] const std::byte* stack) {
+#ifdef HEADRACE_TELLS_ASAN
+  ASAN_UNPOISON_MEMORY_REGION(stack, stack_bytes);
+#endif
+}
+
+std::unique_ptr<std::byte[]> take_stack() {
+  if (spare_stacks.empty()) return std::unique_ptr<std::byte[]>(new std::byte[stack_bytes]);
+  auto taken = std::move(spare_stacks.back());
+  spare_stacks.pop_back();
+  return taken;
+}
 
 /// Bytes of which every float, half and bfloat16 is NaN.
 void poison(void* bytes, std::size_t count) { std::memset(bytes, 0xFF, count); }
@@ -68,13 +85,18 @@ emulated_block::emulated_block(const launch_shape& shape)
   shared_ = static_cast<std::byte*>(std::align(shared_alignment, shape.shared_bytes, at, room));
   for (unsigned i = 0; i < shape.threads; ++i) {
     fibers_.push_back(std::make_unique<fiber>());
-    fibers_.back()->stack.reset(new std::byte[stack_bytes]);
+    fibers_.back()->stack = take_stack();
     fibers_.back()->stack_bottom = fibers_.back()->stack.get();
     fibers_.back()->stack_size = stack_bytes;
   }
 }
 
-emulated_block::~emulated_block() = default;
+emulated_block::~emulated_block() {
+  for (const auto& thread : fibers_) {
+    forget_frames(thread->stack.get());
+    spare_stacks.push_back(std::move(thread->stack));
+  }
+}
 
 emulated_block& emulated_block::running() {
   CHECK(running_block != nullptr);
@@ -108,6 +130,11 @@ void emulated_block::begin(fiber& thread) {
               2,
               static_cast<unsigned>(self),
               static_cast<unsigned>(self >> 32));
+#ifdef HEADRACE_TELLS_ASAN
+  // Else it would clear its marks of the whole stack at every switch.
+  thread.context.uc_stack = {};
+  if (thread.now != state::ended) forget_frames(thread.stack.get());
+#endif
   thread.now = state::ready;
   thread.open_copies.clear();
   thread.committed.clear();
