@@ -14,11 +14,12 @@ struct Delta {
   whole @6 :Bool;            # every row that was there when the session began has been sent
   session @7 :UInt64;
   number @8 :UInt64;         # 1, 2, 3 … of the session
-  lsn @9 :UInt64;            # every change through it has been sent
-  version @10 :UInt64;       # of the shard at that lsn
-  acceptedMs @11 :UInt64;    # every event accepted before it is in that version
-  headVersion @12 :UInt64;   # of the shard when the delta was built
-  blocks @13 :List(DeltaBlock);
+  follows @9 :UInt64;        # whoever has everything through that number can take it
+  lsn @10 :UInt64;           # every change through it has been sent
+  version @11 :UInt64;       # of the shard at that lsn
+  acceptedMs @12 :UInt64;    # every event accepted before it is in that version
+  headVersion @13 :UInt64;   # of the shard when the delta was built
+  blocks @14 :List(DeltaBlock);
 }
 
 struct DeltaBlock {

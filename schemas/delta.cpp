@@ -109,6 +109,7 @@ result<delta> read_delta(wire::Delta::Reader in) {
   message.whole = in.getWhole();
   message.session = in.getSession();
   message.number = in.getNumber();
+  message.follows = in.getFollows();
   message.lsn = headrace::lsn{in.getLsn()};
   message.version = in.getVersion();
   message.accepted_ms = in.getAcceptedMs();
@@ -155,6 +156,7 @@ frame encode(const delta& message) {
   root.setWhole(message.whole);
   root.setSession(message.session);
   root.setNumber(message.number);
+  root.setFollows(message.follows);
   root.setLsn(message.lsn.value);
   root.setVersion(message.version);
   root.setAcceptedMs(message.accepted_ms);

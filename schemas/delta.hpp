@@ -34,8 +34,9 @@ struct delta_block {
 /// One message of a session, the stream from one shard to one subscriber. A session begins at
 /// number 1 with nothing and sends every row; newer sessions have larger numbers of their own.
 ///
-/// `lsn` and `version` are a promise: every change through them has been sent, in this or an
-/// earlier delta of the session. Rows may be newer.
+/// Numbers never name two deltas: what got lost is sent again, newer, under the next number, and
+/// `follows` then is not the number before. `lsn` and `version` are a promise: every change through
+/// them has been sent, in this or an earlier delta of the session. Rows may be newer.
 struct delta {
   shard_id shard;
   headrace::epoch epoch{1};
@@ -45,6 +46,7 @@ struct delta {
   bool whole = false;
   std::uint64_t session = 0;
   std::uint64_t number = 0;
+  std::uint64_t follows = 0;  // whoever has everything through that number can take it
   headrace::lsn lsn;
   std::uint64_t version = 0;
   std::uint64_t accepted_ms = 0;   // events accepted before it are in `version`; since 1970 UTC

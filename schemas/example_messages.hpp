@@ -162,6 +162,7 @@ class maker {
     made.whole = coin();
     made.session = number();
     made.number = number();
+    made.follows = number();
     made.lsn = headrace::lsn{number()};
     made.version = number();
     made.accepted_ms = number();
@@ -395,7 +396,7 @@ inline bool same(const push_section& a, const push_section& b) {
 }
 inline bool same(const delta& a, const delta& b) {
   return a.shard == b.shard && a.epoch == b.epoch && a.schema_version == b.schema_version &&
-         a.whole == b.whole && a.session == b.session && a.number == b.number && a.lsn == b.lsn &&
+         a.whole == b.whole && a.session == b.session && a.number == b.number && a.follows == b.follows && a.lsn == b.lsn &&
          a.version == b.version && a.accepted_ms == b.accepted_ms &&
          a.head_version == b.head_version && same_blocks(a.blocks, b.blocks);
 }

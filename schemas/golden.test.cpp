@@ -203,6 +203,7 @@ std::string json_of(const delta& m) {
       .add("whole", m.whole)
       .add("session", m.session)
       .add("number", m.number)
+      .add("follows", m.follows)
       .add("lsn", m.lsn)
       .add("version", m.version)
       .add("accepted_ms", m.accepted_ms)
@@ -677,6 +678,7 @@ TEST(Golden, Deltas) {
   m.whole = true;
   m.session = 1'790'000'000'000;
   m.number = 12;
+  m.follows = 9;
   m.lsn = lsn{77};
   m.version = 76;
   m.accepted_ms = 1'790'000'000'123;
