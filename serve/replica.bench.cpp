@@ -42,7 +42,10 @@ struct filled {
   filled() {
     schemas::job_schema schema;
     schema.shards = 1;
-    schema.tables.push_back({.id = {}, .name = "items", .dim = dim});
+    schemas::table_spec spec;
+    spec.name = "items";
+    spec.dim = dim;
+    schema.tables.push_back(spec);
     const schemas::value_codec held[] = {schemas::value_codec::int8};
     state = std::make_unique<replica>(schema, held, 5);
     std::vector<std::uint64_t> keys;
