@@ -71,7 +71,8 @@ std::vector<std::size_t> delta_row_bytes(const schemas::job_schema& schema,
   constexpr std::size_t key_and_scale = 11;
   std::vector<std::size_t> bytes;
   for (std::size_t i = 0; i < codecs.size(); ++i) {
-    bytes.push_back(schema.tables[i].dim * schemas::value_bytes(codecs[i]) + key_and_scale);
+    bytes.push_back(std::size_t{schema.tables[i].dim} * schemas::value_bytes(codecs[i]) +
+                    key_and_scale);
   }
   return bytes;
 }
