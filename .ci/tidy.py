@@ -16,7 +16,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 UNIT_FILES = 8
-FOLDERS = "base|schemas|kernels|storage|ps|worker|actors|cli"
+FOLDERS = "base|schemas|kernels|storage|ps|worker|serve|actors|cli"
 ROOT = os.getcwd()
 
 

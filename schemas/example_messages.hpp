@@ -2,6 +2,7 @@
 
 #include "base/random.hpp"
 #include "schemas/control.hpp"
+#include "schemas/delta.hpp"
 #include "schemas/event.hpp"
 #include "schemas/pull.hpp"
 #include "schemas/push.hpp"
@@ -151,6 +152,34 @@ class maker {
     made.lsn = headrace::lsn{number()};
     made.version = number();
     for (std::size_t i = below(4); i > 0; --i) made.blocks.push_back(pulled());
+    return made;
+  }
+  schemas::delta delta() {
+    schemas::delta made;
+    made.shard = shard_id{small()};
+    made.epoch = headrace::epoch{number()};
+    made.schema_version = small();
+    made.whole = coin();
+    made.session = number();
+    made.number = number();
+    made.follows = number();
+    made.lsn = headrace::lsn{number()};
+    made.version = number();
+    made.accepted_ms = number();
+    made.head_version = number();
+    for (std::size_t i = below(4); i > 0; --i) made.blocks.push_back(changed());
+    return made;
+  }
+  delta_block changed() {
+    const std::size_t rows = count();
+    delta_block made;
+    made.table = table_id{small()};
+    made.dim = static_cast<std::uint32_t>(1 + below(17));
+    made.codec = codec();
+    made.keys = keys(rows);
+    made.values = values<std::byte>(rows * made.dim * value_bytes(made.codec));
+    if (made.codec == value_codec::int8) made.scales = values<std::uint16_t>(rows);
+    made.gone = keys(below(4));
     return made;
   }
   pulled_block pulled() {
@@ -345,6 +374,10 @@ inline bool same(const row_block& a, const row_block& b) {
 inline bool same(const pull_block& a, const pull_block& b) {
   return a.table == b.table && a.codec == b.codec && same(a.keys, b.keys);
 }
+inline bool same(const delta_block& a, const delta_block& b) {
+  return a.table == b.table && a.dim == b.dim && a.codec == b.codec && same(a.keys, b.keys) &&
+         same(a.scales, b.scales) && same(a.values, b.values) && same(a.gone, b.gone);
+}
 inline bool same(const pulled_block& a, const pulled_block& b) {
   return a.table == b.table && a.dim == b.dim && a.codec == b.codec && a.rows == b.rows &&
          same(a.values, b.values) && same(a.scales, b.scales) && same(a.absent, b.absent);
@@ -360,6 +393,12 @@ inline bool same(const push_section& a, const push_section& b) {
          a.source == b.source && a.lane == b.lane && a.batch == b.batch && a.prev == b.prev &&
          a.pulled_version == b.pulled_version && a.event_time_ms == b.event_time_ms &&
          same_blocks(a.blocks, b.blocks);
+}
+inline bool same(const delta& a, const delta& b) {
+  return a.shard == b.shard && a.epoch == b.epoch && a.schema_version == b.schema_version &&
+         a.whole == b.whole && a.session == b.session && a.number == b.number && a.follows == b.follows && a.lsn == b.lsn &&
+         a.version == b.version && a.accepted_ms == b.accepted_ms &&
+         a.head_version == b.head_version && same_blocks(a.blocks, b.blocks);
 }
 inline bool same(const pull_section& a, const pull_section& b) {
   return a.epoch == b.epoch && a.schema_version == b.schema_version && a.shard == b.shard &&
@@ -425,6 +464,7 @@ void each_kind(maker& from, Visit visit) {
   visit("push_ack", from.ack(), decode_push_ack);
   visit("pull", from.pull(), decode_pull);
   visit("pull_reply", from.reply(), decode_pull_reply);
+  visit("delta", from.delta(), decode_delta);
   visit("sample_batch", from.samples(), decode_sample_batch);
   visit("hello", from.make_hello(), decode_hello);
   visit("welcome", from.make_welcome(), decode_welcome);

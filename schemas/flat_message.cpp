@@ -35,12 +35,16 @@ flat_message::flat_message(std::size_t head_words, std::size_t bulk_words)
       words_(head_words + 1 + bulk_words),
       message_(kj::arrayPtr(reinterpret_cast<capnp::word*>(memory_.get() + 1), words_)) {}
 
+std::span<const std::byte> flat_message::bytes() const {
+  return std::as_bytes(std::span(memory_.get(), words_ + 1));
+}
+
 frame flat_message::finish() {
   const auto segments = message_.getSegmentsForOutput();
   CHECK(segments.size() == 1);
   CHECK(segments[0].size() == words_);
-  const std::span<const std::uint64_t> all(memory_.get(), words_ + 1);
-  return frame::sharing(std::as_bytes(all), std::move(memory_));
+  const auto all = bytes();
+  return frame::sharing(all, std::move(memory_));
 }
 
 std::span<std::byte> writable(capnp::Data::Builder data) {

@@ -54,6 +54,8 @@ class flat_message {
   typename Root::Builder root() {
     return message_.initRoot<Root>();
   }
+  /// The frame as it is now.
+  std::span<const std::byte> bytes() const;
   /// The frame; a bug when it is not filled to the last word.
   frame finish();
 

@@ -186,6 +186,32 @@ std::string json_of(const pulled_block& b) {
   return out.text();
 }
 
+std::string json_of(const delta_block& b) {
+  json out;
+  out.add("table", b.table).add("dim", b.dim).add("codec", codec_name(b.codec));
+  out.numbers("keys", b.keys);
+  add_values(out, b.codec, b.values);
+  out.small_numbers("scales", b.scales).numbers("gone", b.gone);
+  return out.text();
+}
+
+std::string json_of(const delta& m) {
+  return json()
+      .add("shard", m.shard)
+      .add("epoch", m.epoch)
+      .add("schema_version", m.schema_version)
+      .add("whole", m.whole)
+      .add("session", m.session)
+      .add("number", m.number)
+      .add("follows", m.follows)
+      .add("lsn", m.lsn)
+      .add("version", m.version)
+      .add("accepted_ms", m.accepted_ms)
+      .add("head_version", m.head_version)
+      .list("blocks", m.blocks, [](const delta_block& b) { return json_of(b); })
+      .text();
+}
+
 std::string json_of(const pull_reply& m) {
   return json()
       .add("shard", m.shard)
@@ -641,6 +667,48 @@ TEST(Golden, PullReplies) {
   refused.status = errc::unavailable;
   refused.detail = "shard 1 has applied through 69, asked for 70; ask again";
   golden("pull_reply_refused", refused, decode_pull_reply);
+}
+
+TEST(Golden, Deltas) {
+  const std::uint64_t gone[] = {7, 4'000'000'000};
+  delta m;
+  m.shard = shard_id{1};
+  m.epoch = epoch{2};
+  m.schema_version = 3;
+  m.whole = true;
+  m.session = 1'790'000'000'000;
+  m.number = 12;
+  m.follows = 9;
+  m.lsn = lsn{77};
+  m.version = 76;
+  m.accepted_ms = 1'790'000'000'123;
+  m.head_version = 80;
+  m.blocks = {{table_id{5},
+               3,
+               value_codec::int8,
+               push_keys,
+               push_scales,
+               std::as_bytes(std::span(push_codes)),
+               gone},
+              {table_id{6},
+               3,
+               value_codec::fp32,
+               dense_keys,
+               {},
+               std::as_bytes(std::span(push_floats)),
+               {}}};
+  golden("delta", m, decode_delta);
+  delta first;
+  first.session = 1;
+  first.number = 1;
+  first.blocks = {{table_id{0},
+                   3,
+                   value_codec::fp16,
+                   dense_keys,
+                   {},
+                   std::as_bytes(std::span(push_halves)),
+                   {}}};
+  golden("delta_first", first, decode_delta);
 }
 
 TEST(Golden, SampleBatches) {

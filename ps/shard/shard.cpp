@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "kernels/runtime/float_mode.hpp"
+#include "ps/delta/change_index.hpp"
 #include "ps/table/rate_share.hpp"
 #include "ps/table/row_update.hpp"
 #include "storage/record_codec.hpp"
@@ -338,6 +339,7 @@ void shard::apply(const schemas::push_section& section,
     table& rows = tables_[block.table.value];
     const float share = rate_share(rows.spec().optimizer.schedule, section.batch);
     update_rows(rows, block, bits, at, stamp_ms, share);
+    if (changes_ != nullptr) changes_->updated(block, bits);
     bits.first += block.keys.size();
     tail_rows_ += block.keys.size();
   }
@@ -350,6 +352,7 @@ void shard::apply(const schemas::push_section& section,
 
 void shard::apply(const removal& what, lsn at, std::uint64_t stamp_ms) {
   remove_rows(tables_[what.table.value], what.keys, at);
+  if (changes_ != nullptr) changes_->removed(what.table, what.keys);
   ++version_;
   newest_row_ = std::max(newest_row_, at);
   removals_ = true;
@@ -362,6 +365,7 @@ void shard::advance_to(lsn at, std::uint64_t stamp_ms, std::size_t bytes) {
   rule_.commit(at);
   applied_ = at;
   stamp_ms_ = std::max(stamp_ms_, stamp_ms);
+  if (changes_ != nullptr) changes_->applied(at, version_);
 }
 
 schemas::push_ack shard::commit(lsn at) {

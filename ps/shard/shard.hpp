@@ -33,6 +33,8 @@
 
 namespace headrace::ps {
 
+class change_index;
+
 /// Rows of every table whose key hashes to this shard: a deterministic state machine with one
 /// writer. Same log, same bytes in the tables, on every build.
 ///
@@ -48,6 +50,7 @@ class shard {
   ~shard();
 
   shard_id id() const { return id_; }
+  const schemas::job_schema& schema() const { return schema_; }
   headrace::epoch epoch() const { return epoch_; }
   lsn applied() const { return applied_; }            // last record applied
   lsn flushed() const { return flushed_; }            // rows in the store hold everything through
@@ -103,6 +106,15 @@ class shard {
   /// Rows at the newest applied version; never creates, touches or counts a row. Refusals come as
   /// the reply's status: stale_epoch, stale_schema, unknown_table, bad_keys, unavailable.
   frame pull(const schemas::pull_section& section) const;
+
+  /// Rows as a pull in `codec` gets them, into the memory of one block of a reply. Keys strictly
+  /// ascending, of a table of the job (a bug otherwise).
+  void gather(table_id table,
+              std::span<const std::uint64_t> keys,
+              schemas::value_codec codec,
+              const schemas::pulled_block_memory& to) const;
+  /// Tells `to`, which outlives this, of every row that changes or goes from now on (null: nobody).
+  void report_changes(change_index* to) { changes_ = to; }
 
   /// Sources whose pushes are voided until they are released.
   const quarantine& quarantined() const { return quarantine_; }
@@ -172,6 +184,8 @@ class shard {
   std::uint32_t tables() const { return static_cast<std::uint32_t>(tables_.size()); }
   /// Those of `keys` that have a live row in DRAM.
   std::vector<std::uint64_t> live_keys(table_id table, std::span<const std::uint64_t> keys) const;
+  /// All keys that have one, ascending.
+  std::vector<std::uint64_t> live_keys(table_id table) const;
   /// Takes what was found in the store of the missing rows, in (table, key) order, into DRAM. What
   /// came there meanwhile stays. Fails: corrupt.
   result<void> fill_set(working_set& set, const fetched_rows& found);
@@ -310,6 +324,7 @@ class shard {
   std::uint64_t kept_releases_ = 0;
   std::uint64_t releases_behind_ = 0;  // of the write-back under way
   residency seen_;
+  change_index* changes_ = nullptr;
 };
 
 }  // namespace headrace::ps

@@ -66,6 +66,15 @@ frame shard::pull(const schemas::pull_section& section) const {
   return reply.finish();
 }
 
+void shard::gather(table_id table,
+                   std::span<const std::uint64_t> keys,
+                   schemas::value_codec codec,
+                   const schemas::pulled_block_memory& to) const {
+  CHECK(table.value < tables_.size());
+  const kernels::float_mode mode;
+  gather_rows(tables_[table.value], keys, codec, stamp_ms_, to);
+}
+
 schemas::watermark_reply shard::watermarks(const schemas::watermark_request& request) const {
   schemas::watermark_reply reply;
   reply.shard = id_;

@@ -1,6 +1,7 @@
 // Where a shard's rows lie: in DRAM, in the row store, on their way between.
 #include "base/byte_io.hpp"
 #include "base/check.hpp"
+#include "ps/delta/change_index.hpp"
 #include "ps/shard/position_state.hpp"
 #include "ps/shard/shard.hpp"
 
@@ -234,6 +235,17 @@ std::vector<std::uint64_t> shard::live_keys(table_id table_of,
   return live;
 }
 
+std::vector<std::uint64_t> shard::live_keys(table_id table_of) const {
+  const table& rows = tables_[table_of.value];
+  std::vector<std::uint64_t> live;
+  live.reserve(rows.rows());
+  rows.visit([&](const row_header& row) {
+    if (is_live(row, stamp_ms_, rows.spec().expiry.idle_ms())) live.push_back(row.key);
+  });
+  std::ranges::sort(live);
+  return live;
+}
+
 result<void> shard::take(const storage::stored_row& row) {
   if (row.table == tail_mark_table) return {};
   if (row.table.value < tables_.size()) {
@@ -293,7 +305,10 @@ void shard::tidy(std::size_t scan_max) {
     if (!idle() || taking_ || each.growing()) continue;
     if (ttl_ms == 0 && !removals_) continue;
     each.sweep(scan_max, [&](row_header& row) {
-      if ((row.flags & held) == 0 && !is_live(row, stamp_ms_, ttl_ms)) each.drop(&row);
+      if ((row.flags & held) != 0 || is_live(row, stamp_ms_, ttl_ms)) return;
+      const bool told = (row.flags & row_flag::removed) != 0;
+      if (changes_ != nullptr && !told) changes_->removed(each.spec().id, {&row.key, 1});
+      each.drop(&row);
     });
   }
 }

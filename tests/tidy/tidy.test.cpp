@@ -70,8 +70,16 @@ std::vector<std::string> faults_of_tree(Rule&& rule, bool code_only) {
 TEST(Tree, IsTheWholeTree) {
   std::set<std::string> folders;
   for (const auto& file : tree()) folders.insert(file.path.substr(0, file.path.find('/')));
-  for (const char* folder :
-       {"base", "schemas", "kernels", "storage", "ps", "worker", "actors", "cli", "tests"}) {
+  for (const char* folder : {"base",
+                             "schemas",
+                             "kernels",
+                             "storage",
+                             "ps",
+                             "worker",
+                             "serve",
+                             "actors",
+                             "cli",
+                             "tests"}) {
     EXPECT_TRUE(folders.contains(folder)) << folder;
   }
 }

@@ -21,8 +21,9 @@ const std::map<std::string_view, words> layers{
     {"storage", {"storage", "schemas", "base"}},
     {"ps", {"ps", "kernels", "storage", "schemas", "base"}},
     {"worker", {"worker", "kernels", "storage", "schemas", "base"}},
-    {"actors", {"actors", "ps", "worker", "kernels", "storage", "schemas", "base"}},
-    {"cli", {"cli", "actors", "ps", "worker", "kernels", "storage", "schemas", "base", "bench"}},
+    {"serve", {"serve", "worker", "kernels", "storage", "schemas", "base"}},
+    {"actors", {"actors", "serve", "ps", "worker", "kernels", "storage", "schemas", "base"}},
+    {"cli", {"cli", "actors", "serve", "ps", "worker", "kernels", "storage", "schemas", "base", "bench"}},
 };
 const words free_folders{"tests", "bench"};
 
