@@ -164,7 +164,9 @@ result<void> live_stream::serve_http() {
   const bool is_pushed = !job_.source.live.http.empty();
   if (is_pushed) {
     routes_ = std::make_unique<actors::event_routes>(
-        [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
+        actors::event_routes::way_in{
+            [this](worker::event_intake::request batch) { intake_->put(std::move(batch)); },
+            [this] { intake_->wake(); }},
         [this](const actors::event_routes::claim& by) { return known(tokens_, by.token); },
         *time_,
         actors::event_routes::settings{});

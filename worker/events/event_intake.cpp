@@ -124,9 +124,17 @@ result<void> event_intake::recall_piece(lsn begin, lsn end, lsn read_through) {
 // Any thread.
 
 void event_intake::offer(request batch) {
+  if (take_in(batch)) wake();
+}
+
+void event_intake::put(request batch) { static_cast<void>(take_in(batch)); }
+
+// False where it was answered at once.
+bool event_intake::take_in(request& batch) {
   CHECK(batch.done != nullptr);
-  if (auto refused = turn_away(batch)) return batch.done(std::move(*refused));
-  work_.notify_one();
+  auto refused = turn_away(batch);
+  if (refused) batch.done(std::move(*refused));
+  return !refused;
 }
 
 // Puts the batch in line, or says why not.

@@ -76,6 +76,9 @@ class event_intake {
 
   /// Any thread; never blocks.
   void offer(request batch);
+  /// The same for one of several that come together: nobody looks at what waits before `wake`.
+  void put(request batch);
+  void wake() { work_.notify_one(); }
 
   /// Where each partition of a broker went on when this was opened, by what the log holds.
   const partition_ends& partitions() const { return partitions_; }
@@ -126,6 +129,7 @@ class event_intake {
                const clock& time);
   result<void> recall(const read_state& read);
   result<void> recall_piece(lsn begin, lsn end, lsn read_through);
+  bool take_in(request& batch);
   std::optional<schemas::event_ack> turn_away(request& batch);
   void run();
   bool step();
