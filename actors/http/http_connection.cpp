@@ -169,12 +169,12 @@ void http_connection::hand_over(whole_request whole) {
   ending_ = whole.close;
   ++host_.requests;
   auto once = std::make_shared<single_answer>(host_.box, number_, queue_.push(std::move(slot)));
-  const http_reply reply = [once](http_answer answer) { once->give(std::move(answer)); };
   host_.note_turn(*whole.route);
   try {
-    whole.route->handle(std::move(whole.request), reply);
+    whole.route->handle(std::move(whole.request),
+                        [once](http_answer answer) { once->give(std::move(answer)); });
   } catch (const std::exception&) {
-    reply(refusal_answer(500, "the request could not be handled"));
+    once->give(refusal_answer(500, "the request could not be handled"));
   }
 }
 

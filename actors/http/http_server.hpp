@@ -38,8 +38,8 @@ struct http_request {
 struct http_answer {
   unsigned status = 200;
   std::string body;
-  std::string content_type = "application/json";
-  std::uint32_t retry_after_s = 0;  // sent when not 0
+  std::string_view content_type = "application/json";  // of static storage
+  std::uint32_t retry_after_s = 0;                     // sent when not 0
 };
 
 /// Called once, from any thread; after that, or when the connection is gone, it does nothing. When
