@@ -78,6 +78,23 @@ void add_join(const worker::join_figures& now, json_line& line) {
   line.end();
 }
 
+void add_windows(const std::vector<worker::window_figures>& windows, json_line& line) {
+  line.begin_object("windows");
+  for (const worker::window_figures& each : windows) {
+    line.begin_object(each.name)
+        .add("keys", each.keys)
+        .add("events", each.events)
+        .add("counted", each.count.added)
+        .add("late", each.count.late)
+        .add("lacking", each.lacking)
+        .add("overflowed", each.count.overflowed)
+        .add("forgotten", each.count.forgotten)
+        .add("forgotten_events", each.count.forgotten_events)
+        .end();
+  }
+  line.end();
+}
+
 }  // namespace
 
 result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
@@ -134,6 +151,7 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
       how.spill = std::move(*spill);
     }
   }
+  how.of_windows = window_board_;
   how.windows = job_.source;
   how.cut_file = cut_file_;
   how.may_lose_ends = job_.durability.log != schemas::log_mode::fsync;
@@ -206,7 +224,7 @@ std::string live_stream::not_ready() const {
 }
 
 live_figures live_stream::figures() const {
-  live_figures now{intake_->count(), board_->read(), std::nullopt};
+  live_figures now{intake_->count(), board_->read(), std::nullopt, window_board_->read()};
   if (job_.join) now.joined = join_board_->read();
   return now;
 }
@@ -240,7 +258,7 @@ result<void> live_stream::fetch() {
 }
 
 std::string live_stream::status() const {
-  const auto [counted, learned, joined] = figures();
+  const auto [counted, learned, joined, windows] = figures();
   json_line line;
   line.add("job", job_.name)
       .add("source", job_.source.name)
@@ -264,6 +282,7 @@ std::string live_stream::status() const {
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
   if (joined) add_join(*joined, line);
+  if (!windows.empty()) add_windows(windows, line);
   if (feed_) line.add_raw("broker", feed_->status());
   return line.text();
 }
