@@ -18,6 +18,8 @@
 namespace headrace::cli {
 namespace {
 
+constexpr std::uint64_t refusal_counts_ns = 10'000'000'000;
+constexpr std::uintmax_t log_room_bytes_min = std::uintmax_t{64} << 20;  // a segment of the log
 constexpr std::size_t status_bytes_max = std::size_t{64} << 10;  // with a few hundred partitions
 
 std::vector<std::string> actions_of(const job& job) {
@@ -111,7 +113,7 @@ result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
   if (!cut) return cut.error();
   made->cut_ = std::move(*cut);
   storage::segment_log::options how;
-  how.folder = folder.event_log(job.source.name);
+  how.folder = made->log_folder_ = folder.event_log(job.source.name);
   how.mode = job.durability.log;
   how.continue_after = made->cut_.through;  // a log that lost its end begins anew behind the cut
   auto log = storage::segment_log::open(std::move(how));
@@ -220,7 +222,18 @@ std::vector<actors::http_route> live_stream::routes() {
 std::string live_stream::not_ready() const {
   if (const auto why = intake_->broken()) return describe(*why) + ": restart this process";
   if (const auto failure = board_->failure()) return describe(*failure);
+  if (const auto refused = intake_->refused(); refused && still_refuses(*refused))
+    return describe(refused->why);
   return board_->ended() ? "the run has ended" : "";
+}
+
+// Only a batch can show that the log takes them again, and none may come while this says that it
+// doesn't: so that ends by itself when there is room on the disk.
+bool live_stream::still_refuses(const worker::event_intake::refusal& last) const {
+  if (time_->steady_ns() - last.at_ns < refusal_counts_ns) return true;
+  std::error_code failed;
+  const auto room = std::filesystem::space(log_folder_, failed);
+  return !failed && room.available < log_room_bytes_min;
 }
 
 live_figures live_stream::figures() const {

@@ -57,12 +57,14 @@ class live_stream {
   result<void> serve_http();
   std::vector<actors::http_route> routes();
   std::string not_ready() const;
+  bool still_refuses(const worker::event_intake::refusal& last) const;
   live_figures figures() const;
   result<void> serve_zmq(actors::transport_context& context);
   result<void> fetch();
 
   job job_;
   std::filesystem::path cut_file_;
+  std::filesystem::path log_folder_;
   std::filesystem::path spill_folder_;
   worker::stream_cut cut_;
   const clock* time_ = nullptr;

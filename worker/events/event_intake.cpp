@@ -162,6 +162,16 @@ std::optional<error> event_intake::broken() const {
   return broken_;
 }
 
+std::optional<event_intake::refusal> event_intake::refused() const {
+  const std::lock_guard lock(mutex_);
+  return refusal_;
+}
+
+void event_intake::note_refusal(std::optional<refusal> now) {
+  const std::lock_guard lock(mutex_);
+  refusal_ = std::move(now);
+}
+
 void event_intake::on_broken(std::function<void(const error&)> tell) {
   std::optional<error> already;
   {
@@ -382,7 +392,10 @@ void event_intake::settle() {
 }
 
 void event_intake::settle_committed(group& done) {
-  if (std::exchange(refused_, false)) log_info("events.taken_again");
+  if (std::exchange(refused_, false)) {
+    log_info("events.taken_again");
+    note_refusal(std::nullopt);
+  }
   unread_.fetch_add(static_cast<std::int64_t>(done.bytes), std::memory_order_relaxed);
   for (judged& batch : done.batches) {
     if (batch.asked.done) gate_.commit();
@@ -402,6 +415,7 @@ void event_intake::settle_refused(group& done) {
         {errc::io_error, "the event log failed: " + outcome.detail + "; restart this process"});
   }
   const errc status = outcome.code == errc::ok ? errc::unavailable : outcome.code;
+  note_refusal(refusal{{status, "the event log: " + outcome.detail}, time_.steady_ns()});
   for (judged& batch : done.batches) {
     if (!batch.asked.done) continue;  // a tick
     ++working_.failed;
