@@ -44,6 +44,12 @@ std::uint64_t fingerprint_of(const feature_spec& feature, const window_bounds& h
   return schemas::hash64(out.take());
 }
 
+// Not inlined: g++ 12 at -O3 takes the writer's vector for smaller than it is.
+template <class Number>
+[[gnu::noinline]] void put(byte_writer& out, Number value) {
+  out.number(value);
+}
+
 error damaged(const std::string& what) {
   return {errc::corrupt, "saved windows: " + what + "; restore the state folder from a copy"};
 }
@@ -146,15 +152,15 @@ void window_features::look(std::vector<window_figures>& into) const {
 
 std::vector<std::byte> window_features::save() const {
   byte_writer out;
-  out.number(format_version);
-  out.number(static_cast<std::uint32_t>(windows_.size()));
+  put(out, format_version);
+  put(out, static_cast<std::uint32_t>(windows_.size()));
   for (const one& each : windows_) {
     byte_writer table;
     each.table.save(table);
     const auto bytes = table.take();
-    out.number(each.fingerprint);
-    out.number(each.lacking);
-    out.number(static_cast<std::uint64_t>(bytes.size()));
+    put(out, each.fingerprint);
+    put(out, each.lacking);
+    put(out, static_cast<std::uint64_t>(bytes.size()));
     out.numbers(std::span(bytes));
   }
   impressions_.save(out);
