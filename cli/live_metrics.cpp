@@ -77,6 +77,31 @@ void live_metrics::set_joined(const worker::join_figures& joined) {
       .set(static_cast<double>(joined.spilled));
 }
 
+void live_metrics::set_windows(const std::vector<worker::window_figures>& windows) {
+  for (const worker::window_figures& each : windows) {
+    const metric_labels labels{{"window", each.name}};
+    const auto events = [&](const char* fate, std::uint64_t count) {
+      raise("headrace_window_events_total",
+            "Events of sliding windows, by what became of them.",
+            count,
+            {{"window", each.name}, {"fate", fate}});
+    };
+    events("counted", each.count.added);
+    events("late", each.count.late);
+    events("lacking", each.lacking);
+    events("overflowed", each.count.overflowed);
+    events("forgotten", each.count.forgotten_events);
+    raise("headrace_window_keys_forgotten_total",
+          "Keys of sliding windows that were forgotten for want of room.",
+          each.count.forgotten,
+          labels);
+    series_.gauge("headrace_window_keys", "Keys that a sliding window knows.", labels)
+        .set(static_cast<double>(each.keys));
+    series_.gauge("headrace_window_events", "Events that a sliding window holds.", labels)
+        .set(static_cast<double>(each.events));
+  }
+}
+
 void live_metrics::set_learned(const actors::progress& learned) {
   raise("headrace_samples_learned_total",
         "Samples learned, over all runs of the state folder.",
@@ -96,6 +121,7 @@ std::string live_metrics::text(const live_figures& now) {
   const std::lock_guard hold(mutex_);
   set_taken(now.taken);
   if (now.joined) set_joined(*now.joined);
+  set_windows(now.windows);
   set_learned(now.learned);
   return series_.serialize();
 }

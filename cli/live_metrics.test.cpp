@@ -25,6 +25,12 @@ live_figures some_figures() {
   now.joined.emplace();
   now.joined->count.matched = 5;
   now.joined->pending = 9;
+  worker::window_figures window;
+  window.name = "clicks_1h";
+  window.count.added = 11;
+  window.lacking = 3;
+  window.keys = 4;
+  now.windows.push_back(window);
   return now;
 }
 
@@ -43,6 +49,9 @@ TEST(LiveMetrics, SayWhatIsCountedNowHoweverOftenTheyAreAsked) {
   EXPECT_THAT(text, HasSubstr("headrace_event_available_seconds{quantile=\"0.99\"} 0.02\n"));
   EXPECT_THAT(text, HasSubstr("headrace_join_actions_total{outcome=\"matched\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("\nheadrace_join_pending 8\n"));
+  EXPECT_THAT(text, HasSubstr("headrace_window_keys{window=\"clicks_1h\"} 4\n"));
+  EXPECT_THAT(text,
+              HasSubstr("headrace_window_events_total{fate=\"lacking\",window=\"clicks_1h\"} 3\n"));
 }
 
 TEST(LiveMetrics, EachIsDocumented) {

@@ -18,6 +18,8 @@
 namespace headrace::cli {
 namespace {
 
+constexpr std::uint64_t refusal_counts_ns = 10'000'000'000;
+constexpr std::uintmax_t log_room_bytes_min = std::uintmax_t{64} << 20;  // a segment of the log
 constexpr std::size_t status_bytes_max = std::size_t{64} << 10;  // with a few hundred partitions
 
 std::vector<std::string> actions_of(const job& job) {
@@ -78,6 +80,23 @@ void add_join(const worker::join_figures& now, json_line& line) {
   line.end();
 }
 
+void add_windows(const std::vector<worker::window_figures>& windows, json_line& line) {
+  line.begin_object("windows");
+  for (const worker::window_figures& each : windows) {
+    line.begin_object(each.name)
+        .add("keys", each.keys)
+        .add("events", each.events)
+        .add("counted", each.count.added)
+        .add("late", each.count.late)
+        .add("lacking", each.lacking)
+        .add("overflowed", each.count.overflowed)
+        .add("forgotten", each.count.forgotten)
+        .add("forgotten_events", each.count.forgotten_events)
+        .end();
+  }
+  line.end();
+}
+
 }  // namespace
 
 result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
@@ -94,7 +113,7 @@ result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
   if (!cut) return cut.error();
   made->cut_ = std::move(*cut);
   storage::segment_log::options how;
-  how.folder = folder.event_log(job.source.name);
+  how.folder = made->log_folder_ = folder.event_log(job.source.name);
   how.mode = job.durability.log;
   how.continue_after = made->cut_.through;  // a log that lost its end begins anew behind the cut
   auto log = storage::segment_log::open(std::move(how));
@@ -134,6 +153,7 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
       how.spill = std::move(*spill);
     }
   }
+  how.of_windows = window_board_;
   how.windows = job_.source;
   how.cut_file = cut_file_;
   how.may_lose_ends = job_.durability.log != schemas::log_mode::fsync;
@@ -164,7 +184,9 @@ result<void> live_stream::serve_http() {
   const bool is_pushed = !job_.source.live.http.empty();
   if (is_pushed) {
     routes_ = std::make_unique<actors::event_routes>(
-        [this](worker::event_intake::request batch) { intake_->offer(std::move(batch)); },
+        actors::event_routes::way_in{
+            [this](worker::event_intake::request batch) { intake_->put(std::move(batch)); },
+            [this] { intake_->wake(); }},
         [this](const actors::event_routes::claim& by) { return known(tokens_, by.token); },
         *time_,
         actors::event_routes::settings{});
@@ -200,11 +222,22 @@ std::vector<actors::http_route> live_stream::routes() {
 std::string live_stream::not_ready() const {
   if (const auto why = intake_->broken()) return describe(*why) + ": restart this process";
   if (const auto failure = board_->failure()) return describe(*failure);
+  if (const auto refused = intake_->refused(); refused && still_refuses(*refused))
+    return describe(refused->why);
   return board_->ended() ? "the run has ended" : "";
 }
 
+// Only a batch can show that the log takes them again, and none may come while this says that it
+// doesn't: so that ends by itself when there is room on the disk.
+bool live_stream::still_refuses(const worker::event_intake::refusal& last) const {
+  if (time_->steady_ns() - last.at_ns < refusal_counts_ns) return true;
+  std::error_code failed;
+  const auto room = std::filesystem::space(log_folder_, failed);
+  return !failed && room.available < log_room_bytes_min;
+}
+
 live_figures live_stream::figures() const {
-  live_figures now{intake_->count(), board_->read(), std::nullopt};
+  live_figures now{intake_->count(), board_->read(), std::nullopt, window_board_->read()};
   if (job_.join) now.joined = join_board_->read();
   return now;
 }
@@ -238,7 +271,7 @@ result<void> live_stream::fetch() {
 }
 
 std::string live_stream::status() const {
-  const auto [counted, learned, joined] = figures();
+  const auto [counted, learned, joined, windows] = figures();
   json_line line;
   line.add("job", job_.name)
       .add("source", job_.source.name)
@@ -262,6 +295,7 @@ std::string live_stream::status() const {
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
   if (joined) add_join(*joined, line);
+  if (!windows.empty()) add_windows(windows, line);
   if (feed_) line.add_raw("broker", feed_->status());
   return line.text();
 }

@@ -15,6 +15,7 @@
 #include "worker/events/event_intake.hpp"
 #include "worker/events/join_board.hpp"
 #include "worker/events/live_source.hpp"
+#include "worker/events/window_board.hpp"
 
 #include <filesystem>
 #include <memory>
@@ -56,17 +57,20 @@ class live_stream {
   result<void> serve_http();
   std::vector<actors::http_route> routes();
   std::string not_ready() const;
+  bool still_refuses(const worker::event_intake::refusal& last) const;
   live_figures figures() const;
   result<void> serve_zmq(actors::transport_context& context);
   result<void> fetch();
 
   job job_;
   std::filesystem::path cut_file_;
+  std::filesystem::path log_folder_;
   std::filesystem::path spill_folder_;
   worker::stream_cut cut_;
   const clock* time_ = nullptr;
   std::shared_ptr<actors::progress_board> board_;
   std::shared_ptr<worker::join_board> join_board_ = std::make_shared<worker::join_board>();
+  std::shared_ptr<worker::window_board> window_board_ = std::make_shared<worker::window_board>();
   std::vector<worker::producer_token> tokens_;
   std::shared_ptr<worker::event_intake> intake_;
   live_metrics metrics_;

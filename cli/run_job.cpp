@@ -46,6 +46,10 @@ void print_nothing_new(const job_worker& worker,
 
 }  // namespace
 
+std::string shown_source(const worker::source_spec& source) {
+  return source.uri == "-" ? "standard input" : source.uri;
+}
+
 int train(job_worker& worker,
           job_server* server,
           const job& job,

@@ -20,6 +20,9 @@ struct run_options {
   std::vector<std::string> notes;
 };
 
+/// What people call where a job's events come from.
+std::string shown_source(const worker::source_spec& source);
+
 /// Starts server and worker, watches them to the end, prints the result; returns the exit code. A
 /// finished source is "nothing new": the last figures and 0.
 int run_job(const job& job, const run_options& how, verb_context& context);

@@ -23,7 +23,7 @@ int run(const run_flags& flags, verb_context& context) {
   if (!job) return status;
   run_options how;
   how.state = flags.state.empty() ? default_state(job->name) : flags.state;
-  how.data = job->source.uri;
+  how.data = shown_source(job->source);
   if (!flags.predictions.empty()) how.predictions = flags.predictions;
   how.json = flags.json;
   return run_job(*job, how, context);

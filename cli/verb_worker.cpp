@@ -26,7 +26,7 @@ int work(const worker_flags& flags, verb_context& context) {
   job_process process;
   run_options how;
   how.state = flags.state.empty() ? default_state(job->name) : flags.state;
-  how.data = job->source.uri;
+  how.data = shown_source(job->source);
   if (!flags.predictions.empty()) how.predictions = flags.predictions;
   how.json = flags.json;
   const std::string endpoint = flags.connect.empty() ? job->listen : flags.connect;

@@ -46,6 +46,18 @@ void add_refusals(json_line& line, const std::vector<schemas::event_refusal>& re
   line.end();
 }
 
+// What nearly every answer is: no event was refused.
+std::string body_without_refusals(const schemas::event_ack& ack) {
+  std::string body;
+  body.reserve(80);  // so many at most
+  body += "{\"accepted\":";
+  body += std::to_string(ack.accepted);
+  body += ",\"duplicates\":";
+  body += std::to_string(ack.duplicates);
+  body += ",\"refused\":0,\"refusals\":[]}\n";
+  return body;
+}
+
 }  // namespace
 
 unsigned http_status_of(errc code) {
@@ -99,6 +111,10 @@ http_answer answer_of(schemas::event_ack ack, unread_events unread) {
   });
   if (refusals.size() > schemas::refusals_max) refusals.resize(schemas::refusals_max);
   http_answer answer;
+  if (ack.refused == 0 && refusals.empty()) {
+    answer.body = body_without_refusals(ack);
+    return answer;
+  }
   json_line line;
   if (ack.refused > 0 && ack.accepted == 0 && ack.duplicates == 0) {
     answer.status = 400;

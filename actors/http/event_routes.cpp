@@ -56,8 +56,8 @@ std::optional<event_routes::form> event_routes::form_of(std::string_view type) {
   return is_json ? std::optional(form::json) : std::nullopt;
 }
 
-event_routes::event_routes(offer to, admit who, const clock& time, settings how)
-    : offer_(std::move(to)), admit_(std::move(who)), time_(time), how_(how) {
+event_routes::event_routes(way_in to, admit who, const clock& time, settings how)
+    : to_(std::move(to)), admit_(std::move(who)), time_(time), how_(how) {
   thread_ = std::jthread([this] { run(); });
 }
 
@@ -80,7 +80,8 @@ std::vector<http_route> event_routes::routes() {
            [this](const http_request& head, std::uint64_t body_bytes) {
              return turn_away(head, body_bytes);
            },
-           event_answer_bytes_max}};
+           event_answer_bytes_max,
+           to_.wake}};
 }
 
 event_routes::counters event_routes::count() const {
@@ -151,6 +152,7 @@ void event_routes::take_behind(push next) {
   } catch (const std::exception& failure) {
     log_error("events.not_handled", {{"reason", failure.what()}});
   }
+  to_.wake();
 }
 
 void event_routes::run() {
@@ -190,10 +192,10 @@ void event_routes::take(push next, reader& with) {
 
 void event_routes::take_frame(std::string bytes, push& next) {
   ++offered_;
-  offer_({frame_of(std::move(bytes)),
-          [reply = std::move(next.reply)](schemas::event_ack ack) { tell(reply, std::move(ack)); },
-          nullptr,
-          std::move(next.request.bearer)});
+  to_.put({frame_of(std::move(bytes)),
+           [reply = std::move(next.reply)](schemas::event_ack ack) { tell(reply, std::move(ack)); },
+           nullptr,
+           std::move(next.request.bearer)});
 }
 
 void event_routes::take_json(std::string_view text, push& next, reader& with) {
@@ -213,11 +215,11 @@ void event_routes::take_json(std::string_view text, push& next, reader& with) {
     return next.reply(answer_of(schemas::event_ack{}, std::move(unread)));
   }
   ++offered_;
-  offer_({with.builder.finish(),
-          [reply = std::move(next.reply), unread = std::move(unread)](
-              schemas::event_ack ack) mutable { tell(reply, std::move(ack), std::move(unread)); },
-          nullptr,
-          std::move(next.request.bearer)});
+  to_.put({with.builder.finish(),
+           [reply = std::move(next.reply), unread = std::move(unread)](
+               schemas::event_ack ack) mutable { tell(reply, std::move(ack), std::move(unread)); },
+           nullptr,
+           std::move(next.request.bearer)});
 }
 
 }  // namespace headrace::actors

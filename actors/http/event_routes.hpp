@@ -24,7 +24,9 @@ namespace headrace::actors {
 /// Events over HTTP: POST /v1/events with JSON, one JSON object a line, or an EventBatch frame,
 /// plain or packed (docs/http.md). The answer goes out when the batch is in the log.
 ///
-///     event_routes events([&](auto batch) { intake.offer(std::move(batch)); }, check, time, {});
+///     event_routes events({[&](auto batch) { intake.put(std::move(batch)); }, [&] { intake.wake();
+///     }},
+///                         check, time, {});
 ///     auto server = http_server::open(endpoints, events.routes());
 ///
 /// A small plain body is read on the server's thread, which costs less than handing it over. A
@@ -34,8 +36,11 @@ namespace headrace::actors {
 /// was offered.
 class event_routes {
  public:
-  /// What is done with a batch: event_intake::offer.
-  using offer = std::function<void(worker::event_intake::request)>;
+  /// Where batches go.
+  struct way_in {
+    std::function<void(worker::event_intake::request)> put;  // event_intake::put
+    std::function<void()> wake;  // event_intake::wake: behind those whose requests came together
+  };
   /// Who wants to push: the producer by its own word (empty when no field of the request names it),
   /// the token, the bytes of the body where the header names its length.
   struct claim {
@@ -55,7 +60,7 @@ class event_routes {
     std::size_t waiting_bytes_max = std::size_t{64} << 20;  // of larger bodies that wait
     std::uint32_t retry_after_ms = 100;                     // with a transient failure of `admit`
   };
-  event_routes(offer to, admit who, const clock& time, settings how);
+  event_routes(way_in to, admit who, const clock& time, settings how);
   /// What waits is answered 503.
   ~event_routes();
   event_routes(const event_routes&) = delete;
@@ -95,7 +100,7 @@ class event_routes {
   void refuse(const http_reply& reply, const error& failure);
   void run();
 
-  const offer offer_;
+  const way_in to_;
   const admit admit_;
   const clock& time_;
   const settings how_;

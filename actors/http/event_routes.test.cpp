@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -22,33 +23,16 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-/// Stands where event_intake does: keeps batches, and answers them by `answer` at once, or when
-/// told.
+/// Stands where event_intake does: takes batches when it is woken, and answers them by `answer` at
+/// once, or when told.
 class kept_batches {
  public:
-  event_routes::offer offer() {
-    return [this](worker::event_intake::request asked) {
-      auto batch = schemas::decode_event_batch(asked.batch);
-      std::unique_lock hold(lock_);
-      if (!batch) {
-        schemas::event_ack bad;
-        bad.status = errc::malformed;
-        bad.detail = batch.error().detail;
-        return asked.done(std::move(bad));
-      }
-      seen_.push_back(*batch);
-      schemas::event_ack ack = answer_;
-      if (ack.status == errc::ok && ack.refused == 0) {
-        ack.accepted = static_cast<std::uint32_t>(batch->events.size());
-      }
-      if (holds_) {
-        held_.push_back(std::move(asked.done));
-        changed_.notify_all();
-        return;
-      }
-      hold.unlock();
-      asked.done(std::move(ack));
-    };
+  event_routes::way_in way_in() {
+    return {[this](worker::event_intake::request asked) {
+              const std::lock_guard hold(lock_);
+              put_.push_back(std::move(asked));
+            },
+            [this] { wake(); }};
   }
   void answer_with(schemas::event_ack ack) { answer_ = std::move(ack); }
   void hold() { holds_ = true; }
@@ -67,8 +51,40 @@ class kept_batches {
   }
 
  private:
+  void wake() {
+    std::deque<worker::event_intake::request> woken_for;
+    {
+      const std::lock_guard hold(lock_);
+      woken_for.swap(put_);
+    }
+    for (auto& each : woken_for) take(each);
+  }
+  void take(worker::event_intake::request& asked) {
+    auto batch = schemas::decode_event_batch(asked.batch);
+    std::unique_lock hold(lock_);
+    if (!batch) {
+      schemas::event_ack bad;
+      bad.status = errc::malformed;
+      bad.detail = batch.error().detail;
+      return asked.done(std::move(bad));
+    }
+    seen_.push_back(*batch);
+    schemas::event_ack ack = answer_;
+    if (ack.status == errc::ok && ack.refused == 0) {
+      ack.accepted = static_cast<std::uint32_t>(batch->events.size());
+    }
+    if (holds_) {
+      held_.push_back(std::move(asked.done));
+      changed_.notify_all();
+      return;
+    }
+    hold.unlock();
+    asked.done(std::move(ack));
+  }
+
   std::mutex lock_;
   std::condition_variable changed_;
+  std::deque<worker::event_intake::request> put_;
   std::vector<schemas::event_batch> seen_;
   std::vector<worker::event_intake::on_ack> held_;
   schemas::event_ack answer_;
@@ -80,7 +96,7 @@ class EventRoutes : public testing::Test {
   EventRoutes() : EventRoutes(event_routes::settings{}) {}
   explicit EventRoutes(event_routes::settings how)
       : routes_(
-            kept_.offer(),
+            kept_.way_in(),
             [this](const event_routes::claim& who) -> result<void> {
               producer_ = who.producer;
               if (who.token == "wrong") return error{errc::unauthorized, "no such token"};
@@ -328,19 +344,19 @@ TEST(EventRoutesThatFail, AnswerAndGoOn) {
   manual_clock time;
   std::atomic<int> left{4};  // calls that fail
   std::atomic<bool> admits{true};
-  event_routes routes(
-      [&](worker::event_intake::request asked) {
-        if (left-- > 0) throw std::bad_alloc();
-        schemas::event_ack ack;
-        ack.accepted = 1;
-        asked.done(std::move(ack));
-      },
-      [&](const event_routes::claim&) -> result<void> {
-        if (!admits) throw std::bad_alloc();
-        return {};
-      },
-      time,
-      {});
+  event_routes routes({[&](worker::event_intake::request asked) {
+                         if (left-- > 0) throw std::bad_alloc();
+                         schemas::event_ack ack;
+                         ack.accepted = 1;
+                         asked.done(std::move(ack));
+                       },
+                       [] {}},
+                      [&](const event_routes::claim&) -> result<void> {
+                        if (!admits) throw std::bad_alloc();
+                        return {};
+                      },
+                      time,
+                      {});
   auto server = http_server::open({"127.0.0.1:0"}, routes.routes());
   ASSERT_TRUE(server.ok());
   test_http_client client((*server)->endpoints()[0]);

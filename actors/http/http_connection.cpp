@@ -41,6 +41,18 @@ std::uint64_t steady_ns() {
 connection_host::connection_host(std::vector<http_route> with, const http_options& options)
     : how(options), routes(std::move(with)), room(options.bytes_max), scratch(scratch_bytes) {}
 
+void connection_host::note_turn(const http_route& route) {
+  if (!route.after_turn) return;
+  if (std::find(told_later.begin(), told_later.end(), &route) != told_later.end()) return;
+  if (told_later.empty()) end_turn_later();
+  told_later.push_back(&route);
+}
+
+void connection_host::end_turn() {
+  for (std::size_t i = 0; i < told_later.size(); ++i) told_later[i]->after_turn();
+  told_later.clear();
+}
+
 http_connection::http_connection(connection_host& host,
                                  std::uint64_t number,
                                  http_socket socket,
@@ -157,11 +169,12 @@ void http_connection::hand_over(whole_request whole) {
   ending_ = whole.close;
   ++host_.requests;
   auto once = std::make_shared<single_answer>(host_.box, number_, queue_.push(std::move(slot)));
-  const http_reply reply = [once](http_answer answer) { once->give(std::move(answer)); };
+  host_.note_turn(*whole.route);
   try {
-    whole.route->handle(std::move(whole.request), reply);
+    whole.route->handle(std::move(whole.request),
+                        [once](http_answer answer) { once->give(std::move(answer)); });
   } catch (const std::exception&) {
-    reply(refusal_answer(500, "the request could not be handled"));
+    once->give(refusal_answer(500, "the request could not be handled"));
   }
 }
 

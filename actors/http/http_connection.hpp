@@ -24,6 +24,9 @@ using http_socket =
 /// What all connections of a server share; the atomics are read by any thread.
 struct connection_host {
   connection_host(std::vector<http_route> with, const http_options& options);
+  /// A request was handed to `route`, which is told at the end of this turn.
+  void note_turn(const http_route& route);
+  void end_turn();
 
   const http_options how;
   const route_table routes;
@@ -32,6 +35,8 @@ struct connection_host {
   std::vector<char> scratch;                  // what was just read, of whichever connection
   std::string date;                           // as answers say it; of this second
   std::function<void(std::uint64_t)> forget;  // a connection that closed
+  std::function<void()> end_turn_later;       // calls `end_turn` behind what came with this request
+  std::vector<const http_route*> told_later;  // with `after_turn`, each once
   std::atomic<bool> stopping{false};
   std::atomic<std::uint64_t> connections{0};
   std::atomic<std::uint64_t> requests{0};

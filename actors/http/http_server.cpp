@@ -74,6 +74,7 @@ class beast_server final : public http_server {
   beast_server(std::vector<http_route> routes, const http_options& how)
       : host_(std::move(routes), how), io_(1), ticker_(io_), tick_(tick_of(how)) {
     host_.box = std::make_shared<answer_box>([this] { asio::post(io_, [this] { deliver(); }); });
+    host_.end_turn_later = [this] { asio::post(io_, [this] { host_.end_turn(); }); };
     host_.forget = [this](std::uint64_t number) { forget(number); };
   }
   ~beast_server() override { stop(); }
@@ -237,6 +238,7 @@ void beast_server::stop() {
   host_.stopping = true;
   asio::post(io_, [this] { begin_stop(); });
   thread_.join();
+  host_.end_turn();  // of a turn that was cut short
   host_.box->close();
   connections_.clear();
   open_ = 0;

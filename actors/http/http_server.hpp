@@ -38,8 +38,8 @@ struct http_request {
 struct http_answer {
   unsigned status = 200;
   std::string body;
-  std::string content_type = "application/json";
-  std::uint32_t retry_after_s = 0;  // sent when not 0
+  std::string_view content_type = "application/json";  // of static storage
+  std::uint32_t retry_after_s = 0;                     // sent when not 0
 };
 
 /// Called once, from any thread; after that, or when the connection is gone, it does nothing. When
@@ -62,6 +62,9 @@ struct http_route {
   /// Room that is set aside on a connection for each answer until it is there. Larger answers are
   /// sent, but count only from then on.
   std::size_t answer_bytes_max = 4'096;
+  /// Called on the server's thread when it has handed over, to `handle`, whatever requests came
+  /// together: once for any number of them, before it waits for more.
+  std::function<void()> after_turn = nullptr;
 };
 
 struct http_options {

@@ -7,7 +7,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <mutex>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace headrace::actors {
@@ -30,6 +33,36 @@ TEST_F(HttpServer, AnswersOneRequestAfterAnotherOnOneConnection) {
   }
   EXPECT_EQ(server_->count().connections, 1U);
   EXPECT_EQ(server_->count().requests, 50U);
+}
+
+TEST_F(HttpServer, TellsARouteOnceWhenWhatCameTogetherWasHandedOver) {
+  std::vector<http_reply> waiting;
+  std::atomic<std::size_t> handled = 0;
+  std::mutex lock;
+  std::vector<std::size_t> told;  // how many were handed over by then
+  http_route route{"POST", "/told", [&](const http_request&, http_reply reply) {
+                     waiting.push_back(std::move(reply));
+                     ++handled;
+                   }};
+  route.after_turn = [&] {
+    {
+      const std::lock_guard hold(lock);
+      told.push_back(handled);
+    }
+    for (const http_reply& each : std::exchange(waiting, {})) each(text_answer("told"));
+  };
+  auto made = http_server::open({"127.0.0.1:0"}, {route, {"GET", "/echo/*", echo}});
+  ASSERT_TRUE(made.ok()) << describe(made.error());
+  server_ = std::move(*made);
+  test_http_client client(where());
+  std::string together = get("/echo/x");
+  for (int i = 0; i < 8; ++i) together += post("/told", "body");
+  ASSERT_TRUE(client.send(together));
+  for (int i = 0; i < 9; ++i) ASSERT_TRUE(client.read());
+  ASSERT_TRUE(client.ask(post("/told", "body")));
+  ASSERT_TRUE(client.ask(get("/echo/x")));  // another's requests tell it nothing
+  const std::lock_guard hold(lock);
+  EXPECT_EQ(told, (std::vector<std::size_t>{8, 9}));
 }
 
 TEST_F(HttpServer, HeadHasTheLengthOfGetAndNoBody) {

@@ -54,7 +54,11 @@ result<void> serve(const ingest_options& options) {
   const auto offer = [&](event_intake::request batch) { (*intake)->offer(std::move(batch)); };
   actors::event_front front(offer, [](std::string_view) { return result<void>(); });
   actors::event_routes routes(
-      offer, [](const actors::event_routes::claim&) { return result<void>(); }, time, {});
+      {[&](event_intake::request batch) { (*intake)->put(std::move(batch)); },
+       [&] { (*intake)->wake(); }},
+      [](const actors::event_routes::claim&) { return result<void>(); },
+      time,
+      {});
   actors::transport_context transport;
   auto router = actors::router::open(transport, {"tcp://127.0.0.1:*"}, front.handler());
   if (!router) return router.error();

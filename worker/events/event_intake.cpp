@@ -124,9 +124,17 @@ result<void> event_intake::recall_piece(lsn begin, lsn end, lsn read_through) {
 // Any thread.
 
 void event_intake::offer(request batch) {
+  if (take_in(batch)) wake();
+}
+
+void event_intake::put(request batch) { static_cast<void>(take_in(batch)); }
+
+// False where it was answered at once.
+bool event_intake::take_in(request& batch) {
   CHECK(batch.done != nullptr);
-  if (auto refused = turn_away(batch)) return batch.done(std::move(*refused));
-  work_.notify_one();
+  auto refused = turn_away(batch);
+  if (refused) batch.done(std::move(*refused));
+  return !refused;
 }
 
 // Puts the batch in line, or says why not.
@@ -152,6 +160,16 @@ std::optional<schemas::event_ack> event_intake::turn_away(request& batch) {
 std::optional<error> event_intake::broken() const {
   const std::lock_guard lock(mutex_);
   return broken_;
+}
+
+std::optional<event_intake::refusal> event_intake::refused() const {
+  const std::lock_guard lock(mutex_);
+  return refusal_;
+}
+
+void event_intake::note_refusal(std::optional<refusal> now) {
+  const std::lock_guard lock(mutex_);
+  refusal_ = std::move(now);
 }
 
 void event_intake::on_broken(std::function<void(const error&)> tell) {
@@ -374,7 +392,10 @@ void event_intake::settle() {
 }
 
 void event_intake::settle_committed(group& done) {
-  if (std::exchange(refused_, false)) log_info("events.taken_again");
+  if (std::exchange(refused_, false)) {
+    log_info("events.taken_again");
+    note_refusal(std::nullopt);
+  }
   unread_.fetch_add(static_cast<std::int64_t>(done.bytes), std::memory_order_relaxed);
   for (judged& batch : done.batches) {
     if (batch.asked.done) gate_.commit();
@@ -394,6 +415,7 @@ void event_intake::settle_refused(group& done) {
         {errc::io_error, "the event log failed: " + outcome.detail + "; restart this process"});
   }
   const errc status = outcome.code == errc::ok ? errc::unavailable : outcome.code;
+  note_refusal(refusal{{status, "the event log: " + outcome.detail}, time_.steady_ns()});
   for (judged& batch : done.batches) {
     if (!batch.asked.done) continue;  // a tick
     ++working_.failed;

@@ -76,6 +76,9 @@ class event_intake {
 
   /// Any thread; never blocks.
   void offer(request batch);
+  /// The same for one of several that come together: nobody looks at what waits before `wake`.
+  void put(request batch);
+  void wake() { work_.notify_one(); }
 
   /// Where each partition of a broker went on when this was opened, by what the log holds.
   const partition_ends& partitions() const { return partitions_; }
@@ -88,6 +91,13 @@ class event_intake {
 
   /// Why nothing is taken any more; nothing while it goes on. Any thread.
   std::optional<error> broken() const;
+  struct refusal {
+    error why;
+    std::uint64_t at_ns = 0;  // of the clock's steady time: the newest
+  };
+  /// What the log said when it last refused a batch (a full disk); nothing once it took one. Any
+  /// thread.
+  std::optional<refusal> refused() const;
   /// `tell` is called once when it breaks, or at once where it is broken; on the intake's thread or
   /// the caller's: must only hand over. Empty to end that.
   void on_broken(std::function<void(const error&)> tell);
@@ -126,6 +136,7 @@ class event_intake {
                const clock& time);
   result<void> recall(const read_state& read);
   result<void> recall_piece(lsn begin, lsn end, lsn read_through);
+  bool take_in(request& batch);
   std::optional<schemas::event_ack> turn_away(request& batch);
   void run();
   bool step();
@@ -140,6 +151,7 @@ class event_intake {
   void settle();
   void settle_committed(group& done);
   void settle_refused(group& done);
+  void note_refusal(std::optional<refusal> now);
   static void answer(request& asked, schemas::event_ack ack);
   void break_down(error why);
   void publish();
@@ -174,6 +186,7 @@ class event_intake {
   counters published_;
   std::uint64_t turned_away_ns_ = 0;  // when a batch was last told to come again
   std::optional<error> broken_;
+  std::optional<refusal> refusal_;
   std::function<void(const error&)> tell_broken_;
   bool stopping_ = false;
   std::thread thread_;

@@ -175,6 +175,10 @@ class event_schema::column_fields {
   column_fields& operator=(const column_fields&) = delete;
 
   const event_field* operator[](std::size_t column) const { return fields_[column]; }
+  // Where the event's own is blank.
+  void lend(std::size_t column, const event_field& field) {
+    if (is_blank(fields_[column])) fields_[column] = &field;
+  }
   // A column that is there more than once, or −1.
   std::int32_t twice() const { return twice_; }
 
@@ -183,6 +187,42 @@ class event_schema::column_fields {
   std::vector<const event_field*> large_;
   const event_field** fields_ = small_.data();
   std::int32_t twice_ = -1;
+};
+
+// What `keep_columns` made, as fields again. Its bytes outlive it.
+class event_schema::kept_columns {
+ public:
+  static void write(byte_writer& out, std::uint64_t name, const event_field* field) {
+    if (is_blank(field) || field->kind == field_kind::texts) return;
+    out.number(name);
+    out.number(static_cast<std::uint8_t>(field->kind));
+    if (field->kind == field_kind::text) out.text(field->text);
+    if (field->kind == field_kind::number) out.number(field->number);
+    if (field->kind == field_kind::integer) out.number(field->integer);
+  }
+  kept_columns(std::span<const std::byte> bytes, std::span<const kept_column> columns) {
+    byte_reader in(bytes);
+    while (in.left() > 0) {
+      const auto name = in.number<std::uint64_t>();
+      event_field field;
+      field.kind = static_cast<field_kind>(in.number<std::uint8_t>());
+      if (field.kind == field_kind::text) {
+        const auto text = in.block();
+        field.text = {reinterpret_cast<const char*>(text.data()), text.size()};
+      }
+      if (field.kind == field_kind::number) field.number = in.number<double>();
+      if (field.kind == field_kind::integer) field.integer = in.number<std::int64_t>();
+      if (!in.ok()) return;
+      const auto known = std::ranges::find(columns, name, &kept_column::name);
+      if (known != columns.end()) found_.emplace_back(known->column, field);
+    }
+  }
+  void lend_to(column_fields& fields) const {
+    for (const auto& [column, field] : found_) fields.lend(column, field);
+  }
+
+ private:
+  std::vector<std::pair<std::size_t, event_field>> found_;
 };
 
 result<std::size_t> event_schema::column_of(const std::string& column, const std::string& use) {
@@ -237,12 +277,22 @@ result<void> event_schema::bind_feature(const feature_spec& feature) {
   if (feature.window) {
     bound_window window{*feature.window, features_.size(), {}, 0, -1};
     if (auto bound = bind_window(feature, window); !bound) return bound;
+    if (window.action >= 0) {
+      for (const std::size_t column : window.of) keep_column(column);
+      if (window.spec.where) keep_column(window.where);
+      if (has_column(window.spec.is)) keep_column(made.column);
+    }
     windows_.push_back(std::move(window));
   }
   features_.push_back(std::move(made));
   has_values_ = has_values_ || features_.back().writer.has_value();
   lists_ += feature.kind == feature_kind::ids ? 1 : 0;
   return {};
+}
+
+void event_schema::keep_column(std::size_t column) {
+  if (std::ranges::find(kept_, column, &kept_column::column) == kept_.end())
+    kept_.push_back({column, schemas::hash64(std::as_bytes(std::span(columns_[column])))});
 }
 
 result<void> event_schema::bind_window(const feature_spec& feature, bound_window& into) {
@@ -391,15 +441,31 @@ void event_schema::parse(const event_batch& batch,
 void event_schema::parse_action(const event_batch& batch,
                                 const names& known,
                                 std::size_t i,
+                                std::span<const std::byte> of_impression,
                                 std::vector<window_input>& into) const {
   const std::int32_t action = action_of(batch, known, i);
   CHECK(action >= 0);
   into.assign(windows_.size(), {});
   if (std::ranges::find(windows_, action, &bound_window::action) == windows_.end()) return;
-  const column_fields fields(batch, known, batch.events[i], columns_.size());
+  column_fields fields(batch, known, batch.events[i], columns_.size());
+  const kept_columns kept(of_impression, kept_);
+  kept.lend_to(fields);
   for (std::size_t w = 0; w < windows_.size(); ++w) {
-    if (windows_[w].action == action) into[w] = parse_window(windows_[w], fields, true);
+    const bound_window& window = windows_[w];
+    if (window.action != action) continue;
+    into[w].lacks = check_window(window, fields, true).has_value();  // of its impression
+    if (!into[w].lacks) into[w] = parse_window(window, fields, true);
   }
+}
+
+void event_schema::keep_columns(const event_batch& batch,
+                                const names& known,
+                                std::size_t i,
+                                std::vector<std::byte>& into) const {
+  const column_fields fields(batch, known, batch.events[i], columns_.size());
+  byte_writer out;
+  for (const auto& [column, name] : kept_) kept_columns::write(out, name, fields[column]);
+  into = out.take();
 }
 
 // The columns of a window: its key, and where the event feeds it, what is counted.
@@ -431,6 +497,7 @@ window_input event_schema::parse_window(const bound_window& window,
     texts[i] = id_text(fields[window.of[i]], buffers[i]);
     made.has_key = made.has_key && !texts[i].empty();
   }
+  made.lacks = feeds && !made.has_key;
   if (!made.has_key) return made;
   made.key = window_key(std::span(texts).first(window.of.size()));
   made.feeds = feeds;
@@ -440,19 +507,22 @@ window_input event_schema::parse_window(const bound_window& window,
     CHECK(read_number(*field, x) == event_fault::none);
     return true;
   };
-  if (made.feeds && window.spec.where)
-    made.feeds =
-        read(fields[window.where]) && holds(window.spec.where->is, x, window.spec.where->threshold);
+  if (made.feeds && window.spec.where) {
+    made.lacks = !read(fields[window.where]);
+    made.feeds = !made.lacks && holds(window.spec.where->is, x, window.spec.where->threshold);
+  }
   if (!made.feeds || !has_column(window.spec.is)) return made;
   const bound_feature& feature = features_[window.feature];
   const event_field* field = fields[feature.column];
   if (window.spec.is == sliding_window::measure::sum) {
     made.feeds = read(field);
+    made.lacks = !made.feeds;
     made.value = std::bit_cast<std::uint64_t>(x);
     return made;
   }
   const std::string_view text = id_text(field, buffers[0]);
   made.feeds = !text.empty();
+  made.lacks = !made.feeds;
   if (made.feeds) made.value = feature.writer.key_of(text);
   return made;
 }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,11 +68,22 @@ class event_schema {
              event& into) const;
 
   /// Of event i, which is an action and passed `check`: what it is to the windows, of which it asks
-  /// nothing.
+  /// nothing. `of_impression` is what `keep_columns` gave for its impression, or empty: a column
+  /// that the action lacks is taken from there. What doesn't fit the window is as if it were not
+  /// there.
   void parse_action(const schemas::event_batch& batch,
                     const names& known,
                     std::size_t i,
+                    std::span<const std::byte> of_impression,
                     std::vector<window_input>& into) const;
+  /// Whether some window is fed by actions.
+  bool keeps_columns() const { return !kept_.empty(); }
+  /// Of event i, which is an impression and passed `check`: the columns that its actions may lack,
+  /// as bytes. Empty when it has none of them.
+  void keep_columns(const schemas::event_batch& batch,
+                    const names& known,
+                    std::size_t i,
+                    std::vector<std::byte>& into) const;
 
   /// The kind of an action of event i, or −1: the job has no such action, or it is an impression.
   std::int32_t action_of(const schemas::event_batch& batch,
@@ -102,9 +114,15 @@ class event_schema {
     std::size_t where = 0;        // column, if it has one
     std::int32_t action = -1;     // that feeds it; −1: what is no action
   };
+  struct kept_column {
+    std::size_t column = 0;
+    std::uint64_t name = 0;  // hash: what is kept may be read by another job file
+  };
   class column_fields;
+  class kept_columns;
   result<std::size_t> column_of(const std::string& column, const std::string& use);
   result<void> bind_feature(const feature_spec& feature);
+  void keep_column(std::size_t column);
   result<void> bind_window(const feature_spec& feature, bound_window& into);
   std::optional<problem> check_window(const bound_window& window,
                                       const column_fields& fields,
@@ -119,6 +137,7 @@ class event_schema {
   std::vector<bound_label> labels_;  // none of a job that joins
   std::vector<bound_feature> features_;
   std::vector<bound_window> windows_;
+  std::vector<kept_column> kept_;  // of windows that actions feed, each once
   std::size_t lists_ = 0;
   std::uint64_t fingerprint_ = 0;
   bool has_values_ = false;

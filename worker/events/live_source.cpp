@@ -26,6 +26,14 @@ void label(std::uint64_t actions, event& into) {
     into.more_labels[l] = (actions >> (l + 1) & 1U) != 0 ? 1.0F : 0.0F;
 }
 
+// Actions take columns from an impression that the join remembers; those take beside what waits a
+// part of its memory.
+impression_columns::bounds kept_of(const std::optional<join_spec>& join) {
+  constexpr std::uint64_t part = 4;
+  if (!join) return {};
+  return {join->window_ms + join->correct_ms, join->pending_max, join->memory_bytes_max / part};
+}
+
 // What the samples of a log depend on beside the log, never 0. Without a join each event is one.
 std::uint64_t made_by(const event_schema& schema, const std::optional<join_spec>& join) {
   if (!join) return 1;
@@ -84,7 +92,7 @@ live_source::live_source(std::shared_ptr<event_intake> intake,
       schema_(std::move(schema)),
       how_(std::move(how)),
       reader_(intake_->log(), intake_->tail(), lsn{from.through.value + 1}),
-      windows_(how_.windows),
+      windows_(how_.windows, kept_of(how_.join)),
       position_(from.samples),
       made_by_(made_by(schema_, how_.join)),
       cut_(std::move(from)),
@@ -168,18 +176,22 @@ bool live_source::fits(std::size_t i) {
 
 void live_source::feed_join(std::size_t i) {
   const schemas::event_head& head = batch_.events[i];
+  impression_columns& impressions = windows_.impressions();
   if (head.kind == schemas::event_kind::action) {
-    if (!windows_.empty()) {
-      schema_.parse_action(batch_, names_, i, fed_);
-      windows_.feed(head.time_ms, fed_);
-    }
     const auto kind = static_cast<std::uint32_t>(schema_.action_of(batch_, names_, i));
-    return joiner_->action(head.key, head.time_ms, log_time(), kind);
+    joiner_->action(head.key, head.time_ms, log_time(), kind);
+    if (windows_.empty()) return;
+    const auto lent = impressions.find(head.key, joiner_->watermark_ms());
+    schema_.parse_action(batch_, names_, i, lent, fed_);
+    return windows_.feed(head.time_ms, fed_);
   }
   schema_.parse(batch_, names_, i, parsed_);
   windows_.write(parsed_);
   pack(parsed_, packed_);
   joiner_->impression(head.key, head.time_ms, log_time(), packed_);
+  if (!schema_.keeps_columns()) return;
+  schema_.keep_columns(batch_, names_, i, kept_);
+  impressions.put(head.key, head.time_ms, joiner_->watermark_ms(), kept_);
 }
 
 // The record at work is done; opens the next one. False: there is none yet.
@@ -227,12 +239,16 @@ result<void> live_source::end_record() {
     cut_.partitions[std::string(batch_.partition)] = batch_.offset_end;
   const std::uint64_t stamp_ms = record_->arrived_ms;
   record_.reset();
-  tell_board();
+  tell_boards();
   if (bytes_since_cut_ < next_cut_bytes_ || waiting_cut_ || writing_.valid()) return {};
   return cut(stamp_ms);
 }
 
-void live_source::tell_board() const {
+void live_source::tell_boards() {
+  if (how_.of_windows && !windows_.empty()) {
+    windows_.look(windows_now_);
+    how_.of_windows->tell(windows_now_);
+  }
   if (!joiner_ || !how_.board) return;
   how_.board->tell({.count = joiner_->count(),
                     .watermark_ms = joiner_->watermark_ms(),

@@ -5,6 +5,7 @@
 #include "worker/events/event_schema.hpp"
 #include "worker/events/join_board.hpp"
 #include "worker/events/stream_cut.hpp"
+#include "worker/events/window_board.hpp"
 #include "worker/ingest/event_source.hpp"
 #include "worker/ingest/window_features.hpp"
 #include "worker/join/joiner.hpp"
@@ -34,6 +35,7 @@ class live_source final : public event_source {
     std::optional<join_spec> join = {};
     std::shared_ptr<storage::spill_store> spill = {};  // of the join; empty
     std::shared_ptr<join_board> board = {};            // where the join's figures go
+    std::shared_ptr<window_board> of_windows = {};     // and those of the windows
     source_spec windows = {};  // whose window features the schema leaves a place for
     std::filesystem::path cut_file = {};
     std::uint64_t cut_bytes = std::uint64_t{64} << 20;  // of the log between two cuts, about
@@ -91,7 +93,7 @@ class live_source final : public event_source {
   error made_by_another() const;
   void feed_join(std::size_t i);
   bool take_joined(event& into);
-  void tell_board() const;
+  void tell_boards();
   void keep_time(std::uint64_t stamp_ms);
   std::uint64_t log_time() const { return cut_.stamp_ms - cut_.unwritten_ms; }
   result<void> end_record();
@@ -125,6 +127,8 @@ class live_source final : public event_source {
 
   event parsed_;
   std::vector<window_input> fed_;
+  std::vector<std::byte> kept_;
+  std::vector<window_figures> windows_now_;
   std::vector<std::byte> packed_;
   bad_rows bad_{UINT64_MAX};  // the gate lets none in, but that of another job file did
 };

@@ -183,9 +183,13 @@ TEST_F(LiveSource, ForgetsWhatTheLogRefusedAndAcceptsItLater) {
   const auto refused = push(*intake, batch_of().impression("1", 1));
   EXPECT_EQ(refused.status, errc::disk_full);
   EXPECT_EQ(refused.accepted, 0U);
+  ASSERT_TRUE(intake->refused());
+  EXPECT_EQ(intake->refused()->why.code, errc::disk_full);
+  EXPECT_EQ(intake->refused()->at_ns, time_.steady_ns());
   const auto ack = push(*intake, batch_of().impression("1", 1));
   EXPECT_EQ(ack.status, errc::ok) << ack.detail;
   EXPECT_EQ(ack.accepted, 1U) << "its id was not remembered";
+  EXPECT_FALSE(intake->refused());
   EXPECT_EQ(intake->count().failed, 1U);
 }
 

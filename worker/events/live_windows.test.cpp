@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <deque>
 #include <future>
 #include <map>
 #include <optional>
@@ -69,8 +70,11 @@ struct happened {
   std::uint64_t time_ms = 0;
   std::string user;  // none: empty
   std::string item;
-  double price = 0.0;
+  std::optional<double> price;
 };
+
+constexpr std::uint64_t join_window_ms = 40;
+constexpr std::uint64_t join_out_of_order_ms = 30;
 
 schemas::event_ack push(event_intake& intake, const std::vector<happened>& events) {
   static std::uint64_t ids = 0;
@@ -82,7 +86,7 @@ schemas::event_ack push(event_intake& intake, const std::vector<happened>& event
     builder.text(builder.name("number"), one.number);
     if (!one.user.empty()) builder.text(builder.name("user"), one.user);
     if (!one.item.empty()) builder.text(builder.name("item"), one.item);
-    builder.number(builder.name("price"), one.price);
+    if (one.price) builder.number(builder.name("price"), *one.price);
   }
   std::promise<schemas::event_ack> answered;
   auto answer = answered.get_future();
@@ -96,9 +100,12 @@ schemas::event_ack push(event_intake& intake, const std::vector<happened>& event
 /// What the features of an impression are, from everything that was pushed, in that order.
 class offline_windows {
  public:
-  void add(const happened& one) {
+  void add(happened one) {
     newest_ = std::max(newest_, one.time_ms);
     const std::uint64_t watermark = newest_ - 20;
+    if (!one.action.empty()) borrow(one);
+    if (one.action.empty()) impressions_.emplace(one.number, one);
+    count_lacking(one);
     if (one.action.empty()) expected_[one.number] = look(one, watermark);
     late_.push_back(one.time_ms < watermark);
     events_.push_back(one);
@@ -109,8 +116,29 @@ class offline_windows {
     bool late = false;  // its list may be shorter
   };
   const features& of(const std::string& number) const { return expected_.at(number); }
+  // Of the windows clicks, spent, seen and rate.
+  const std::vector<std::uint64_t>& lacking() const { return lacking_; }
+  std::uint64_t borrowed() const { return borrowed_; }
 
  private:
+  // What an action lacks it takes from its impression, while the join remembers that.
+  void borrow(happened& action) {
+    const auto found = impressions_.find(action.number);
+    if (found == impressions_.end()) return;
+    const happened& impression = found->second;
+    if (impression.time_ms + join_window_ms < newest_ - join_out_of_order_ms) return;
+    borrowed_ += action.user.empty() && !impression.user.empty() ? 1 : 0;
+    if (action.user.empty()) action.user = impression.user;
+    if (!action.price) action.price = impression.price;
+  }
+  void count_lacking(const happened& one) {
+    const std::uint64_t no_user = one.user.empty() ? 1 : 0;
+    if (one.action == "click") lacking_[0] += no_user;
+    if (one.action == "buy") lacking_[1] += no_user == 1 || !one.price ? 1 : 0;
+    if (!one.action.empty()) return;
+    lacking_[2] += no_user == 1 || one.item.empty() ? 1 : 0;
+    lacking_[3] += no_user;
+  }
   features look(const happened& at, std::uint64_t watermark) const {
     if (at.user.empty()) return {{1.0F, 1.0F, 1.0F, 1.0F}, {}, false};  // each missing
     float clicks = 0.0F;
@@ -123,8 +151,8 @@ class offline_windows {
       if (late_[i] || one.user != at.user || one.time_ms > at.time_ms) continue;
       const std::uint64_t ago = now - one.time_ms;
       if (one.action == "click" && ago < 50) clicks += 1.0F;
-      if (one.action == "buy" && ago < 90 && one.price > 2.0)
-        spent += static_cast<float>(one.price);
+      if (one.action == "buy" && ago < 90 && one.price.value_or(0.0) > 2.0)
+        spent += static_cast<float>(*one.price);
       if (!one.action.empty()) continue;
       if (ago < 60) shown += 1.0F;
       if (ago < 120 && !one.item.empty())
@@ -140,6 +168,9 @@ class offline_windows {
   }
   std::vector<happened> events_;
   std::vector<bool> late_;
+  std::map<std::string, happened> impressions_;
+  std::vector<std::uint64_t> lacking_ = std::vector<std::uint64_t>(4, 0);
+  std::uint64_t borrowed_ = 0;
   std::uint64_t newest_ = 0;
   std::map<std::string, features> expected_;
 };
@@ -152,8 +183,8 @@ class killed_job {
     how_.cut_bytes = 3'000;
     how_.windows = job();
     join_spec join;
-    join.window_ms = 40;
-    join.out_of_order_ms = 20;
+    join.window_ms = join_window_ms;
+    join.out_of_order_ms = join_out_of_order_ms;
     join.actions = 2;
     how_.join = join;
   }
@@ -198,6 +229,16 @@ class killed_job {
     }
   }
 
+  // Once all is read.
+  void check_counts() const {
+    std::vector<window_figures> now;
+    source_->windows().look(now);
+    std::vector<std::uint64_t> lacking;
+    for (const window_figures& one : now) lacking.push_back(one.lacking);
+    EXPECT_EQ(lacking, expected_.lacking());
+  }
+
+  std::uint64_t borrowed() const { return expected_.borrowed(); }
   std::uint64_t read() const { return read_; }
   std::uint64_t cuts() const { return cuts_; }
   std::uint64_t clicks() const { return clicks_; }
@@ -213,11 +254,22 @@ class killed_job {
       one.time_ms = time_.now_ms() - random_.next_below(random_.next_below(8) == 0 ? 60 : 15);
       one.user = random_.next_below(12) == 0 ? "" : "u" + std::to_string(random_.next_below(3));
       one.item = random_.next_below(8) == 0 ? "" : "i" + std::to_string(random_.next_below(9));
-      one.price = static_cast<double>(random_.next_below(6));
+      if (random_.next_below(8) != 0) one.price = static_cast<double>(random_.next_below(6));
+      if (random_.next_below(2) == 0) {
+        batch.push_back(one);
+        continue;
+      }
+      const happened came_of_it = action_of(one);
+      const auto when = random_.next_below(8);
+      if (when == 0) batch.push_back(came_of_it);  // before its impression
       batch.push_back(one);
-      if (random_.next_below(2) == 0) continue;
-      one.action = actions[random_.next_below(2)];
-      one.time_ms += random_.next_below(10);
+      if (when > 2) batch.push_back(came_of_it);
+      if (when == 1 || when == 2) later_.push_back(came_of_it);
+    }
+    while (!later_.empty() && random_.next_below(3) == 0) {
+      happened one = later_.front();
+      later_.pop_front();
+      one.time_ms = std::max(one.time_ms, time_.now_ms() - random_.next_below(15));
       batch.push_back(one);
     }
     ASSERT_EQ(push(*intake_, batch).accepted, batch.size());
@@ -226,6 +278,16 @@ class killed_job {
       if (one.action.empty())
         names_[schemas::hash_string_key("number", one.number).value] = one.number;
     }
+  }
+
+  // Brings its own columns, others, or none.
+  happened action_of(happened one) {
+    one.action = actions[random_.next_below(2)];
+    one.time_ms += random_.next_below(10);
+    if (random_.next_below(2) == 0) one.user.clear();
+    if (random_.next_below(8) == 0) one.user = "u" + std::to_string(random_.next_below(3));
+    if (random_.next_below(2) == 0) one.price.reset();
+    return one;
   }
 
   void read_one() {
@@ -254,6 +316,7 @@ class killed_job {
   offline_windows expected_;
   std::map<std::uint64_t, std::string> names_;
   std::map<std::uint64_t, std::string> order_;
+  std::deque<happened> later_;
   std::uint64_t sealed_ = 0;
   std::uint64_t numbers_ = 0;
   std::uint64_t read_ = 0;
@@ -270,6 +333,7 @@ std::uint64_t seeds() {
 TEST(LiveWindows, AreTheSameWhateverIsKilled) {
   std::uint64_t cuts = 0;
   std::uint64_t clicks = 0;
+  std::uint64_t borrowed = 0;
   for (std::uint64_t seed = 1; seed <= seeds(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     killed_job job(seed);
@@ -279,12 +343,15 @@ TEST(LiveWindows, AreTheSameWhateverIsKilled) {
         ASSERT_NO_FATAL_FAILURE(job.step());
     }
     ASSERT_NO_FATAL_FAILURE(job.read_rest());
+    ASSERT_NO_FATAL_FAILURE(job.check_counts());
     EXPECT_GT(job.read(), 50U);
+    borrowed += job.borrowed();
     cuts += job.cuts();
     clicks += job.clicks();
   }
   EXPECT_GT(cuts, 2 * seeds());  // else it would prove nothing
   EXPECT_GT(clicks, 10 * seeds());
+  EXPECT_GT(borrowed, 20 * seeds());
 }
 
 /// Of one event, with these columns as texts.
@@ -316,6 +383,56 @@ TEST(LiveWindows, TakeOnlyWhatCanBeCounted) {
   EXPECT_EQ(cheap->detail, "price: a finite number is needed, this is the text 'cheap'");
   EXPECT_FALSE(check("click", {}, {"user", "price"}));
   EXPECT_TRUE(check("click", {"user"}, {}));
+}
+
+// The windows of `job` that actions feed: clicks, and spent.
+std::vector<window_input> action_of(const std::string& action,
+                                    const std::vector<std::string>& own,
+                                    const std::vector<std::string>& of_impression,
+                                    std::string_view price = "4") {
+  schemas::event_batch_builder builder;
+  builder.begin("test");
+  const auto add = [&](const std::string& column) {
+    builder.text(builder.name(column), column == "price" ? price : std::string_view("u7"));
+  };
+  builder.event("1", "k", 1);
+  for (const std::string& column : of_impression) add(column);
+  builder.event("2", "k", 1);
+  builder.action(builder.name(action));
+  for (const std::string& column : own) add(column);
+  schemas::event_batch batch;
+  EXPECT_TRUE(schemas::decode_event_batch(builder.finish(), batch).ok());
+  const event_schema to = schema();
+  const auto names = to.look_up(batch);
+  EXPECT_FALSE(to.check(batch, names, 0));
+  EXPECT_FALSE(to.check(batch, names, 1));
+  std::vector<std::byte> kept;
+  to.keep_columns(batch, names, 0, kept);
+  std::vector<window_input> made;
+  to.parse_action(batch, names, 1, kept, made);
+  return {made[0], made[1]};
+}
+
+TEST(LiveWindows, TakeOfAnImpressionWhatItsActionLacks) {
+  const auto own = action_of("buy", {"user", "price"}, {});
+  ASSERT_TRUE(own[1].feeds);
+  EXPECT_EQ(std::bit_cast<double>(own[1].value), 4.0);
+  for (const auto& lent : {action_of("buy", {}, {"price", "user"}),
+                           action_of("buy", {"user"}, {"price"}),
+                           action_of("buy", {"price"}, {"user", "item"})}) {
+    EXPECT_TRUE(lent[1].feeds);
+    EXPECT_FALSE(lent[1].lacks);
+    EXPECT_EQ(lent[1].key, own[1].key);
+    EXPECT_EQ(lent[1].value, own[1].value);
+    EXPECT_FALSE(lent[0].feeds) << "a purchase is no click";
+    EXPECT_FALSE(lent[0].lacks);
+  }
+  EXPECT_TRUE(action_of("buy", {"price"}, {"item"})[1].lacks);
+  EXPECT_TRUE(action_of("buy", {"user"}, {"item"})[1].lacks);
+  EXPECT_FALSE(action_of("buy", {"user"}, {"price"}, "1")[1].lacks) << "it does not hold";
+  const auto cheap = action_of("buy", {"user"}, {"price"}, "cheap");
+  EXPECT_TRUE(cheap[1].lacks) << "of an impression it is not checked, and no number";
+  EXPECT_FALSE(cheap[1].feeds);
 }
 
 TEST(LiveWindows, NeedAnActionOfTheJoin) {

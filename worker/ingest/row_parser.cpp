@@ -175,9 +175,11 @@ std::optional<row_problem> row_parser::parse_window(const bound_window& window,
   }
   if (into.has_key) into.key = window_key(std::span(texts).first(window.of.size()));
   into.feeds = into.has_key && window.spec.on.empty();
+  into.lacks = !into.has_key && window.spec.on.empty();
   const bound_feature& feature = features_[window.feature];
   const auto read = [&](std::string_view text, double& x) -> std::optional<row_problem> {
     if (trimmed(text).empty()) {
+      into.lacks = into.lacks || into.feeds;
       into.feeds = false;
     } else if (const auto bad = to_number(text, x)) {
       return row_problem{*bad, "feature '" + feature.writer.name() + "' is of " + shown(text)};
@@ -194,6 +196,7 @@ std::optional<row_problem> row_parser::parse_window(const bound_window& window,
     if (auto problem = read(text, x)) return problem;
     into.value = std::bit_cast<std::uint64_t>(x);
   } else if (window.spec.is == sliding_window::measure::last) {
+    into.lacks = into.lacks || (into.feeds && text.empty());
     into.feeds = into.feeds && !text.empty();
     if (into.feeds) into.value = feature.writer.key_of(text);
   }

@@ -10,7 +10,8 @@
 namespace headrace::worker {
 namespace {
 
-constexpr std::uint32_t format_version = 1;
+constexpr std::uint32_t format_version = 2;
+constexpr std::uint32_t first_format = 1;  // had neither `lacking` nor columns of impressions
 
 window_bounds bounds_of(const feature_spec& feature, const window_limits& limits) {
   window_bounds how;
@@ -43,6 +44,12 @@ std::uint64_t fingerprint_of(const feature_spec& feature, const window_bounds& h
   return schemas::hash64(out.take());
 }
 
+// Not inlined: g++ 12 at -O3 takes the writer's vector for smaller than it is.
+template <class Number>
+[[gnu::noinline]] void put(byte_writer& out, Number value) {
+  out.number(value);
+}
+
 error damaged(const std::string& what) {
   return {errc::corrupt, "saved windows: " + what + "; restore the state folder from a copy"};
 }
@@ -66,7 +73,9 @@ void write_list(std::span<const window_event> window,
 
 }  // namespace
 
-window_features::window_features(const source_spec& source) {
+window_features::window_features(const source_spec& source,
+                                 const impression_columns::bounds& of_impressions)
+    : impressions_(of_impressions) {
   std::size_t keys = 0;
   std::size_t lists = 0;
   for (const feature_spec& feature : source.features) {
@@ -78,7 +87,8 @@ window_features::window_features(const source_spec& source) {
                           *feature.window,
                           place,
                           feature.list_max,
-                          fingerprint_of(feature, how)});
+                          fingerprint_of(feature, how),
+                          0});
     }
     ++place;
   }
@@ -90,6 +100,7 @@ void window_features::write(event& into) {
     one& of = windows_[w];
     const window_input& input = into.windows[w];
     of.table.advance(into.event_time_ms);
+    of.lacking += input.lacks ? 1 : 0;
     if (!input.has_key) continue;  // what the parser left: a missing value, or nothing
     const auto window = of.table.window(input.key, into.event_time_ms);
     if (of.spec.is == sliding_window::measure::last) {
@@ -122,33 +133,49 @@ void window_features::feed(std::uint64_t time_ms, std::span<const window_input> 
   for (std::size_t w = 0; w < windows_.size(); ++w) {
     window_table& table = windows_[w].table;
     table.advance(time_ms);
+    windows_[w].lacking += inputs[w].lacks ? 1 : 0;
     if (inputs[w].feeds) table.add(inputs[w].key, {time_ms, inputs[w].value});
+  }
+}
+
+void window_features::look(std::vector<window_figures>& into) const {
+  into.resize(windows_.size());
+  for (std::size_t w = 0; w < windows_.size(); ++w) {
+    const one& of = windows_[w];
+    into[w].name = of.writer.name();
+    into[w].count = of.table.count();
+    into[w].keys = of.table.keys();
+    into[w].events = of.table.events();
+    into[w].lacking = of.lacking;
   }
 }
 
 std::vector<std::byte> window_features::save() const {
   byte_writer out;
-  out.number(format_version);
-  out.number(static_cast<std::uint32_t>(windows_.size()));
+  put(out, format_version);
+  put(out, static_cast<std::uint32_t>(windows_.size()));
   for (const one& each : windows_) {
     byte_writer table;
     each.table.save(table);
     const auto bytes = table.take();
-    out.number(each.fingerprint);
-    out.number(static_cast<std::uint64_t>(bytes.size()));
+    put(out, each.fingerprint);
+    put(out, each.lacking);
+    put(out, static_cast<std::uint64_t>(bytes.size()));
     out.numbers(std::span(bytes));
   }
+  impressions_.save(out);
   return out.take();
 }
 
 result<std::size_t> window_features::load(std::span<const std::byte> saved) {
   byte_reader in(saved);
   const auto version = in.number<std::uint32_t>();
-  if (in.ok() && version != format_version)
+  if (in.ok() && version != format_version && version != first_format)
     return damaged("format " + std::to_string(version) + " is not known here");
   std::vector<bool> loaded(windows_.size(), false);
   for (auto left = in.number<std::uint32_t>(); left > 0 && in.ok(); --left) {
     const auto fingerprint = in.number<std::uint64_t>();
+    const auto lacking = version == first_format ? 0 : in.number<std::uint64_t>();
     const auto size = in.number<std::uint64_t>();
     if (!in.ok() || size > in.left()) return damaged("cut short");
     byte_reader table(saved.subspan(saved.size() - in.left(), size));
@@ -158,8 +185,12 @@ result<std::size_t> window_features::load(std::span<const std::byte> saved) {
     const auto w = static_cast<std::size_t>(at - windows_.begin());
     if (loaded[w]) return damaged("a window twice");
     loaded[w] = true;
+    at->lacking = lacking;
     if (auto read = at->table.load(table); !read) return read.error();
     if (!table.at_end()) return damaged("a window is longer than it says");
+  }
+  if (version != first_format) {
+    if (auto read = impressions_.load(in); !read) return read.error();
   }
   if (!in.at_end()) return damaged("cut short, or longer than it says");
   return static_cast<std::size_t>(std::ranges::count(loaded, false));

@@ -205,6 +205,36 @@ TEST_F(WindowedSource, GoesOnWhereItWas) {
   }
 }
 
+// Format 1 had, of each window, no count of what lacked a column, and nothing behind the windows.
+TEST(WindowFeatures, LoadFormatOne) {
+  source_spec how;
+  how.features = {window("n", measure::count, 100, {"user"})};
+  window_features saved(how);
+  saved.feed(1'000, std::vector<window_input>{{{1, 2}, 3, true, true}});
+  window_input lacking;
+  lacking.lacks = true;
+  saved.feed(1'000, std::vector<window_input>{lacking});
+  const auto now = saved.save();
+  constexpr std::size_t before_lacking = 4 + 4 + 8;
+  constexpr std::size_t of_impressions = 8 + 8;
+  byte_writer first;
+  first.number(std::uint32_t{1});
+  const auto rest = std::span<const std::byte>(now);
+  first.numbers(rest.subspan(4, before_lacking - 4));
+  first.numbers(rest.subspan(before_lacking + 8, now.size() - before_lacking - 8 - of_impressions));
+  const auto old = first.take();
+  window_features back(how);
+  const auto empty = back.load(old);
+  ASSERT_TRUE(empty.ok()) << describe(empty.error());
+  EXPECT_EQ(*empty, 0U);
+  EXPECT_EQ(back.table(0).events(), 1U);
+  std::vector<window_figures> figures;
+  back.look(figures);
+  EXPECT_EQ(figures.at(0).lacking, 0U);
+  saved.look(figures);
+  EXPECT_EQ(figures.at(0).lacking, 1U);
+}
+
 TEST(WindowFeatures, LoadWhatTheySavedAndNothingElse) {
   source_spec how;
   how.features = {window("n", measure::count, 100, {"user"}),

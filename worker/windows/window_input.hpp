@@ -14,6 +14,7 @@ struct window_input {
   std::uint64_t value = 0;  // what is summed, as a double's bits, or the row key that is listed
   bool has_key = false;     // else it neither asks nor feeds
   bool feeds = false;
+  bool lacks = false;  // it is what the window is fed with, but a column for that is not there
 };
 
 /// Key of a window: of the texts in their columns, none of them empty.
