@@ -1,8 +1,8 @@
 #include "base/json_line.hpp"
 #include "base/random.hpp"
 #include "tests/integration/live_run.hpp"
-#include "worker/ingest/test_brokers.hpp"
-#include "worker/ingest/test_nats_client.hpp"
+#include "tests/support/test_brokers.hpp"
+#include "tests/support/test_nats_client.hpp"
 
 #include <gtest/gtest.h>
 
@@ -21,8 +21,6 @@
 /// stand in the same order.
 namespace headrace::tests {
 namespace {
-
-using worker::find_server;
 
 // What a user compares two runs by.
 struct digests {
@@ -294,7 +292,7 @@ TEST_F(SameSamples, OverHttp) {
 TEST_F(SameSamples, FromKafka) {
   const std::string kcat = find_server("kcat");
   if (kcat.empty()) GTEST_SKIP() << "no kcat: ./dev setup peers";
-  worker::mock_kafka kafka;
+  mock_kafka kafka;
   kafka.tell("topic clicks 3");
   const std::string file = folder_ / "messages";
   std::ofstream out(file);
@@ -310,9 +308,9 @@ TEST_F(SameSamples, FromKafka) {
 
 TEST_F(SameSamples, FromJetStream) {
   if (find_server("nats-server").empty()) GTEST_SKIP() << "nats-server is not installed";
-  worker::nats_server server;
+  nats_server server;
   server.start();
-  worker::nats_client client(server.url());
+  nats_client client(server.url());
   client.make_stream("CLICKS", {"clicks.>"});
   for (const row& one : rows_) client.publish("clicks." + one.user, one.json);
   start("jetstream", {"uri=" + server.url(), "stream=CLICKS"});
@@ -324,7 +322,7 @@ TEST_F(SameSamples, FromRedisStreams) {
   const std::string client = find_server("redis-cli");
   if (client.empty() || find_server("redis-server").empty())
     GTEST_SKIP() << "redis-server and redis-cli are not installed";
-  worker::redis_server server;
+  redis_server server;
   server.start();
   const std::string socket = server.endpoint().substr(server.endpoint().find('/'));
   const std::string file = folder_ / "commands";
