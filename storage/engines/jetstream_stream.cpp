@@ -1,6 +1,5 @@
 #include "storage/engines/jetstream_stream.hpp"
 
-#include "base/log.hpp"
 #include "storage/engines/message_groups.hpp"
 #include "storage/engines/nats_link.hpp"
 

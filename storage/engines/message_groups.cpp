@@ -36,12 +36,12 @@ std::string number(lsn record) { return std::to_string(record.value); }
 bool operator==(const log_message& a, const log_message& b) {
   const auto same_bytes = [&] { return std::ranges::equal(a.bytes.bytes(), b.bytes.bytes()); };
   return a.first == b.first && a.last == b.last && a.part == b.part && a.parts == b.parts &&
-         a.writer == b.writer && same_bytes();
+         a.writer == b.writer && a.log == b.log && same_bytes();
 }
 
 std::string header_text(const log_message& message) {
   return number(message.first) + "-" + number(message.last) + " " + std::to_string(message.part) +
-         "/" + std::to_string(message.parts) + " by " + hex(message.writer);
+         "/" + std::to_string(message.parts) + " by " + hex(message.writer) + " of " + message.log;
 }
 
 std::optional<log_message> parse_header(std::string_view text) {
@@ -49,17 +49,19 @@ std::optional<log_message> parse_header(std::string_view text) {
   const auto last = parse_number<std::uint64_t>(cut(text, " "));
   const auto part = parse_number<std::uint32_t>(cut(text, "/"));
   const auto parts = parse_number<std::uint32_t>(cut(text, " by "));
+  const auto writer = cut(text, " of ");
   log_message made;
   const auto [end, failed] =
-      std::from_chars(text.data(), text.data() + text.size(), made.writer, 16);
-  if (!first || !last || !part || !parts || failed != std::errc{} || end != text.end() ||
-      *first == 0 || *last < *first || *part == 0 || *part > *parts) {
+      std::from_chars(writer.data(), writer.data() + writer.size(), made.writer, 16);
+  if (!first || !last || !part || !parts || failed != std::errc{} || end != writer.end() ||
+      text.empty() || *first == 0 || *last < *first || *part == 0 || *part > *parts) {
     return std::nullopt;
   }
   made.first = lsn{*first};
   made.last = lsn{*last};
   made.part = *part;
   made.parts = *parts;
+  made.log = text;
   return made;
 }
 
@@ -99,6 +101,11 @@ error message_groups::damage(std::uint64_t position, const std::string& what) co
 result<std::span<const log_record>> message_groups::add(const message_stream::placed& one) {
   records_.clear();
   const log_message& message = one.message;
+  if (message.log != log_) {
+    return error{errc::wrong_job,
+                 name_ + " has the samples of '" + message.log + "', not of '" + log_ +
+                     "': each job needs one of its own"};
+  }
   if (message.part == 1) {
     if (auto begun = begin(one); !begun) return begun.error();
   } else if (!under_way_ || message.part != under_way_->part + 1 ||

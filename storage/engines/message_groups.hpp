@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace headrace::storage {
@@ -24,8 +25,10 @@ std::vector<std::byte> encode_group(std::span<const log_record> group, std::uint
 /// the next message begins the same group anew; it is passed over.
 class message_groups {
  public:
-  /// Of the stream `name`. The first group that comes is the first there is.
-  explicit message_groups(std::string name) : name_(std::move(name)) {}
+  /// Of the stream `name`, which must have records of `log` only: others are `wrong_job`. The first
+  /// group that comes is the first there is.
+  message_groups(std::string name, std::string log)
+      : name_(std::move(name)), log_(std::move(log)) {}
 
   /// The records of a group that `one` makes whole, valid until the next call (their frames for as
   /// long as they are held); none while parts are missing.
@@ -41,6 +44,7 @@ class message_groups {
   error damage(std::uint64_t position, const std::string& what) const;
 
   std::string name_;
+  std::string log_;
   lsn last_;
   std::optional<std::uint64_t> chain_;    // of the last record; nothing: none came yet
   std::optional<log_message> under_way_;  // its newest part

@@ -26,11 +26,11 @@ bool is_appendable(const log_record& record) {
 }  // namespace
 
 message_log::message_log(std::unique_ptr<message_stream> stream, options how)
-    : options_(how), stream_(std::move(stream)), writer_(draw_writer()) {}
+    : options_(std::move(how)), stream_(std::move(stream)), writer_(draw_writer()) {}
 
 result<std::unique_ptr<message_log>> message_log::open(std::unique_ptr<message_stream> stream,
                                                        options how) {
-  std::unique_ptr<message_log> made(new message_log(std::move(stream), how));
+  std::unique_ptr<message_log> made(new message_log(std::move(stream), std::move(how)));
   if (auto located = made->locate(); !located) return located.error();
   return made;
 }
@@ -63,7 +63,7 @@ result<void> message_log::locate() {
 result<void> message_log::read_newest(const placed& its_last) {
   const auto begin = begin_of(its_last);
   if (!begin) return begin.error();
-  message_groups groups(stream_->name());
+  message_groups groups(stream_->name(), options_.log);
   auto read = stream_->read(*begin, its_last.position + 1, [&](const placed& one) -> result<bool> {
     const auto added = groups.add(one);
     if (!added) return added.error();
@@ -178,6 +178,7 @@ append_outcome message_log::send(std::span<const log_record> group, std::uint64_
   message.last = group.back().lsn;
   message.parts = static_cast<std::uint32_t>(parts);
   message.writer = writer_;
+  message.log = options_.log;
   for (std::uint32_t& part = begun_->next_part; part <= parts; ++part) {
     const std::size_t from = (part - 1) * part_max;
     message.part = part;
@@ -209,7 +210,7 @@ result<void> message_log::read_from(lsn from, const visitor& visit) {
   if (extent_.first == lsn{} || from > extent_.last) return {};
   const auto begin = position_of(from);
   if (!begin) return begin.error();
-  message_groups groups(stream_->name());
+  message_groups groups(stream_->name(), options_.log);
   bool stopped = false;
   auto read = stream_->read(*begin, kept_.next, [&](const placed& one) -> result<bool> {
     const auto records = groups.add(one);

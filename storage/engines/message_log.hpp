@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace headrace::storage {
@@ -30,6 +31,7 @@ namespace headrace::storage {
 class message_log final : public ordered_log {
  public:
   struct options {
+    std::string log = "log";  // whose records they are; those of another are wrong_job
     /// Appends nothing, and sees what was there when it was opened.
     bool read_only = false;
     /// Where nothing is there yet, the first record stands behind this one.

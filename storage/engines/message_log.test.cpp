@@ -239,6 +239,12 @@ TEST_F(MessageLog, BeginsBehindWhatRowsHold) {
   EXPECT_EQ(log_->last().last, lsn{41});
 }
 
+TEST_F(MessageLog, RefusesTheLogOfAnotherJob) {
+  open({.log = "clicks"});
+  append(1, 3);
+  EXPECT_THAT(refused_at_opening(), HasSubstr("has the samples of 'clicks', not of 'log'"));
+}
+
 TEST_F(MessageLog, AReaderChangesNothing) {
   open();
   append(1, 3);
@@ -249,8 +255,8 @@ TEST_F(MessageLog, AReaderChangesNothing) {
 }
 
 TEST(LogMessage, ItsHeaderReadsBack) {
-  log_message one{lsn{17}, lsn{20}, 2, 3, 0xfedcba9876543210, {}};
-  EXPECT_EQ(header_text(one), "17-20 2/3 by fedcba9876543210");
+  log_message one{lsn{17}, lsn{20}, 2, 3, 0xfedcba9876543210, "clicks of a", {}};
+  EXPECT_EQ(header_text(one), "17-20 2/3 by fedcba9876543210 of clicks of a");
   EXPECT_EQ(parse_header(header_text(one)), one);
   one.writer = 7;
   EXPECT_EQ(parse_header(header_text(one)), one);
@@ -258,13 +264,15 @@ TEST(LogMessage, ItsHeaderReadsBack) {
                           "17",
                           "17-20",
                           "17-20 2/3",
-                          "0-20 2/3 by 1",
-                          "20-17 2/3 by 1",
-                          "17-20 4/3 by 1",
-                          "17-20 0/3 by 1",
-                          "17-20 2/3 by x",
-                          "17-20 2/3 by 1 ",
-                          "17-20 2/3 by 10000000000000000"})
+                          "17-20 2/3 by 1",
+                          "17-20 2/3 by 1 of ",
+                          "0-20 2/3 by 1 of a",
+                          "20-17 2/3 by 1 of a",
+                          "17-20 4/3 by 1 of a",
+                          "17-20 0/3 by 1 of a",
+                          "17-20 2/3 by x of a",
+                          "17-20 2/3 by 1  of a",
+                          "17-20 2/3 by 10000000000000000 of a"})
     EXPECT_FALSE(parse_header(bad)) << bad;
 }
 

@@ -21,13 +21,14 @@ struct log_message {
   std::uint32_t part = 1;  // 1 … parts
   std::uint32_t parts = 1;
   std::uint64_t writer = 0;  // drawn by whoever opened the log to write
+  std::string log;           // whose records they are, in words
   frame bytes;
 
   friend bool operator==(const log_message& a, const log_message& b);
 };
 
-/// The header that a broker keeps beside the bytes, "17-20 1/3 by 0123456789abcdef": everything of
-/// a message but those.
+/// The header that a broker keeps beside the bytes, "17-20 1/3 by 0123456789abcdef of clicks":
+/// everything of a message but those.
 inline constexpr const char* records_header = "Headrace-Records";
 std::string header_text(const log_message& message);
 /// Nothing where it was not written so.

@@ -67,6 +67,14 @@ class nats_client {
                          nullptr),
               NATS_OK);
   }
+  /// So many the stream has; 0 where it is not there.
+  std::uint64_t messages(const char* stream) {
+    jsStreamInfo* info = nullptr;
+    if (js_GetStreamInfo(&info, js_, stream, nullptr, nullptr) != NATS_OK) return 0;
+    const std::uint64_t count = info->State.Msgs;
+    jsStreamInfo_Destroy(info);
+    return count;
+  }
   struct consumer_facts {
     std::uint64_t delivered = 0;
     std::uint64_t ack_floor = 0;
