@@ -1,5 +1,6 @@
 #include "cli/checkpoint_cut.hpp"
 
+#include "cli/sample_log.hpp"
 #include "cli/state_manifest.hpp"
 #include "ps/recovery/cut_tables.hpp"
 #include "ps/shard/durable_shard.hpp"
@@ -132,7 +133,7 @@ result<void> copy_samples(const cut_parts& of,
   }
   for (const auto& [source, batch] : sources) {
     const fs::path folder = of.folder->sample_log(source);
-    auto log = open_to_read(folder);
+    auto log = read_sample_log(*of.described, *of.folder, source);
     if (!log && log.error().code == errc::not_found) continue;  // its worker lives elsewhere
     if (!log) return log.error();
     const auto kept = (*log)->last();

@@ -129,6 +129,7 @@ result<job> parse_job(const std::string& text,
   check_batch_fits(*config, made);
   made.replay = read_replay(*config, *made.model, made.source);
   read_durability(*config, made.durability);
+  made.samples = read_samples(*config);
   read_checkpoint(*config, made.checkpoint);
   read_limits(*config, made.limits);
   read_server(*config, made.listen);

@@ -4,6 +4,7 @@
 #include "cli/checkpoint_section.hpp"
 #include "cli/live_section.hpp"
 #include "cli/replay_section.hpp"
+#include "cli/samples_section.hpp"
 #include "ps/shard/limits.hpp"
 #include "schemas/push.hpp"
 #include "schemas/schema.hpp"
@@ -64,6 +65,7 @@ struct job {
   std::shared_ptr<const worker::model_graph> model;
   schemas::job_schema schema;
   train_spec train;
+  samples_spec samples;
   replay_spec replay;
   durability_spec durability;
   checkpoint_spec checkpoint;

@@ -567,7 +567,9 @@ TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
           "uri = \"http://127.0.0.1:0\"\n[join]\nactions = \"click\"\nwindow = \"1s\"\n"
           "[features.clicks]\nkind = \"count\"\nof = \"user\"\nover = \"1h\"\n") +
       live_text("uri = \"kafka://h:1\"\ntopics = \"t\"\nlabel = \"click > 0\"\n") +
-      live_text("uri = \"nats://h:1\"\nstream = \"s\"\nlabel = \"click > 0\"\n");
+      live_text(
+          "uri = \"nats://h:1\"\nstream = \"s\"\nlabel = \"click > 0\"\n[samples]\n"
+          "engine = \"jetstream\"\nurl = \"nats://h:1\"\nstream = \"s\"\n");
   std::istringstream lines(text);
   std::string section;
   int keys = 0;
@@ -593,6 +595,29 @@ TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
     const std::string last = key.substr(key.rfind('.') + 1);
     EXPECT_THAT(text, HasSubstr("\n" + last + " = ")) << "documented, but no such key: " << key;
   }
+}
+
+TEST(JobFile, SamplesAreKeptInTheFolderOrByAStream) {
+  EXPECT_EQ(good(std::string(file_job)).samples.engine, sample_engine::segments);
+  const std::vector<std::string> kept{
+      "samples.engine=jetstream", "samples.url=nats://a:1,b:2", "samples.stream=clicks_samples"};
+  const auto made = parse_job(file_job, "job.toml", kept);
+  ASSERT_TRUE(made.ok()) << describe(made.error());
+  EXPECT_EQ(made->samples.servers, "nats://a:1,nats://b:2");
+  EXPECT_EQ(made->samples.stream, "clicks_samples");
+  EXPECT_TRUE(parse_job(made->text, "resolved.toml", {}).ok());
+  const auto failure = [&](const std::string& key, const std::string& value) {
+    auto set = kept;
+    set.push_back("samples." + key + "=" + value);
+    const auto refused = parse_job(file_job, "job.toml", set);
+    return refused.ok() ? "no failure" : refused.error().detail;
+  };
+  EXPECT_THAT(failure("url", "http://a:1"), HasSubstr("nats://HOST:PORT"));
+  EXPECT_THAT(failure("url", "nats://a:1,"), HasSubstr("nats://HOST:PORT"));
+  EXPECT_THAT(failure("url", "nats://me@a:1"), HasSubstr("nats://HOST:PORT"));
+  EXPECT_THAT(failure("stream", "a.b"), HasSubstr("samples.stream"));
+  EXPECT_THAT(failure("engine", "segments"), HasSubstr("needs samples.engine"));
+  EXPECT_THAT(failure("engine", "kafkaesque"), HasSubstr("jetstream"));
 }
 
 TEST(JobFile, ABatchThatOneShardCouldNotTakeIsRefusedWithTheBound) {

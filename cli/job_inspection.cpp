@@ -152,7 +152,7 @@ result<std::unique_ptr<ps::shard>> job_inspection::replayed_tables(shard_id shar
 }
 
 result<std::optional<std::uint64_t>> job_inspection::sealed_batches() const {
-  const auto log = open_log(folder_->sample_log(schemas::to_string(source_of(job_))));
+  const auto log = read_sample_log(job_, *folder_, schemas::to_string(source_of(job_)));
   if (!log && log.error().code == errc::not_found) return std::optional<std::uint64_t>{};
   if (!log) return log.error();
   return std::optional((*log)->last().last.value);

@@ -300,7 +300,7 @@ result<std::unique_ptr<worker::sealed_stream>> job_worker::open_stream(
                                  .schema_version = job_.schema.version,
                                  .samples_max = job_.train.batch_max,
                                  .wait_ns = job_.train.batch_wait_ns});
-  auto retained = sample_retention_of(job_, *folder_, time);
+  auto retained = sample_retention_of(job_, *folder_, *log, time);
   if (!retained) return retained.error();
   auto stream =
       std::make_unique<worker::sealed_stream>(worker::sealed_stream::parts{std::move(source),

@@ -275,6 +275,7 @@ std::string live_stream::status() const {
   json_line line;
   line.add("job", job_.name)
       .add("source", job_.source.name)
+      .add("sample_log", name(job_.samples.engine))
       .add("batches", counted.batches)
       .add("bytes", counted.bytes)
       .add("accepted", counted.events.accepted)

@@ -1,12 +1,18 @@
 #include "cli/sample_log.hpp"
 
+#include "base/log.hpp"
+#include "schemas/hash.hpp"
 #include "storage/checkpoint_manifest.hpp"
+#include "storage/engines/jetstream_stream.hpp"
+#include "storage/engines/message_log.hpp"
 #include "storage/segment_files.hpp"
 #include "storage/segment_log.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace headrace::cli {
@@ -49,6 +55,91 @@ result<void> note_earlier(const std::filesystem::path& folder,
   return {};
 }
 
+// The same of a stream, in slices: of a slice nothing is told but its newest batch.
+result<void> note_earlier(storage::message_log& log,
+                          std::uint64_t now_ms,
+                          worker::sample_retention& into) {
+  constexpr std::uint64_t slices = 16;
+  const auto kept = log.last();
+  if (kept.first == lsn{}) return {};
+  const std::uint64_t batches = kept.last.value - kept.first.value + 1;
+  const std::uint64_t of_slice = (batches + slices - 1) / slices;
+  for (std::uint64_t from = kept.first.value; from <= kept.last.value; from += of_slice) {
+    const std::uint64_t through = std::min(from + of_slice - 1, kept.last.value);
+    std::uint64_t stamp_ms = now_ms;
+    auto read = log.read_from(lsn{through}, [&](const storage::log_record& record) {
+      stamp_ms = record.stamp_ms;
+      return false;
+    });
+    if (!read) return read;
+    into.earlier(batch_number{through}, stamp_ms, log.bytes() / batches * (through - from + 1));
+  }
+  return {};
+}
+
+result<std::unique_ptr<storage::message_log>> open_stream(const job& job,
+                                                          const storage::job_folder& folder,
+                                                          bool read_only,
+                                                          lsn continue_after) {
+  const samples_spec& spec = job.samples;
+  storage::jetstream_options how;
+  how.login.endpoints = spec.servers;
+  how.login.client_id = "headrace-" + job.name + "-samples";
+  how.login.user = spec.user;
+  how.login.tls = spec.tls;
+  how.stream = spec.stream;
+  how.read_only = read_only;
+  if (!spec.password_env.empty()) {
+    const char* password = std::getenv(spec.password_env.c_str());
+    if (password == nullptr) {
+      return error{errc::bad_config,
+                   "samples.password_env: there is no environment variable " + spec.password_env};
+    }
+    how.login.password = password;
+  }
+  auto stream = storage::open_jetstream_stream(how);
+  if (!stream) return stream.error();
+  const auto& owner = folder.job();
+  storage::message_log::options log;
+  log.log = owner.name + "/" + std::to_string(owner.fingerprint) + "/" +
+            schemas::to_string(source_of(job));
+  log.read_only = read_only;
+  log.continue_after = continue_after;
+  return storage::message_log::open(std::move(*stream), std::move(log));
+}
+
+result<std::unique_ptr<storage::segment_log>> open_segments_to_read(
+    const std::filesystem::path& folder) {
+  storage::segment_log::options how;
+  how.folder = folder;
+  how.read_only = true;
+  return storage::segment_log::open(std::move(how));
+}
+
+// What lies in the folder goes into a stream that has no records yet.
+result<std::unique_ptr<storage::message_log>> open_stream_of(const job& job,
+                                                             const storage::job_folder& folder) {
+  auto log = open_stream(job, folder, false, {});
+  if (!log || (*log)->last().last != lsn{}) return log;
+  const auto segments =
+      open_segments_to_read(folder.sample_log(schemas::to_string(source_of(job))));
+  if (!segments && segments.error().code == errc::not_found) return log;
+  if (!segments) return segments.error();
+  const auto kept = (*segments)->last();
+  if (kept.first == lsn{}) return log;
+  log_info("samples.copied", {{"from", kept.first.value}, {"through", kept.last.value}});
+  log = open_stream(job, folder, false, lsn{kept.first.value - 1});
+  if (!log) return log;
+  storage::append_outcome told{storage::append_state::committed, errc::ok, {}};
+  auto read = (*segments)->read_from(kept.first, [&](const storage::log_record& record) {
+    (*log)->append({&record, 1}, lsn{record.lsn.value - 1}, [&](const auto& one) { told = one; });
+    return told.state == storage::append_state::committed;
+  });
+  if (!read) return read.error();
+  if (told.state != storage::append_state::committed) return error{told.code, told.detail};
+  return log;
+}
+
 // Through which batch rows on disk hold a source, by what the server wrote of them here since
 // `since_ms`: an earlier text may be of rows that were rewound.
 batch_number covered_by_rows(const std::filesystem::path& file,
@@ -72,6 +163,11 @@ schemas::source_id source_of(const job& job) { return {job.source.name, worker_g
 
 result<std::unique_ptr<storage::ordered_log>> open_sample_log(const job& job,
                                                               const storage::job_folder& folder) {
+  if (job.samples.engine == sample_engine::jetstream) {
+    auto stream = open_stream_of(job, folder);
+    if (!stream) return stream.error();
+    return std::unique_ptr<storage::ordered_log>(std::move(*stream));
+  }
   storage::segment_log::options how;
   how.folder = folder.sample_log(schemas::to_string(source_of(job)));
   how.mode = job.durability.log;
@@ -81,8 +177,26 @@ result<std::unique_ptr<storage::ordered_log>> open_sample_log(const job& job,
   return std::unique_ptr<storage::ordered_log>(std::move(*log));
 }
 
+result<std::unique_ptr<storage::ordered_log>> read_sample_log(const job& job,
+                                                              const storage::job_folder& folder,
+                                                              const std::string& source) {
+  const bool is_stream = job.samples.engine == sample_engine::jetstream &&
+                         source == schemas::to_string(source_of(job));
+  if (is_stream) {
+    auto stream = open_stream(job, folder, true, {});
+    if (!stream) return stream.error();
+    return std::unique_ptr<storage::ordered_log>(std::move(*stream));
+  }
+  auto log = open_segments_to_read(folder.sample_log(source));
+  if (!log) return log.error();
+  return std::unique_ptr<storage::ordered_log>(std::move(*log));
+}
+
 result<std::optional<worker::sample_retention>> sample_retention_of(
-    const job& job, const storage::job_folder& folder, const clock& time) {
+    const job& job,
+    const storage::job_folder& folder,
+    storage::ordered_log& log,
+    const clock& time) {
   if (!worker::is_live(job.source.arrives)) return std::optional<worker::sample_retention>{};
   const std::string source = schemas::to_string(source_of(job));
   worker::sample_retention::settings how;
@@ -96,8 +210,10 @@ result<std::optional<worker::sample_retention>> sample_retention_of(
     return covered_by_rows(file, source, has_network, since_ms);
   };
   worker::sample_retention made(std::move(how));
-  if (auto noted = note_earlier(folder.sample_log(source), time.now_ms(), made); !noted)
-    return noted.error();
+  auto* stream = dynamic_cast<storage::message_log*>(&log);
+  auto noted = stream != nullptr ? note_earlier(*stream, time.now_ms(), made)
+                                 : note_earlier(folder.sample_log(source), time.now_ms(), made);
+  if (!noted) return noted.error();
   return std::optional(std::move(made));
 }
 

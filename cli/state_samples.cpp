@@ -6,12 +6,11 @@
 #include "schemas/sample.hpp"
 #include "storage/file_io.hpp"
 #include "storage/job_folder.hpp"
-#include "storage/segment_log.hpp"
+#include "storage/ordered_log.hpp"
 #include "worker/batch/sample_digest.hpp"
 
 #include <algorithm>
 #include <optional>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -50,29 +49,21 @@ result<std::size_t> place_of(const worker::source_spec& source, const std::strin
 /// Reads the log into what is told of it.
 class log_reading {
  public:
-  log_reading(fs::path folder, std::optional<std::size_t> by)
-      : folder_(std::move(folder)), by_(by), digest_(by) {}
+  log_reading(const std::string& source, std::optional<std::size_t> by)
+      : source_(source), by_(by), digest_(by) {}
 
-  // A log that is not there has no samples yet.
-  result<void> read() {
-    std::error_code absent;
-    if (!fs::exists(folder_, absent)) return {};
-    storage::segment_log::options how;
-    how.folder = folder_;
-    how.read_only = true;
-    auto log = storage::segment_log::open(std::move(how));
-    if (!log) return log.error();
+  result<void> read(storage::ordered_log& log) {
     result<void> taken;
-    const auto read = (*log)->read_from(lsn{1}, [&](const storage::log_record& record) {
+    const auto read = log.read_from(lsn{1}, [&](const storage::log_record& record) {
       taken = take(record);
       return taken.ok();
     });
     return read ? taken : read;
   }
 
-  sealed_samples told(std::string source) const {
+  sealed_samples told() const {
     sealed_samples made;
-    made.source = std::move(source);
+    made.source = source_;
     made.first_batch = first_;
     made.last_batch = last_;
     made.samples = digest_.samples();
@@ -95,10 +86,10 @@ class log_reading {
   }
   error damaged(const storage::log_record& record, const std::string& how) const {
     return {errc::corrupt,
-            "'" + folder_.string() + "', record " + std::to_string(record.lsn.value) + ": " + how};
+            "samples of " + source_ + ", record " + std::to_string(record.lsn.value) + ": " + how};
   }
 
-  fs::path folder_;
+  std::string source_;
   std::optional<std::size_t> by_;
   worker::sample_digest digest_;
   std::uint64_t first_ = 0;
@@ -119,9 +110,13 @@ result<sealed_samples> read_sealed_samples(const fs::path& state, const std::str
     place = *found;
   }
   const std::string source = schemas::to_string(source_of(*described));
-  log_reading reading((*folder)->sample_log(source), place);
-  if (auto read = reading.read(); !read) return read.error();
-  return reading.told(source);
+  log_reading reading(source, place);
+  const auto log = read_sample_log(*described, **folder, source);
+  if (!log && log.error().code != errc::not_found) return log.error();  // it has no samples yet
+  if (log) {
+    if (auto read = reading.read(**log); !read) return read.error();
+  }
+  return reading.told();
 }
 
 }  // namespace headrace::cli

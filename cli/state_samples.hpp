@@ -23,7 +23,7 @@ struct sealed_samples {
 /// Reads every sealed batch of the job's source. `by` is a feature with a key of its own, or empty:
 /// then the order of all samples counts. Works beside a running worker, which then is a moment
 /// ahead. Fails: not_found (no state folder), bad_config (no such feature, with the nearest),
-/// corrupt, io_error.
+/// corrupt, io_error; of a broker unavailable, wrong_job.
 result<sealed_samples> read_sealed_samples(const std::filesystem::path& state,
                                            const std::string& by);
 

@@ -1,6 +1,7 @@
 #include "cli/state_verify.hpp"
 
 #include "cli/job_file.hpp"
+#include "cli/sample_log.hpp"
 #include "ps/recovery/cut_tables.hpp"
 #include "schemas/hash.hpp"
 #include "schemas/sample.hpp"
@@ -42,6 +43,7 @@ class scrub {
       if (whole) findings_.digest = schemas::to_string(sum);
     }
     read_samples();
+    if (described && described->samples.engine != sample_engine::segments) read_stream(*described);
     return std::move(findings_);
   }
 
@@ -91,15 +93,20 @@ class scrub {
       good(log.error());
       return nullptr;
     }
+    if (!read_records(**log, see)) return nullptr;
+    return std::move(*log);
+  }
+
+  bool read_records(storage::ordered_log& log,
+                    const std::function<result<void>(const storage::log_record&)>& see) {
     ++findings_.logs;
     result<void> decoded;
-    const auto read = (*log)->read_from(lsn{1}, [&](const storage::log_record& record) {
+    const auto read = log.read_from(lsn{1}, [&](const storage::log_record& record) {
       ++findings_.records;
       decoded = see(record);
       return decoded.ok();
     });
-    if (!good(read) || !good(decoded)) return nullptr;
-    return std::move(*log);
+    return good(read) && good(decoded);
   }
 
   bool read_shard(shard_id id,
@@ -131,14 +138,30 @@ class scrub {
     std::error_code failure;
     for (fs::directory_iterator at(folder_.root() / "samples", failure), end; !failure && at != end;
          at.increment(failure)) {
-      read_log(at->path(), [&](const storage::log_record& record) -> result<void> {
-        const auto batch = schemas::decode_sample_batch(record.payload);
-        if (batch) return {};
-        return error{errc::corrupt,
-                     "'" + at->path().string() + "', record " + std::to_string(record.lsn.value) +
-                         ": " + batch.error().detail};
-      });
+      read_log(at->path(), decode_of("'" + at->path().string() + "'"));
     }
+  }
+
+  // Of a job whose samples a broker keeps.
+  void read_stream(const job& described) {
+    const std::string source = schemas::to_string(source_of(described));
+    const auto log = read_sample_log(described, folder_, source);
+    if (!log && log.error().code == errc::not_found) return;
+    if (!log) {
+      good(log.error());
+      return;
+    }
+    read_records(**log, decode_of("samples of " + source));
+  }
+
+  static std::function<result<void>(const storage::log_record&)> decode_of(std::string log) {
+    return [name = std::move(log)](const storage::log_record& record) -> result<void> {
+      const auto batch = schemas::decode_sample_batch(record.payload);
+      if (batch) return {};
+      return error{
+          errc::corrupt,
+          name + ", record " + std::to_string(record.lsn.value) + ": " + batch.error().detail};
+    };
   }
 
   const storage::job_folder& folder_;

@@ -11,7 +11,8 @@
 #include <string>
 
 /// The one interface of every log: update log of a shard, sample log of a source. Engines: local
-/// segments (storage/segment_log.hpp), memory (storage/memory_log.hpp), later NATS JetStream.
+/// segments (storage/segment_log.hpp), memory (storage/memory_log.hpp), a broker's messages
+/// (storage/engines/message_log.hpp).
 namespace headrace::storage {
 
 enum class record_kind : std::uint16_t {

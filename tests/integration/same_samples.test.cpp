@@ -1,8 +1,8 @@
 #include "base/json_line.hpp"
 #include "base/random.hpp"
 #include "tests/integration/live_run.hpp"
-#include "worker/ingest/test_brokers.hpp"
-#include "worker/ingest/test_nats_client.hpp"
+#include "tests/support/test_brokers.hpp"
+#include "tests/support/test_nats_client.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -21,8 +22,6 @@
 /// stand in the same order.
 namespace headrace::tests {
 namespace {
-
-using worker::find_server;
 
 // What a user compares two runs by.
 struct digests {
@@ -294,7 +293,7 @@ TEST_F(SameSamples, OverHttp) {
 TEST_F(SameSamples, FromKafka) {
   const std::string kcat = find_server("kcat");
   if (kcat.empty()) GTEST_SKIP() << "no kcat: ./dev setup peers";
-  worker::mock_kafka kafka;
+  mock_kafka kafka;
   kafka.tell("topic clicks 3");
   const std::string file = folder_ / "messages";
   std::ofstream out(file);
@@ -310,13 +309,89 @@ TEST_F(SameSamples, FromKafka) {
 
 TEST_F(SameSamples, FromJetStream) {
   if (find_server("nats-server").empty()) GTEST_SKIP() << "nats-server is not installed";
-  worker::nats_server server;
+  nats_server server;
   server.start();
-  worker::nats_client client(server.url());
+  nats_client client(server.url());
   client.make_stream("CLICKS", {"clicks.>"});
   for (const row& one : rows_) client.publish("clicks." + one.user, one.json);
   start("jetstream", {"uri=" + server.url(), "stream=CLICKS"});
   expect_the_same();
+}
+
+// The file's samples, kept by a broker; the run is killed on the way, and so is the server.
+TEST_F(SameSamples, KeptByJetStream) {
+  if (find_server("nats-server").empty()) GTEST_SKIP() << "nats-server is not installed";
+  nats_server server;
+  server.start();
+  const std::string state = folder_ / "kept";
+  std::vector<std::string> words{headrace_binary(), "run", job_, "--state", state, "--json"};
+  for (const std::string& one : {std::string("samples.engine=jetstream"),
+                                 "samples.url=" + server.url(),
+                                 std::string("samples.stream=SAME"),
+                                 std::string("train.batch_max=16")})
+    words.insert(words.end(), {"--set", one});
+  auto paced = words;
+  paced.insert(paced.end(), {"--set", "source.duration=60s"});
+  {
+    child_process run(paced);
+    nats_client client(server.url());
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (client.messages("SAME") < 5) {
+      ASSERT_FALSE(run.wait_for(std::chrono::milliseconds(10))) << run.errors();
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << run.errors();
+    }
+    server.kill();
+    server.start();
+    nats_client again(server.url());
+    const auto before = again.messages("SAME");
+    EXPECT_GE(before, 5U);
+    while (again.messages("SAME") < before + 5) {
+      ASSERT_FALSE(run.wait_for(std::chrono::milliseconds(10))) << run.errors();
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << run.errors();
+    }
+    run.signal(SIGKILL);
+  }
+  words.insert(words.end(), {"--speed", "max"});
+  const auto said = run_program(words, live_patience);
+  ASSERT_EQ(said.status, 0) << said.errors;
+  EXPECT_EQ(inspected(state), of_file_);
+  EXPECT_TRUE(std::filesystem::is_empty(state + "/samples"));
+  const auto whole = run_program(
+      {headrace_binary(), "inspect", "digest", "--state", state, "--json"}, live_patience);
+  EXPECT_EQ(whole.status, 0) << whole.output << whole.errors;
+  EXPECT_EQ(json_field(whole.output, "sealed"), json_field(whole.output, "batches"));
+
+  // Another job has no business there.
+  auto other = words;
+  other[4] = folder_ / "other";
+  other.insert(other.end(), {"--set", "job.name=other"});
+  const auto refused = run_program(other, live_patience);
+  EXPECT_NE(refused.status, 0);
+  EXPECT_NE(refused.errors.find("has the samples of 'same/"), std::string::npos) << refused.errors;
+}
+
+// A job that kept its samples in its folder goes on in a stream.
+TEST_F(SameSamples, MoveIntoAStream) {
+  if (find_server("nats-server").empty()) GTEST_SKIP() << "nats-server is not installed";
+  nats_server server;
+  server.start();
+  const auto said = run_program({headrace_binary(),
+                                 "run",
+                                 job_,
+                                 "--state",
+                                 folder_ / "file",
+                                 "--json",
+                                 "--set",
+                                 "samples.engine=jetstream",
+                                 "--set",
+                                 "samples.url=" + server.url(),
+                                 "--set",
+                                 "samples.stream=SAME"},
+                                live_patience);
+  ASSERT_EQ(said.status, 0) << said.errors;
+  EXPECT_EQ(json_field(said.output, "samples"), of_file_.samples) << said.output;
+  std::filesystem::remove_all(folder_ / "file/samples");
+  EXPECT_EQ(inspected(folder_ / "file"), of_file_);
 }
 
 // The user decides the stream, as the key does the partition in Kafka.
@@ -324,7 +399,7 @@ TEST_F(SameSamples, FromRedisStreams) {
   const std::string client = find_server("redis-cli");
   if (client.empty() || find_server("redis-server").empty())
     GTEST_SKIP() << "redis-server and redis-cli are not installed";
-  worker::redis_server server;
+  redis_server server;
   server.start();
   const std::string socket = server.endpoint().substr(server.endpoint().find('/'));
   const std::string file = folder_ / "commands";

@@ -53,8 +53,8 @@ class sealed_stream {
     bool finished = false;      // every batch was given out
     bool halted = false;        // every batch of the passes so far was given out
   };
-  /// The next batch. Fails: bad_input (too many bad rows), io_error, disk_full (ask again later:
-  /// nothing is lost).
+  /// The next batch. Fails: bad_input (too many bad rows), io_error, disk_full and, of a broker's
+  /// log, unavailable (ask again later: nothing is lost).
   result<pumped> next();
   /// After `open`: the source's last batch was sealed and given out, in this run or an earlier one.
   bool finished() const { return last_sealed_ && sealed_ < next_; }

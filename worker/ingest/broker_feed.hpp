@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "storage/engines/broker_login.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -14,23 +15,15 @@
 
 namespace headrace::worker {
 
-/// Which broker, where, and under which names. Plain data; the job file fills it, and the
-/// environment the password.
-struct feed_spec {
+/// Which broker, where, and under which names. Plain data.
+struct feed_spec : storage::broker_login {
   enum class kind : std::uint8_t { kafka, jetstream, redis };
   kind broker = kind::kafka;
-  /// Kafka: "host:port,host:port". JetStream: "nats://host:port,…". Redis: "host:port" or
-  /// "unix:/path".
-  std::string endpoints;
   /// Kafka: topics. JetStream: one stream. Redis: streams (their keys).
   std::vector<std::string> topics;
   std::string subject;      // JetStream: of the stream's messages, wildcards too; empty: all
   std::string group;        // consumer group, or durable consumer; named after the job
-  std::string client_id;    // of this process, for the broker's own listings
   std::string dead_letter;  // Kafka topic, JetStream subject, Redis stream; empty: only counted
-  std::string user;
-  std::string password;
-  bool tls = false;  // Redis: not with the client library of Debian 12
   std::size_t poll_bytes_max = std::size_t{16} << 20;  // fetched ahead, or of one poll
 };
 

@@ -15,11 +15,6 @@ constexpr std::uint64_t ms_end = std::uint64_t{1} << (64 - sequence_bits);
 
 }  // namespace
 
-void reconnect_pace::failed(time now) {
-  due_ = now + wait_;
-  wait_ = std::min(wait_ * 2, longest);
-}
-
 void link_watch::up() {
   if (state_.connected) return;
   state_.connected = true;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/freed_by.hpp"
+#include "storage/engines/broker_login.hpp"
 #include "worker/ingest/broker_feed.hpp"
 
 #include <chrono>
@@ -11,31 +13,7 @@
 /// What the three feeds share. Single-threaded, as they are.
 namespace headrace::worker {
 
-/// Deletes what a client library made with the library's own function.
-template <auto Free>
-struct freed_by {
-  template <class Thing>
-  void operator()(Thing* thing) const {
-    Free(thing);
-  }
-};
-
-/// When to try a broker again: 50 ms after the first failure, twice as long after each further one,
-/// at most 5 s.
-class reconnect_pace {
- public:
-  using time = std::chrono::steady_clock::time_point;
-  bool is_due(time now) const { return now >= due_; }
-  time due() const { return due_; }
-  void failed(time now);
-  void worked() { wait_ = first; }
-
- private:
-  static constexpr std::chrono::milliseconds first{50};
-  static constexpr std::chrono::milliseconds longest{5'000};
-  std::chrono::milliseconds wait_ = first;
-  time due_{};
-};
+using storage::reconnect_pace;
 
 /// Keeps state.connected, last_error and reconnects, and writes one line when the broker goes and
 /// one when it is back.

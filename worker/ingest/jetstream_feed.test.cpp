@@ -1,14 +1,17 @@
 #include "worker/ingest/jetstream_feed.hpp"
 
+#include "tests/support/test_brokers.hpp"
+#include "tests/support/test_nats_client.hpp"
 #include "worker/ingest/jetstream_support.hpp"
-#include "worker/ingest/test_brokers.hpp"
-#include "worker/ingest/test_nats_client.hpp"
 #include "worker/ingest/test_reading.hpp"
 
 #include <random>
 
 namespace headrace::worker {
 namespace {
+
+using tests::nats_client;
+using tests::nats_server;
 
 using namespace std::chrono_literals;
 

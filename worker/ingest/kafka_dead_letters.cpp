@@ -31,11 +31,11 @@ result<void> kafka_dead_letters::start() {
        {"message.max.bytes", std::to_string(16 << 20)},  // what a topic takes, its broker says
        {"queue.buffering.max.messages", "20000"},
        {"queue.buffering.max.kbytes", std::to_string(64 << 10)}}};
-  auto settings = make_kafka_settings(spec_, more);
+  auto settings = storage::make_kafka_settings(spec_, more);
   if (!settings) return settings.error();
   rd_kafka_conf_set_dr_msg_cb(settings->get(), count);
   rd_kafka_conf_set_opaque(settings->get(), &waiting_);
-  auto made = make_kafka_handle(RD_KAFKA_PRODUCER, std::move(*settings));
+  auto made = storage::make_kafka_handle(RD_KAFKA_PRODUCER, std::move(*settings));
   if (!made) return made.error();
   producer_ = std::move(*made);
   return {};

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "worker/ingest/kafka_support.hpp"
+#include "storage/engines/kafka_link.hpp"
+#include "worker/ingest/broker_feed.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -44,7 +45,7 @@ class kafka_dead_letters {
 
   feed_spec spec_;
   backlog waiting_;  // for the brokers
-  kafka_handle producer_;
+  storage::kafka_handle producer_;
   bool failed_ = false;
 };
 

@@ -1,9 +1,9 @@
 #include "worker/ingest/kafka_feed.hpp"
 
 #include "base/log.hpp"
+#include "storage/engines/kafka_link.hpp"
 #include "worker/ingest/feed_support.hpp"
 #include "worker/ingest/kafka_dead_letters.hpp"
-#include "worker/ingest/kafka_support.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,6 +14,11 @@
 namespace headrace::worker {
 namespace {
 
+using storage::kafka_handle;
+using storage::kafka_message;
+using storage::kafka_partitions;
+using storage::make_kafka_handle;
+using storage::make_kafka_settings;
 using steady = std::chrono::steady_clock;
 constexpr int ask_ms = 2'000;  // for offsets, of a broker that is there
 constexpr int fetch_wait_ms = 100;

@@ -1,7 +1,7 @@
 #include "worker/ingest/kafka_feed.hpp"
 
-#include "worker/ingest/kafka_support.hpp"
-#include "worker/ingest/test_brokers.hpp"
+#include "storage/engines/kafka_link.hpp"
+#include "tests/support/test_brokers.hpp"
 #include "worker/ingest/test_reading.hpp"
 
 #include <fstream>
@@ -9,6 +9,8 @@
 
 namespace headrace::worker {
 namespace {
+
+using tests::mock_kafka;
 
 using namespace std::chrono_literals;
 
@@ -27,9 +29,9 @@ class KafkaFeed : public ::testing::Test {
     }
     kafka_ = std::make_unique<mock_kafka>();
     kafka_->tell("topic clicks 2");
-    auto settings = make_kafka_settings(spec(), {});
+    auto settings = storage::make_kafka_settings(spec(), {});
     ASSERT_TRUE(settings) << describe(settings.error());
-    auto made = make_kafka_handle(RD_KAFKA_PRODUCER, std::move(*settings));
+    auto made = storage::make_kafka_handle(RD_KAFKA_PRODUCER, std::move(*settings));
     ASSERT_TRUE(made) << describe(made.error());
     producer_ = std::move(*made);
   }
@@ -75,7 +77,7 @@ class KafkaFeed : public ::testing::Test {
   }
 
   std::unique_ptr<mock_kafka> kafka_;
-  kafka_handle producer_;
+  storage::kafka_handle producer_;
 };
 
 TEST_F(KafkaFeed, ReadsPartitionsInOrderAndSharesItsOffsets) {

@@ -1,8 +1,8 @@
 #include "worker/ingest/redis_feed.hpp"
 
+#include "tests/support/test_brokers.hpp"
 #include "worker/ingest/feed_support.hpp"
 #include "worker/ingest/redis_link.hpp"
-#include "worker/ingest/test_brokers.hpp"
 #include "worker/ingest/test_reading.hpp"
 
 #include <csignal>
@@ -10,6 +10,8 @@
 
 namespace headrace::worker {
 namespace {
+
+using tests::redis_server;
 
 using namespace std::chrono_literals;
 

@@ -1,51 +1,23 @@
 #pragma once
 
-#include "tests/support/child_process.hpp"
+#include "tests/support/test_brokers.hpp"
 #include "worker/ingest/broker_feed.hpp"
 
 #include <gtest/gtest.h>
 
-#include <arpa/inet.h>
 #include <chrono>
-#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
-#include <netinet/in.h>
 #include <optional>
 #include <string>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <vector>
 
-/// What the tests of feeds share: finding servers, ports, and a log in memory.
+/// What the tests of feeds share: a log in memory, and reading into it.
 namespace headrace::worker {
 
-/// Where `name` lies in PATH or among the system's servers; empty when it is not installed.
-inline std::string find_server(const std::string& name) {
-  std::string folders = std::getenv("PATH") == nullptr ? "" : std::getenv("PATH");
-  folders += ":/usr/sbin:/usr/bin";
-  for (std::size_t from = 0; from < folders.size();) {
-    const auto end = std::min(folders.find(':', from), folders.size());
-    const auto path = folders.substr(from, end - from) + "/" + name;
-    if (::access(path.c_str(), X_OK) == 0) return path;
-    from = end + 1;
-  }
-  return {};
-}
-
-/// A port of loopback that was free a moment ago.
-inline int free_port() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(::bind(socket, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  ::close(socket);
-  return ntohs(address.sin_port);
-}
+using tests::find_server;
+using tests::free_port;
 
 /// What an event log would hold: values by partition, and where each goes on.
 struct kept_log {

@@ -1,6 +1,8 @@
 #pragma once
 
-#include "worker/ingest/feed_support.hpp"
+#include "base/freed_by.hpp"
+#include "base/result.hpp"
+#include "storage/engines/broker_login.hpp"
 
 #include <librdkafka/rdkafka.h>
 #include <memory>
@@ -9,7 +11,7 @@
 #include <utility>
 
 /// librdkafka's objects with owners, and the settings that consumer and producer share.
-namespace headrace::worker {
+namespace headrace::storage {
 
 using kafka_handle = std::unique_ptr<rd_kafka_t, freed_by<rd_kafka_destroy>>;
 using kafka_message = std::unique_ptr<rd_kafka_message_t, freed_by<rd_kafka_message_destroy>>;
@@ -17,11 +19,11 @@ using kafka_partitions = std::unique_ptr<rd_kafka_topic_partition_list_t,
                                          freed_by<rd_kafka_topic_partition_list_destroy>>;
 using kafka_settings = std::unique_ptr<rd_kafka_conf_t, freed_by<rd_kafka_conf_destroy>>;
 
-/// Endpoints, client id, user and password of `spec`, then `more`. Fails: bad_config, with the
+/// Endpoints, client id, user and password of `login`, then `more`. Fails: bad_config, with the
 /// library's words.
 result<kafka_settings> make_kafka_settings(
-    const feed_spec& spec, std::span<const std::pair<const char*, std::string>> more);
+    const broker_login& login, std::span<const std::pair<const char*, std::string>> more);
 /// A consumer or producer with `settings`. Fails: bad_config.
 result<kafka_handle> make_kafka_handle(rd_kafka_type_t type, kafka_settings settings);
 
-}  // namespace headrace::worker
+}  // namespace headrace::storage

@@ -1,17 +1,50 @@
 #pragma once
 
-#include "worker/ingest/test_feeds.hpp"
+#include "tests/support/child_process.hpp"
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <arpa/inet.h>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <netinet/in.h>
 #include <string>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vector>
 
 /// Real brokers as processes of a test's own: on loopback or a socket file, gone with the object.
-namespace headrace::worker {
+namespace headrace::tests {
+
+/// Where `name` lies in PATH or among the system's servers; empty when it is not installed.
+inline std::string find_server(const std::string& name) {
+  std::string folders = std::getenv("PATH") == nullptr ? "" : std::getenv("PATH");
+  folders += ":/usr/sbin:/usr/bin";
+  for (std::size_t from = 0; from < folders.size();) {
+    const auto end = std::min(folders.find(':', from), folders.size());
+    const auto path = folders.substr(from, end - from) + "/" + name;
+    if (::access(path.c_str(), X_OK) == 0) return path;
+    from = end + 1;
+  }
+  return {};
+}
+
+/// A port of loopback that was free a moment ago.
+inline int free_port() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  EXPECT_EQ(::bind(socket, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  ::close(socket);
+  return ntohs(address.sin_port);
+}
 
 /// redis-server with its append-only file in a folder of its own, on a Unix socket.
 class redis_server {
@@ -33,16 +66,16 @@ class redis_server {
                                    "--save",
                                    ""};
     words.insert(words.end(), more_.begin(), more_.end());
-    process_ = std::make_unique<tests::child_process>(words);
+    process_ = std::make_unique<child_process>(words);
     ASSERT_TRUE(process_->wait_for_text("ready to accept connections", std::chrono::seconds(10)))
         << process_->output() << process_->errors();
   }
   void kill() { process_.reset(); }  // SIGKILL
 
  private:
-  tests::temporary_folder folder_;
+  temporary_folder folder_;
   std::vector<std::string> more_;
-  std::unique_ptr<tests::child_process> process_;
+  std::unique_ptr<child_process> process_;
 };
 
 /// nats-server with JetStream in a folder of its own.
@@ -60,17 +93,17 @@ class nats_server {
                                    "-sd",
                                    folder_.path()};
     words.insert(words.end(), more_.begin(), more_.end());
-    process_ = std::make_unique<tests::child_process>(words);
+    process_ = std::make_unique<child_process>(words);
     ASSERT_TRUE(process_->wait_for_text("Server is ready", std::chrono::seconds(10)))
         << process_->errors();
   }
   void kill() { process_.reset(); }  // SIGKILL
 
  private:
-  tests::temporary_folder folder_;
+  temporary_folder folder_;
   std::vector<std::string> more_;
   int port_ = free_port();
-  std::unique_ptr<tests::child_process> process_;
+  std::unique_ptr<child_process> process_;
 };
 
 /// tests/support/mock_kafka.cpp, which speaks Kafka's protocol in a process of its own.
@@ -78,7 +111,7 @@ class mock_kafka {
  public:
   mock_kafka() : fifo_(folder_ / "commands") {
     EXPECT_EQ(::mkfifo(fifo_.c_str(), 0600), 0);
-    process_ = std::make_unique<tests::child_process>(
+    process_ = std::make_unique<child_process>(
         std::vector<std::string>{std::getenv("HEADRACE_MOCK_KAFKA"), "1", fifo_});
     EXPECT_TRUE(process_->wait_for_text("\n", std::chrono::seconds(10))) << process_->errors();
     commands_.open(fifo_);
@@ -95,12 +128,12 @@ class mock_kafka {
   }
 
  private:
-  tests::temporary_folder folder_;
+  temporary_folder folder_;
   std::string fifo_;
-  std::unique_ptr<tests::child_process> process_;
+  std::unique_ptr<child_process> process_;
   std::ofstream commands_;
   std::string bootstraps_;
   std::size_t told_ = 0;
 };
 
-}  // namespace headrace::worker
+}  // namespace headrace::tests

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace headrace::worker {
+namespace headrace::tests {
 
 /// A plain client, as a producer or an operator has one.
 class nats_client {
@@ -30,6 +30,17 @@ class nats_client {
     how.Name = name;
     how.Subjects = subjects.data();
     how.SubjectsLen = static_cast<int>(subjects.size());
+    EXPECT_EQ(js_AddStream(nullptr, js_, &how, nullptr, nullptr), NATS_OK);
+  }
+  /// That takes so many messages of its own name, and then refuses.
+  void make_bounded_stream(const char* name, std::int64_t messages) {
+    jsStreamConfig how;
+    jsStreamConfig_Init(&how);
+    how.Name = name;
+    how.Subjects = &name;
+    how.SubjectsLen = 1;
+    how.MaxMsgs = messages;
+    how.Discard = js_DiscardNew;
     EXPECT_EQ(js_AddStream(nullptr, js_, &how, nullptr, nullptr), NATS_OK);
   }
   void add(const std::string& subject, std::size_t from, std::size_t to) {
@@ -56,6 +67,14 @@ class nats_client {
                          nullptr),
               NATS_OK);
   }
+  /// So many the stream has; 0 where it is not there.
+  std::uint64_t messages(const char* stream) {
+    jsStreamInfo* info = nullptr;
+    if (js_GetStreamInfo(&info, js_, stream, nullptr, nullptr) != NATS_OK) return 0;
+    const std::uint64_t count = info->State.Msgs;
+    jsStreamInfo_Destroy(info);
+    return count;
+  }
   struct consumer_facts {
     std::uint64_t delivered = 0;
     std::uint64_t ack_floor = 0;
@@ -74,6 +93,9 @@ class nats_client {
   }
   void remove_consumer(const char* stream, const char* durable) {
     EXPECT_EQ(js_DeleteConsumer(js_, stream, durable, nullptr, nullptr), NATS_OK);
+  }
+  void remove(const char* stream, std::uint64_t sequence) {
+    EXPECT_EQ(js_DeleteMsg(js_, stream, sequence, nullptr, nullptr), NATS_OK);
   }
   void remove_through(const char* stream, std::uint64_t last) {
     for (std::uint64_t at = 1; at <= last; ++at) {
@@ -98,4 +120,4 @@ class nats_client {
   jsCtx* js_ = nullptr;
 };
 
-}  // namespace headrace::worker
+}  // namespace headrace::tests

@@ -1,8 +1,9 @@
-#include "worker/ingest/kafka_support.hpp"
+#include "storage/engines/kafka_link.hpp"
 
 #include <array>
+#include <vector>
 
-namespace headrace::worker {
+namespace headrace::storage {
 namespace {
 
 result<void> set(rd_kafka_conf_t* settings, const char* name, const std::string& value) {
@@ -14,28 +15,28 @@ result<void> set(rd_kafka_conf_t* settings, const char* name, const std::string&
   return error{errc::bad_config, "kafka: " + std::string(why.data())};
 }
 
-const char* protocol(const feed_spec& spec) {
-  if (spec.user.empty()) return spec.tls ? "ssl" : "plaintext";
-  return spec.tls ? "sasl_ssl" : "sasl_plaintext";
+const char* protocol(const broker_login& login) {
+  if (login.user.empty()) return login.tls ? "ssl" : "plaintext";
+  return login.tls ? "sasl_ssl" : "sasl_plaintext";
 }
 
 }  // namespace
 
 result<kafka_settings> make_kafka_settings(
-    const feed_spec& spec, std::span<const std::pair<const char*, std::string>> more) {
+    const broker_login& login, std::span<const std::pair<const char*, std::string>> more) {
   kafka_settings settings(rd_kafka_conf_new());
   std::vector<std::pair<const char*, std::string>> all{
-      {"bootstrap.servers", spec.endpoints},
-      {"client.id", spec.client_id.empty() ? "headrace" : spec.client_id},
-      {"security.protocol", protocol(spec)},
+      {"bootstrap.servers", login.endpoints},
+      {"client.id", login.client_id.empty() ? "headrace" : login.client_id},
+      {"security.protocol", protocol(login)},
       {"reconnect.backoff.max.ms", "2000"},
       {"log_level", "3"},
   };
-  if (!spec.user.empty()) {
+  if (!login.user.empty()) {
     all.insert(all.end(),
                {{"sasl.mechanisms", "PLAIN"},
-                {"sasl.username", spec.user},
-                {"sasl.password", spec.password}});
+                {"sasl.username", login.user},
+                {"sasl.password", login.password}});
   }
   all.insert(all.end(), more.begin(), more.end());
   for (const auto& [name, value] : all) {
@@ -52,4 +53,4 @@ result<kafka_handle> make_kafka_handle(rd_kafka_type_t type, kafka_settings sett
   return made;
 }
 
-}  // namespace headrace::worker
+}  // namespace headrace::storage
