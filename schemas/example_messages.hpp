@@ -301,7 +301,8 @@ class maker {
             batch_number{number()},
             batch_number{number()},
             small(),
-            small()};
+            small(),
+            number()};
   }
   samples_reply sealed_samples() {
     samples_reply made{status(),

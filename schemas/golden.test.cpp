@@ -372,6 +372,7 @@ std::string json_of(const samples_request& m) {
       .add("covered", m.covered)
       .add("bytes_max", m.bytes_max)
       .add("wait_ms", m.wait_ms)
+      .add("last_hash", m.last_hash)
       .text();
 }
 
@@ -837,7 +838,8 @@ TEST(Golden, SealedBatchesOnTheirWay) {
                          batch_number{1'000},
                          batch_number{900},
                          1'048'576,
-                         1'000},
+                         1'000,
+                         0xFEDC'BA98'7654'3210},
          decode_samples_request);
   sample_batch batch;
   batch.source = {"clicks.eu-1", 1};

@@ -15,8 +15,9 @@ struct SamplesRequest {
   from @5 :UInt64;           # first batch wanted
   learned @6 :UInt64;        # every shard has acknowledged all through this batch
   covered @7 :UInt64;        # rows on the servers' disks hold all through this batch
-  bytesMax @8 :UInt32;       # of batches in the reply; one is sent whatever its size
+  bytesMax @8 :UInt32;       # of batches in the reply: one is sent whatever its size; 0: none is, at once
   waitMs @9 :UInt32;         # how long to wait for a batch
+  lastHash @10 :UInt64;      # of the batch before `from`; 0 = the worker does not know it
 }
 
 struct SealedBytes {

@@ -23,6 +23,7 @@ result<samples_request> read_request(wire::SamplesRequest::Reader in) {
   m.covered = batch_number{in.getCovered()};
   m.bytes_max = in.getBytesMax();
   m.wait_ms = in.getWaitMs();
+  m.last_hash = in.getLastHash();
   if (m.from == batch_number{}) fields.refuse(errc::malformed, "batches are counted from 1");
   return fields.finish(std::move(m));
 }
@@ -68,6 +69,7 @@ frame encode(const samples_request& m) {
   root.setCovered(m.covered.value);
   root.setBytesMax(m.bytes_max);
   root.setWaitMs(m.wait_ms);
+  root.setLastHash(m.last_hash);
   return out.finish();
 }
 

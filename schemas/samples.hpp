@@ -26,10 +26,12 @@ struct samples_request {
   std::uint64_t made_by = 0;  // what makes samples of events: features, labels, join
   std::uint64_t stream = 0;   // the sample log that the worker knows; 0 = none yet
   batch_number from{1};
-  batch_number learned;         // every shard has acknowledged all through this one
-  batch_number covered;         // rows on the servers' disks hold all through this one
-  std::uint32_t bytes_max = 0;  // of batches in the reply; one is sent whatever its size
+  batch_number learned;  // every shard has acknowledged all through this one
+  batch_number covered;  // rows on the servers' disks hold all through this one
+  std::uint32_t bytes_max =
+      0;  // of batches in the reply: one is sent whatever its size; 0: none is, at once
   std::uint32_t wait_ms = 0;    // how long to wait for a batch
+  std::uint64_t last_hash = 0;  // of the batch before `from`; 0 = the worker does not know it
   friend bool operator==(const samples_request&, const samples_request&) = default;
 };
 
