@@ -103,6 +103,10 @@ result<void> job_ingest::begin(caf::actor_system& system,
                        actors::serve_atom_v,
                        std::make_shared<const actors::section_job>(std::move(job)));
       });
+  if (!served && served.error().code == errc::in_use) {
+    return error{errc::in_use,
+                 "'" + how.listen + "' is taken; choose another address with --listen"};
+  }
   if (!served) return served.error();
   router_ = std::move(*served);
   if (!live_) return {};

@@ -41,7 +41,7 @@ std::optional<sample_fetch::request> sample_fetch::due(std::uint64_t now_ns, bat
   made.asks.learned = learned_;
   made.asks.covered = covered;
   made.asks.last_hash = last_hash_;
-  if (stopping_ || tells_only) made.asks.wait_ms = 0;
+  if (stopping_ || tells_only || !greeted_) made.asks.wait_ms = 0;
   if (tells_only) made.asks.bytes_max = 0;
   awaiting_ = true;
   told_ns_ = now_ns;

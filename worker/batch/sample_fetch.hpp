@@ -17,8 +17,9 @@ namespace headrace::worker {
 /// The asking side of sample_shelf.hpp: what to ask for when, and the batches that came, checked,
 /// in order, each once.
 ///
-/// One request is under way at a time; it is sent again when no answer comes within what it may
-/// wait and `patience_ms`, later and later up to `pause_ms_max`, for ever: a process that is
+/// The first request waits for nothing, so that whoever starts knows at once that somebody is
+/// there. One request is under way at a time; it is sent again when no answer comes within what it
+/// may wait and `patience_ms`, later and later up to `pause_ms_max`, for ever: a process that is
 /// started anew goes on where the last one was. Damaged bytes are dropped and asked for again. No
 /// socket, no clock. Single-threaded.
 class sample_fetch {
@@ -83,17 +84,17 @@ class sample_fetch {
   std::deque<held> held_;
   std::size_t held_bytes_ = 0;
   std::uint64_t last_id_ = 0;
-  bool awaiting_ = false;       // the answer to last_id_
   std::uint64_t told_ns_ = 0;   // the newest request was sent then
   std::uint64_t act_ns_ = 0;    // when it is overdue, or when to ask
   std::uint64_t pause_ms_ = 0;  // the last one; 0: all was well
   std::string trouble_;
   std::uint64_t stream_ = 0;
   std::uint64_t records_ = 0;
-  bool live_ = false;
-  bool greeted_ = false;
   batch_stream::refused_rows refused_;
   std::optional<batch_number> last_;  // there is none behind it
+  bool awaiting_ = false;             // the answer to last_id_
+  bool live_ = false;
+  bool greeted_ = false;
   bool stopping_ = false;
 };
 

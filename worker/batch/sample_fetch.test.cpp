@@ -143,8 +143,15 @@ TEST_F(SampleFetch, BatchesComeInOrderFromTheOneThatIsNeeded) {
 
 TEST_F(SampleFetch, AnAnswerWaitsForABatchAndAtTheEndOfItsPatienceSaysThatThereIsNone) {
   sample_fetch fetch(settings_of_worker(), batch_number{1});
+  const auto first = fetch.due(now_, batch_number{});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->asks.wait_ms, 0U) << "is anybody there";
+  ASSERT_TRUE(fetch.take(first->id, *ask(*first, true), now_).ok());
+  EXPECT_TRUE(fetch.greeted());
+  now_ = fetch.wake_ns();
   const auto request = fetch.due(now_, batch_number{});
   ASSERT_TRUE(request);
+  EXPECT_EQ(request->asks.wait_ms, 1'000U);
   EXPECT_FALSE(ask(*request)) << "it waits";
   EXPECT_FALSE(fetch.due(now_, batch_number{})) << "one at a time";
   const auto none = ask(*request, true);
