@@ -47,7 +47,7 @@ class Fleet : public testing::Test {
  protected:
   // `more` begins with keys of [train].
   std::string job(const std::string& source, const std::string& more) {
-    const std::string path = folder_ / "fleet.toml";
+    std::string path = folder_ / "fleet.toml";
     std::ofstream(path) << "[job]\nname = \"fleet\"\n[server]\nlisten = \"tcp://127.0.0.1:0\"\n"
                         << "[source]\n"
                         << source << "[train]\nin_flight = 1\n"

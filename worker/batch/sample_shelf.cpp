@@ -115,7 +115,7 @@ result<void> sample_shelf::follows(const schemas::samples_request& request) cons
   if (before.value >= first_held) {
     hash = held_[before.value - first_held].hash;
   } else {
-    const auto read = log_.read(before, [&](const storage::log_record& record) {
+    auto read = log_.read(before, [&](const storage::log_record& record) {
       if (record.lsn.value == before.value) hash = schemas::hash64(record.payload.bytes());
       return false;
     });
@@ -173,7 +173,7 @@ result<void> sample_shelf::gather_logged(batch_number from,
   std::size_t bytes = 0;
   std::uint64_t next = from.value;
   result<void> sized;
-  const auto read = log_.read(from, [&](const storage::log_record& record) {
+  auto read = log_.read(from, [&](const storage::log_record& record) {
     if (record.lsn.value != next || !fits(into, bytes, record.payload.size(), bytes_max))
       return false;
     sized = check_size(record.payload, batch_number{next});
