@@ -1,4 +1,6 @@
+#include "actors/fetched_stream.hpp"
 #include "actors/ingest_actor.hpp"
+#include "actors/samples_actor.hpp"
 #include "actors/shard_actor.hpp"
 #include "actors/supervisor.hpp"
 #include "actors/system_config.hpp"
@@ -6,6 +8,7 @@
 #include "actors/worker_actor.hpp"
 #include "schemas/control.hpp"
 #include "schemas/hash.hpp"
+#include "worker/batch/sealed_stream.hpp"
 #include "worker/model/presets.hpp"
 
 #include <caf/actor_system.hpp>
@@ -216,10 +219,52 @@ TEST_F(Actors, AShardThatCannotWriteItsRowsOnStopSaysSo) {
   EXPECT_EQ(failure_->code, errc::disk_full);
 }
 
+/// Hands answers straight to who asked.
+struct local_answers final : reply_path {
+  request_path::receiver receive;
+  void reply(const reply_ticket& to,
+             schemas::message_kind kind,
+             shard_id from,
+             frame section) override {
+    schemas::envelope head;
+    head.kind = kind;
+    head.reply = true;
+    head.request_id = to.request_id;
+    head.first_section = to.section;
+    head.sections.push_back({from});
+    if (receive) receive(head, std::move(section));
+  }
+};
+
+/// A worker's way to the samples of an actor of the same system.
+struct local_samples final : request_path {
+  local_samples(std::shared_ptr<samples_handle> to, receiver receive, std::shared_ptr<int> losses)
+      : to_(std::move(to)), losses_(std::move(losses)) {
+    answers_->receive = std::move(receive);
+  }
+  void send(const schemas::envelope& head, std::vector<frame> sections) override {
+    if (*losses_ > 0) {
+      --*losses_;
+      return;
+    }
+    section_job job{
+        head.kind, shard_id{0}, sections[0], reply_ticket{{}, head.request_id, 0}, answers_};
+    caf::anon_send(*to_, serve_atom_v, std::make_shared<const section_job>(std::move(job)));
+  }
+  void stop() override { answers_->receive = nullptr; }
+
+ private:
+  std::shared_ptr<samples_handle> to_;
+  std::shared_ptr<local_answers> answers_ = std::make_shared<local_answers>();
+  std::shared_ptr<int> losses_;
+};
+
 /// A worker's way to the shards of the same system, which may lose what the test says.
 struct local_path final : request_path {
   local_path(routing_table routes, receiver receive, std::shared_ptr<int> losses)
-      : routes_(std::move(routes)), replies_(std::make_shared<back>()), losses_(std::move(losses)) {
+      : routes_(std::move(routes)),
+        replies_(std::make_shared<local_answers>()),
+        losses_(std::move(losses)) {
     replies_->receive = std::move(receive);
   }
   void send(const schemas::envelope& head, std::vector<frame> sections) override {
@@ -241,23 +286,8 @@ struct local_path final : request_path {
   void stop() override { replies_->receive = nullptr; }
 
  private:
-  struct back final : reply_path {
-    receiver receive;
-    void reply(const reply_ticket& to,
-               schemas::message_kind kind,
-               shard_id from,
-               frame section) override {
-      schemas::envelope head;
-      head.kind = kind;
-      head.reply = true;
-      head.request_id = to.request_id;
-      head.first_section = to.section;
-      head.sections.push_back({from});
-      if (receive) receive(head, std::move(section));
-    }
-  };
   routing_table routes_;
-  std::shared_ptr<back> replies_;
+  std::shared_ptr<local_answers> replies_;
   std::shared_ptr<int> losses_;
 };
 
@@ -302,6 +332,10 @@ class Pipeline : public Actors {
     };
     if (connect) parts.connect = std::move(connect);
     worker_ = system_.spawn<worker_actor>(std::move(parts));
+    ingest_ = system_.spawn<ingest_actor>(
+        apart_ ? fetch_stream(first) : seal_stream(first), worker_, node_.time, board_, 2U);
+  }
+  std::unique_ptr<worker::sealed_stream> seal_stream(batch_number first) {
     worker::sealed_stream::parts stream_parts{
         *worker::make_source(source_spec()),
         std::make_unique<memory_log>(samples_),
@@ -309,12 +343,40 @@ class Pipeline : public Actors {
         std::nullopt,
         pass_};
     auto stream = std::make_unique<worker::sealed_stream>(std::move(stream_parts), node_.time);
-    ASSERT_TRUE(stream->open(first).ok());
-    ingest_ = system_.spawn<ingest_actor>(std::move(stream), worker_, node_.time, board_, 2U);
+    EXPECT_TRUE(stream->open(first).ok());
+    return stream;
+  }
+  // An ingest of its own, whose actor may be killed.
+  void start_samples() {
+    worker::sample_shelf::settings how;
+    how.source = source;
+    how.stream = 5;
+    how.records = rows;
+    const batch_number behind{samples_->records.size() + 1};
+    *samples_actor_ = system_.spawn<samples_actor>(seal_stream(behind),
+                                                   how,
+                                                   node_.time,
+                                                   std::make_shared<progress_board>(),
+                                                   std::make_shared<samples_progress>());
+  }
+  std::unique_ptr<worker::batch_stream> fetch_stream(batch_number first) {
+    fetched_stream::parts from;
+    from.how.about.source = source;
+    from.how.about.bytes_max = 20'000;  // a few batches
+    from.how.about.wait_ms = 1'000;
+    from.first = first;
+    from.connect = [this](request_path::receiver receive) -> result<std::unique_ptr<request_path>> {
+      return std::unique_ptr<request_path>(
+          std::make_unique<local_samples>(samples_actor_, std::move(receive), losses_));
+    };
+    auto opened = fetched_stream::open(std::move(from), node_.time);
+    CHECK(opened.ok());
+    return std::move(*opened);
   }
   ~Pipeline() override {
     caf::anon_send_exit(ingest_, caf::exit_reason::kill);
     caf::anon_send_exit(worker_, caf::exit_reason::kill);
+    if (*samples_actor_) caf::anon_send_exit(*samples_actor_, caf::exit_reason::kill);
     scheduler().run();
   }
   void run_some(int jobs) {
@@ -352,6 +414,8 @@ class Pipeline : public Actors {
   std::uint64_t pass_ = 0;  // records between two halts
   worker_handle worker_;
   ingest_handle ingest_;
+  bool apart_ = false;  // sealed by an actor that is asked for batches
+  std::shared_ptr<samples_handle> samples_actor_ = std::make_shared<samples_handle>();
 };
 
 constexpr double features = 39;
@@ -436,6 +500,36 @@ TEST_F(Pipeline, ARestartedWorkerGoesOnFromTheWatermarks) {
   start_worker(watermarks);
   run_to_end();
   ASSERT_TRUE(board_->ended());
+  EXPECT_EQ(total(), rows * features);
+}
+
+TEST_F(Pipeline, AnIngestOfItsOwnGivesTheSameThoughMessagesAreLost) {
+  start_shards();
+  apart_ = true;
+  *losses_ = 5;
+  start_samples();
+  start_worker({batch_number{0}, batch_number{0}});
+  run_to_end();
+  ASSERT_TRUE(board_->ended());
+  EXPECT_FALSE(board_->failure().has_value());
+  EXPECT_EQ(*losses_, 0);
+  EXPECT_EQ(board_->read().samples, rows);
+  EXPECT_EQ(total(), rows * features);
+}
+
+TEST_F(Pipeline, AnIngestKilledInTheMiddleCostsNothing) {
+  start_shards();
+  apart_ = true;
+  start_samples();
+  start_worker({batch_number{0}, batch_number{0}});
+  run_some(60);
+  caf::anon_send_exit(*samples_actor_, caf::exit_reason::kill);
+  scheduler().run();
+  ASSERT_FALSE(board_->ended());
+  start_samples();
+  run_to_end();
+  ASSERT_TRUE(board_->ended());
+  EXPECT_FALSE(board_->failure().has_value());
   EXPECT_EQ(total(), rows * features);
 }
 

@@ -25,6 +25,18 @@ using ingest_handle = caf::typed_actor<
     // Seals what it holds, marks it last, and reads no more.
     caf::reacts_to<stop_atom>>;
 
+/// The same source in a process of its own: seals batches as events come and answers workers that
+/// ask for them (message_kind::samples).
+using samples_handle = caf::typed_actor<
+    // One request; answered on the job's own path, when there is a batch or it has waited enough.
+    caf::reacts_to<serve_atom, section_job_ptr>,
+    // Time to read, to seal a batch that waited long enough, or to answer who did.
+    caf::reacts_to<tick_atom>,
+    // A live source has more.
+    caf::reacts_to<arrived_atom>,
+    // Seals what it holds and reads no more; goes on answering.
+    caf::reacts_to<stop_atom>>;
+
 /// Trains on sealed batches: pull → forward → backward → push, in order, within its permits.
 using worker_handle = caf::typed_actor<
     // A sealed batch, in log order, each once.

@@ -13,12 +13,13 @@ namespace headrace::actors {
 namespace {
 
 constexpr std::uint64_t disk_full_retry_ns = 500'000'000;
-constexpr int batches_per_turn = 64;  // then other messages (stop) get their turn
+constexpr std::uint64_t early_ns = 1'000'000;  // that a timer may be before the clock
+constexpr int batches_per_turn = 64;           // then other messages (stop) get their turn
 
 }  // namespace
 
 ingest_actor::ingest_actor(caf::actor_config& config,
-                           std::unique_ptr<worker::sealed_stream> stream,
+                           std::unique_ptr<worker::batch_stream> stream,
                            worker_handle worker,
                            const headrace::clock& time,
                            std::shared_ptr<progress_board> board,
@@ -42,10 +43,13 @@ ingest_actor::behavior_type ingest_actor::make_behavior() {
   return {
       [this](more_atom, std::uint32_t permits) {
         permits_ += permits;
+        stream_->learned(permits);
         pump();
       },
       [this](tick_atom) {
-        waking_ = false;
+        // One that was overtaken by an earlier one says nothing.
+        if (time_.steady_ns() + early_ns < wake_ns_) return;
+        wake_ns_ = worker::batch_stream::never;
         pump();
       },
       [this](arrived_atom) {
@@ -79,7 +83,7 @@ void ingest_actor::pump() {
     if (std::exchange(paused_, false)) log_info("ingest.goes_on");
     if (pumped->batch) {
       --permits_;
-      if (stream_->source().live()) measure(*pumped->batch);
+      if (stream_->live()) measure(*pumped->batch);
       if (pumped->batch->last) publish_bad_rows();  // before the worker can end the run
       send(worker_, sealed_atom_v, pumped->batch);
       if (pumped->batch->last) return end();
@@ -121,18 +125,18 @@ void ingest_actor::listen() {
 void ingest_actor::on_exit() { stream_->on_more(nullptr); }
 
 void ingest_actor::wake_at(std::uint64_t steady_ns) {
-  if (steady_ns == worker::sealed_stream::never) return;
-  if (std::exchange(waking_, true)) return;
+  if (steady_ns >= wake_ns_) return;
+  wake_ns_ = steady_ns;
   const std::uint64_t now = time_.steady_ns();
   delayed_send(this, std::chrono::nanoseconds(steady_ns > now ? steady_ns - now : 0), tick_atom_v);
 }
 
 void ingest_actor::publish_bad_rows() {
-  const auto& bad = stream_->source().bad();
+  auto bad = stream_->refused();
   board_->update([&](progress& p) {
-    p.bad_rows = bad.total();
-    p.first_bad_row = bad.first();
-    p.bad_row_reasons = bad.summary();
+    p.bad_rows = bad.total;
+    p.first_bad_row = std::move(bad.first);
+    p.bad_row_reasons = std::move(bad.reasons);
   });
 }
 

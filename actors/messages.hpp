@@ -45,7 +45,10 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::sample_batch_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(headrace::actors::answer_ptr)
 
 CAF_BEGIN_TYPE_ID_BLOCK(headrace, caf::first_custom_type_id)
-CAF_ADD_ATOM(headrace, headrace::actors, serve_atom, "serve")    // router → shard: one section
+CAF_ADD_ATOM(headrace,
+             headrace::actors,
+             serve_atom,
+             "serve")  // router → shard, samples: one section
 CAF_ADD_ATOM(headrace, headrace::actors, settle_atom, "settle")  // log → shard: an append's outcome
 CAF_ADD_ATOM(headrace, headrace::actors, done_atom, "done")      // I/O pool → shard: a work ended
 CAF_ADD_ATOM(headrace, headrace::actors, flush_atom, "flush")    // timer → shard: write rows

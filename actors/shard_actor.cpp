@@ -6,6 +6,7 @@
 #include "schemas/control.hpp"
 #include "schemas/event.hpp"
 #include "schemas/refusing.hpp"
+#include "schemas/samples.hpp"
 
 #include <caf/exit_reason.hpp>
 #include <caf/send.hpp>
@@ -136,6 +137,12 @@ void shard_actor::serve(const section_job& job) {
       return job.answer(schemas::encode(schemas::refusing(
           {errc::not_found,
            "rows are served here: push events to an address of the job's source"})));
+    case message_kind::samples: {
+      schemas::samples_reply reply;
+      reply.status = errc::not_found;
+      reply.detail = "rows are served here: ask for samples at the address of 'headrace ingest'";
+      return job.answer(schemas::encode(reply));
+    }
     case message_kind::hello:
     case message_kind::status:
     case message_kind::checkpoint:

@@ -1,16 +1,18 @@
 #include "cli/job_worker.hpp"
 
+#include "actors/fetched_stream.hpp"
 #include "actors/ingest_actor.hpp"
 #include "actors/transport/link.hpp"
 #include "actors/worker_actor.hpp"
 #include "base/log.hpp"
+#include "base/parse_number.hpp"
 #include "cli/job_server.hpp"
 #include "cli/sample_log.hpp"
+#include "cli/sample_source.hpp"
 #include "kernels/half_gemm/half_gemm.hpp"
 #include "kernels/runtime/cuda_library.hpp"
 #include "schemas/hash.hpp"
 #include "storage/file_io.hpp"
-#include "worker/ingest/replayed_source.hpp"
 #include "worker/step/trainer.hpp"
 
 #include <caf/actor_system.hpp>
@@ -19,6 +21,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -28,9 +31,16 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto server_patience = 10s;
+constexpr auto ingest_patience = 10s;
+constexpr std::uint64_t look_interval_ns = 5'000'000'000;
+constexpr std::uint32_t reply_bytes = 4U << 20;
+constexpr std::uint32_t reply_wait_ms = 1'000;
 
 std::filesystem::path book_file(const storage::job_folder& folder) {
   return folder.worker() / "scores.bin";
+}
+std::filesystem::path stream_file(const storage::job_folder& folder) {
+  return folder.worker() / "samples.stream";
 }
 std::filesystem::path twin_file(const storage::job_folder& folder) {
   return folder.worker() / "twin.bin";
@@ -63,24 +73,49 @@ result<void> load_if_there(const std::filesystem::path& file, const Load& load) 
                    "; remove the file to go on without it"};
 }
 
-// Until the twin is frozen it has to know every row the stream has met, earlier runs included.
-result<void> note_logged_batches(storage::ordered_log& log,
-                                 batch_number before,
-                                 worker::trainer& trainer) {
-  if (log.last().last.value == 0) return {};
+// Batches of earlier runs, for whom the twin has to know: `visit` is called with each before
+// `before`, oldest first.
+using batch_visitor = std::function<void(const schemas::sample_batch&)>;
+
+result<void> visit_logged(worker::sealed_stream& stream,
+                          batch_number before,
+                          const batch_visitor& visit) {
+  if (stream.sealed() == batch_number{}) return {};
   result<void> decoded;
-  auto read = log.read_from(log.last().first, [&](const storage::log_record& record) {
+  auto read = stream.read(stream.oldest(), [&](const storage::log_record& record) {
     if (record.lsn.value >= before.value) return false;
     auto batch = schemas::decode_sample_batch(record.payload);
     if (!batch) {
       decoded = batch.error();
       return false;
     }
-    trainer.note(*batch);
+    visit(*batch);
     return true;
   });
   if (!read) return read;
   return decoded;
+}
+
+result<void> visit_fetched(actors::fetched_stream& stream,
+                           batch_number before,
+                           const batch_visitor& visit) {
+  for (std::uint64_t next = 1; next < before.value; ++next) {
+    auto batch = stream.wait_for_next(ingest_patience);
+    if (!batch) return batch.error();
+    if (*batch == nullptr) break;
+    visit(**batch);
+  }
+  return {};
+}
+
+// The sample log of an ingest process that this worker learns from; 0: none yet.
+result<std::uint64_t> load_stream(const std::filesystem::path& file) {
+  const auto text = storage::read_text(file);
+  if (!text && text.error().code == errc::not_found) return std::uint64_t{0};
+  if (!text) return text.error();
+  const auto number = parse_hex<std::uint64_t>(std::string_view(*text).substr(0, 16));
+  if (text->size() == 17 && number) return *number;
+  return error{errc::corrupt, "'" + file.string() + "' is damaged; remove it to go on without it"};
 }
 
 std::function<result<std::unique_ptr<actors::request_path>>(actors::request_path::receiver)>
@@ -163,27 +198,17 @@ result<void> job_worker::begin(caf::actor_system& system,
                                actors::transport_context& context,
                                const options& how,
                                const clock& time) {
-  auto source = open_source(time);
-  if (!source) return source.error();
-  auto records = (*source)->count_records();
-  if (!records) return records.error();
-  records_ = *records;
-  const auto first = ask_where_to_begin();
-  if (!first) return first.error();
-  auto log = open_sample_log(job_, *folder_);
-  if (!log) return log.error();
-  resumed_ = (*log)->last().last.value > 0;
-
-  auto parts = load_parts(**log, *first);
+  if (auto made = storage::make_folder(folder_->worker()); !made) return made.error();
+  auto given = how.ingest.empty() ? open_here(time) : open_there(context, how, time);
+  if (!given) return given.error();
+  auto parts = load_parts(*given);
   if (!parts) return parts.error();
   before_ = figures_of(*parts->book);
   board_->update([this](actors::progress& p) { p = before_; });
-  auto stream = open_stream(std::move(*source), std::move(*log), *first, time);
-  if (!stream) return stream.error();
-  if ((*stream)->finished()) {
+  if (given->stream->finished()) {
     nothing_new_ = true;
     board_->end();
-    return (*stream)->close();
+    return given->stream->close();
   }
   if (how.predictions) {
     std::vector<std::string> names;
@@ -198,27 +223,85 @@ result<void> job_worker::begin(caf::actor_system& system,
   held_->system = &system;
   held_->worker = system.spawn<actors::worker_actor, caf::detached>(std::move(*parts));
   held_->ingest = system.spawn<actors::ingest_actor, caf::detached>(
-      std::move(*stream), held_->worker, time, board_, job_.train.in_flight);
+      std::move(given->stream), held_->worker, time, board_, job_.train.in_flight);
   if (!live_) return {};
   return live_->serve(context, board_);
 }
 
-// The job's source, as often as it is to be learned.
-result<std::unique_ptr<worker::event_source>> job_worker::open_source(const clock& time) {
-  if (worker::is_live(job_.source.arrives)) {
-    auto live = live_stream::open(job_, *folder_, time);
-    if (!live) return live.error();
-    live_ = std::move(*live);
-    return live_->source();
+// Reads the job's source in this process.
+result<job_worker::samples> job_worker::open_here(const clock& time) {
+  auto ingest =
+      storage::job_folder::open(folder_->root(), folder_->job(), storage::job_role::ingest);
+  if (!ingest) return ingest.error();
+  ingest_folder_ = std::move(*ingest);
+  auto source = sample_source::open(job_, *folder_, time);
+  if (!source) return source.error();
+  live_ = source->take_live();
+  records_ = source->records();
+  const auto first = ask_where_to_begin();
+  if (!first) return first.error();
+  auto log = open_sample_log(job_, *folder_);
+  if (!log) return log.error();
+  resumed_ = (*log)->last().last.value > 0;
+  auto stream = source->seal(std::move(*log), *first);
+  if (!stream) return stream.error();
+  samples made;
+  made.visit_earlier = [at = stream->get(), before = *first](const auto& visit) {
+    return visit_logged(*at, before, visit);
+  };
+  made.stream = std::move(*stream);
+  return made;
+}
+
+// Another process has them.
+result<job_worker::samples> job_worker::open_there(actors::transport_context& context,
+                                                   const options& how,
+                                                   const clock& time) {
+  if (job_.replay.validate_every > 0) {
+    return error{errc::bad_config,
+                 "replay.validate_every: passes are validated by 'headrace run', not over "
+                 "'headrace ingest'"};
   }
-  auto once = worker::make_source(job_.source);
-  if (!once || !job_.replay.needed()) return once;
-  auto replayed = worker::replayed_source::read(
-      std::move(*once),
-      {.passes = job_.replay.passes, .shuffle = job_.replay.shuffle, .seed = job_.replay.seed});
-  if (!replayed) return replayed.error();
-  if (job_.replay.validate_every > 0) pass_records_ = (*replayed)->pass_records();
-  return std::unique_ptr<worker::event_source>(std::move(*replayed));
+  const auto first = ask_where_to_begin();
+  if (!first) return first.error();
+  const auto known = load_stream(stream_file(*folder_));
+  if (!known) return known.error();
+  covered_ = std::make_shared<std::atomic<std::uint64_t>>(0);
+  actors::fetched_stream::parts parts;
+  parts.how.about.source = source_of(job_);
+  parts.how.about.job_fingerprint = folder_->job().fingerprint;
+  parts.how.about.made_by = made_by(job_);
+  parts.how.about.stream = *known;
+  parts.how.about.bytes_max = reply_bytes;
+  parts.how.about.wait_ms = reply_wait_ms;
+  parts.first = *first;
+  parts.endpoint = how.ingest;
+  parts.sender = job_.name;
+  parts.connect = connector(context, how.ingest);
+  parts.covered = covered_;
+  auto stream = actors::fetched_stream::open(parts, time);
+  if (!stream) return stream.error();
+  if (auto greeted = (*stream)->greet(ingest_patience); !greeted) return greeted.error();
+  const std::uint64_t id = (*stream)->stream();
+  if (*known == 0) {
+    char text[18];
+    std::snprintf(text, sizeof text, "%016llx\n", static_cast<unsigned long long>(id));
+    if (auto kept = storage::replace_file(stream_file(*folder_), text); !kept) return kept.error();
+  }
+  records_ = (*stream)->records();
+  resumed_ = first->value > 1;
+  samples made;
+  made.visit_earlier = [parts, id, before = *first, &time](const auto& visit) -> result<void> {
+    if (before.value == 1) return {};
+    auto again = parts;
+    again.how.about.stream = id;
+    again.first = batch_number{1};
+    auto earlier = actors::fetched_stream::open(std::move(again), time);
+    if (!earlier) return earlier.error();
+    return visit_fetched(**earlier, before, visit);
+  };
+  made.stream = std::move(*stream);
+  return made;
 }
 
 // The batch after the smallest watermark over the shards and lanes.
@@ -238,9 +321,7 @@ result<batch_number> job_worker::ask_where_to_begin() {
 
 // Everything the worker is made of but its time and its way to the server, with what earlier runs
 // kept.
-result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& samples,
-                                                    batch_number first) const {
-  if (auto made = storage::make_folder(folder_->worker()); !made) return made.error();
+result<actors::worker_parts> job_worker::load_parts(const samples& from) const {
   const auto as = precision_of(job_.train);
   auto placed = place_of(job_, as);
   if (!placed) return placed.error();
@@ -265,8 +346,9 @@ result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& sample
   const bool endless = records_ == worker::endless_records;
   if (endless) parts.trainer->without_twin();
   if (!endless && !parts.trainer->twin().frozen()) {
-    if (auto noted = note_logged_batches(samples, first, *parts.trainer); !noted)
-      return noted.error();
+    auto noted =
+        from.visit_earlier([&](const schemas::sample_batch& b) { parts.trainer->note(b); });
+    if (!noted) return noted.error();
   }
   worker::window_spec window;
   window.source = source_of(job_);
@@ -289,31 +371,6 @@ result<actors::worker_parts> job_worker::load_parts(storage::ordered_log& sample
   return parts;
 }
 
-result<std::unique_ptr<worker::sealed_stream>> job_worker::open_stream(
-    std::unique_ptr<worker::event_source> source,
-    std::unique_ptr<storage::ordered_log> log,
-    batch_number first,
-    const clock& time) const {
-  std::optional<worker::pacer> pace;
-  if (job_.pace_duration_ns > 0) pace.emplace(job_.pace_duration_ns, records_);
-  worker::batch_builder builder({.source = source_of(job_),
-                                 .schema_version = job_.schema.version,
-                                 .samples_max = job_.train.batch_max,
-                                 .wait_ns = job_.train.batch_wait_ns});
-  auto retained = sample_retention_of(job_, *folder_, *log, time);
-  if (!retained) return retained.error();
-  auto stream =
-      std::make_unique<worker::sealed_stream>(worker::sealed_stream::parts{std::move(source),
-                                                                           std::move(log),
-                                                                           std::move(builder),
-                                                                           pace,
-                                                                           pass_records_,
-                                                                           std::move(*retained)},
-                                              time);
-  if (auto opened = stream->open(first); !opened) return opened.error();
-  return stream;
-}
-
 result<job_worker::table_counts> job_worker::count_tables(std::chrono::milliseconds patience) {
   const auto replies = control_->counts(job_.schema.shards, patience);
   if (!replies) return replies.error();
@@ -323,6 +380,24 @@ result<job_worker::table_counts> job_worker::count_tables(std::chrono::milliseco
     counts.bytes += reply.bytes;
   }
   return counts;
+}
+
+void job_worker::look_at_rows(const clock& time, std::chrono::milliseconds patience) {
+  if (!covered_ || time.steady_ns() - looked_ns_ < look_interval_ns) return;
+  looked_ns_ = time.steady_ns();
+  const auto marks = control_->watermarks(source_of(job_), job_.schema.shards, patience);
+  if (!marks) return;
+  batch_number acknowledged{UINT64_MAX};
+  for (const auto& reply : *marks) {
+    acknowledged = std::min(acknowledged, reply.rows);
+    if (job_.model->has_network()) acknowledged = std::min(acknowledged, reply.dense);
+  }
+  const auto shards = control_->status(patience);
+  if (!shards || shards->size() != job_.schema.shards) return;
+  std::vector<worker::durable_mark::position> positions;
+  for (const auto& shard : *shards) positions.push_back({shard.lsn, shard.flushed});
+  durable_.look(acknowledged, positions);
+  covered_->store(durable_.covered().value, std::memory_order_relaxed);
 }
 
 frame job_worker::pull(shard_id shard, const frame& section, std::chrono::milliseconds patience) {

@@ -8,14 +8,16 @@
 #include "cli/job_file.hpp"
 #include "cli/live_stream.hpp"
 #include "storage/job_folder.hpp"
-#include "storage/ordered_log.hpp"
-#include "worker/batch/sealed_stream.hpp"
+#include "worker/batch/batch_stream.hpp"
+#include "worker/batch/durable_mark.hpp"
 
 #include <caf/fwd.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,17 +30,18 @@ struct worker_parts;
 namespace headrace::cli {
 
 /// The training half of a job in this process: source, sample log, worker and ingest actors,
-/// connected to the server node at one endpoint. Goes on by itself where an earlier run of the
-/// state folder ended.
+/// connected to the server node at one endpoint; or, where another process is ingest, without
+/// source and sample log. Goes on by itself where an earlier run of the state folder ended.
 class job_worker {
  public:
   struct options {
     std::string endpoint;
     std::filesystem::path state;
-    std::optional<std::filesystem::path> predictions;  // file for `--predictions`
+    std::optional<std::filesystem::path> predictions = std::nullopt;  // file for `--predictions`
+    std::string ingest = {};  // where another process seals the samples; empty: here
   };
-  /// Fails: unavailable (no server), wrong_job, in_use, corrupt, not_found, bad_config, bad_input,
-  /// io_error; in one line.
+  /// Fails: unavailable (no server, no ingest), wrong_job, in_use, corrupt, not_found, bad_config,
+  /// bad_input, io_error; in one line.
   static result<std::unique_ptr<job_worker>> start(caf::actor_system& system,
                                                    actors::transport_context& context,
                                                    const job& job,
@@ -66,6 +69,10 @@ class job_worker {
   };
   result<table_counts> count_tables(std::chrono::milliseconds patience);
 
+  /// Where another process is ingest: what it need not keep any more is told to it. Asks the server
+  /// every few seconds; call it once a second.
+  void look_at_rows(const clock& time, std::chrono::milliseconds patience);
+
   /// Rows of a shard as of now: an encoded pull section, answered by an encoded reply, of status
   /// unavailable where the server doesn't answer within `patience`.
   frame pull(shard_id shard, const frame& section, std::chrono::milliseconds patience);
@@ -85,17 +92,22 @@ class job_worker {
                      actors::transport_context& context,
                      const options& how,
                      const clock& time);
-  result<std::unique_ptr<worker::event_source>> open_source(const clock& time);
+  /// What is trained on, and the batches that earlier runs were, for what has to see them again.
+  struct samples {
+    std::unique_ptr<worker::batch_stream> stream;
+    std::function<result<void>(const std::function<void(const schemas::sample_batch&)>&)>
+        visit_earlier;
+  };
+  result<samples> open_here(const clock& time);
+  result<samples> open_there(actors::transport_context& context,
+                             const options& how,
+                             const clock& time);
   result<batch_number> ask_where_to_begin();
-  result<actors::worker_parts> load_parts(storage::ordered_log& samples, batch_number first) const;
-  result<std::unique_ptr<worker::sealed_stream>> open_stream(
-      std::unique_ptr<worker::event_source> source,
-      std::unique_ptr<storage::ordered_log> log,
-      batch_number first,
-      const clock& time) const;
+  result<actors::worker_parts> load_parts(const samples& from) const;
 
   job job_;
   std::unique_ptr<storage::job_folder> folder_;
+  std::unique_ptr<storage::job_folder> ingest_folder_;  // the lock, where this process is ingest
   std::unique_ptr<live_stream> live_;  // of a job whose events come live; outlives the actors
   std::unique_ptr<actors::control_client> control_;
   std::shared_ptr<actors::progress_board> board_;
@@ -104,7 +116,9 @@ class job_worker {
   std::vector<batch_number> dense_watermarks_;  // empty: no network
   actors::progress before_;
   std::uint64_t records_ = 0;
-  std::uint64_t pass_records_ = 0;  // between two halts; 0: none
+  std::shared_ptr<std::atomic<std::uint64_t>> covered_;  // where another process is ingest
+  worker::durable_mark durable_;
+  std::uint64_t looked_ns_ = 0;
   bool nothing_new_ = false;
   bool resumed_ = false;
 };

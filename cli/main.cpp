@@ -19,6 +19,7 @@ int run(int argc, char** argv) {
   add_run(app, context);
   add_server(app, context);
   add_worker(app, context);
+  add_ingest(app, context);
   add_check(app, context);
   add_explain_plan(app, context);
   add_inspect(app, context);

@@ -162,7 +162,8 @@ batch_number covered_by_rows(const std::filesystem::path& file,
 schemas::source_id source_of(const job& job) { return {job.source.name, worker_generation}; }
 
 result<std::unique_ptr<storage::ordered_log>> open_sample_log(const job& job,
-                                                              const storage::job_folder& folder) {
+                                                              const storage::job_folder& folder,
+                                                              schemas::log_mode least) {
   if (job.samples.engine == sample_engine::jetstream) {
     auto stream = open_stream_of(job, folder);
     if (!stream) return stream.error();
@@ -170,7 +171,7 @@ result<std::unique_ptr<storage::ordered_log>> open_sample_log(const job& job,
   }
   storage::segment_log::options how;
   how.folder = folder.sample_log(schemas::to_string(source_of(job)));
-  how.mode = job.durability.log;
+  how.mode = std::max(job.durability.log, least);
   how.segment_bytes = sample_segment_bytes(job);
   auto log = storage::segment_log::open(std::move(how));
   if (!log) return log.error();
@@ -196,19 +197,22 @@ result<std::optional<worker::sample_retention>> sample_retention_of(
     const job& job,
     const storage::job_folder& folder,
     storage::ordered_log& log,
-    const clock& time) {
+    const clock& time,
+    const std::function<batch_number()>& covered) {
   if (!worker::is_live(job.source.arrives)) return std::optional<worker::sample_retention>{};
   const std::string source = schemas::to_string(source_of(job));
   worker::sample_retention::settings how;
   how.keep_ms = job.source.live.keep_ms;
   how.keep_bytes = job.source.live.keep_bytes;
   how.stretch_bytes = sample_segment_bytes(job) / 4;
-  how.covered = [file = folder.checkpoint(),
-                 source,
-                 has_network = job.model->has_network(),
-                 since_ms = time.now_ms()] {
-    return covered_by_rows(file, source, has_network, since_ms);
-  };
+  how.covered = covered;
+  if (!covered)
+    how.covered = [file = folder.checkpoint(),
+                   source,
+                   has_network = job.model->has_network(),
+                   since_ms = time.now_ms()] {
+      return covered_by_rows(file, source, has_network, since_ms);
+    };
   worker::sample_retention made(std::move(how));
   auto* stream = dynamic_cast<storage::message_log*>(&log);
   auto noted = stream != nullptr ? note_earlier(*stream, time.now_ms(), made)

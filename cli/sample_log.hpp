@@ -8,6 +8,7 @@
 #include "storage/ordered_log.hpp"
 #include "worker/batch/sample_retention.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -19,9 +20,12 @@ schemas::source_id source_of(const job& job);
 /// The log of sealed batches: in the job's folder, or a stream that is made if it is not there. A
 /// stream without records takes over what lies in the folder: of a job that kept its samples there,
 /// or that was restored. Fails: corrupt, io_error, disk_full; of a broker unavailable, wrong_job
-/// (the stream has another job's samples), bad_config.
-result<std::unique_ptr<storage::ordered_log>> open_sample_log(const job& job,
-                                                              const storage::job_folder& folder);
+/// (the stream has another job's samples), bad_config. `least`: what `committed` means at least in
+/// the folder, whatever the job says.
+result<std::unique_ptr<storage::ordered_log>> open_sample_log(
+    const job& job,
+    const storage::job_folder& folder,
+    schemas::log_mode least = schemas::log_mode::none);
 
 /// The same to be read, also beside its worker: what is there now, of this source. Fails also:
 /// not_found.
@@ -29,13 +33,15 @@ result<std::unique_ptr<storage::ordered_log>> read_sample_log(const job& job,
                                                               const storage::job_folder& folder,
                                                               const std::string& source);
 
-/// What of that log may go: samples of live events, once rows hold what was learned of them. Only a
-/// worker beside its server's rows knows that they do. Nothing for files, which are read again from
-/// their samples, all of them. Fails: corrupt, io_error.
+/// What of that log may go: samples of live events, once rows hold what was learned of them.
+/// `covered` says through which batch they do; empty: what a server beside it wrote into the folder
+/// counts. Nothing for files, which are read again from their samples, all of them. Fails: corrupt,
+/// io_error.
 result<std::optional<worker::sample_retention>> sample_retention_of(
     const job& job,
     const storage::job_folder& folder,
     storage::ordered_log& log,
-    const clock& time);
+    const clock& time,
+    const std::function<batch_number()>& covered = nullptr);
 
 }  // namespace headrace::cli

@@ -18,7 +18,7 @@ constexpr std::size_t demos_kept = 3;  // the new one included
 
 // True while a process runs on the folder: it holds the flock of storage/job_folder.hpp.
 bool in_use(const fs::path& folder) {
-  for (const char* name : {"LOCK.server", "LOCK.worker"}) {
+  for (const char* name : {"LOCK.server", "LOCK.worker", "LOCK.ingest"}) {
     const int file = ::open((folder / name).c_str(), O_RDONLY | O_CLOEXEC);
     if (file < 0) continue;
     const bool held = ::flock(file, LOCK_EX | LOCK_NB) != 0;

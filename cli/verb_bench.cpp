@@ -258,7 +258,7 @@ void add_options(CLI::App& verb, bench::ingest_options& options) {
   verb.add_option("--command", options.command)->group("");
 }
 
-void add_ingest(CLI::App& bench_verb, verb_context& context) {
+void add_events(CLI::App& bench_verb, verb_context& context) {
   auto options = std::make_shared<bench::ingest_options>();
   CLI::App* verb = bench_verb.add_subcommand(
       "ingest", "Events a second into the log, acknowledged, beside Redis Streams");
@@ -329,7 +329,7 @@ void add_bench(CLI::App& app, verb_context& context) {
   verb->require_subcommand(1);
   add_gates(*verb, context);
   add_benches_beside_torch(*verb, context);
-  add_ingest(*verb, context);
+  add_events(*verb, context);
   add_available(*verb, context);
   auto options = std::make_shared<rows64_options>();
 

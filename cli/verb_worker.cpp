@@ -15,6 +15,7 @@ namespace {
 struct worker_flags : job_flags {
   std::filesystem::path state;
   std::string connect;
+  std::string ingest;
   std::string predictions;
   bool json = false;
 };
@@ -33,7 +34,7 @@ int work(const worker_flags& flags, verb_context& context) {
   auto worker = job_worker::start(process.system,
                                   process.transport,
                                   *job,
-                                  {endpoint, how.state, how.predictions},
+                                  {endpoint, how.state, how.predictions, flags.ingest},
                                   process.time);
   if (!worker) return report_error(worker.error());
   return train(**worker, nullptr, *job, how, context, process.time);
@@ -49,6 +50,10 @@ void add_worker(CLI::App& app, verb_context& context) {
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
   verb->add_option(
       "--connect", flags->connect, "server's address (default: server.listen of the job file)");
+  verb->add_option("--ingest",
+                   flags->ingest,
+                   "address of the 'headrace ingest' that reads the source (default: this process "
+                   "reads it)");
   verb->add_option(
       "--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
   verb->add_flag("--json", flags->json, "one line of JSON on standard output and nothing else");

@@ -233,6 +233,7 @@ result<run_result> watch_run(job_worker& worker,
       break;
     }
     if (meter.since_last_ns() < point_ns || worker.board().ended()) continue;
+    worker.look_at_rows(time, live_patience);
     const series_point& point = meter.take(live_patience);
     if (how.table && time.steady_ns() - shown_ns >= second_ns) {
       shown_ns += second_ns;

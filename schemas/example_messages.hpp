@@ -7,6 +7,7 @@
 #include "schemas/pull.hpp"
 #include "schemas/push.hpp"
 #include "schemas/sample.hpp"
+#include "schemas/samples.hpp"
 #include "schemas/wire.hpp"
 
 #include <algorithm>
@@ -64,7 +65,7 @@ class maker {
 
   envelope make_envelope() {
     envelope made;
-    made.kind = static_cast<message_kind>(1 + below(11));
+    made.kind = static_cast<message_kind>(1 + below(12));
     made.reply = coin();
     made.request_id = number();
     made.first_section = small();
@@ -320,6 +321,35 @@ class maker {
     return made;
   }
   event_push pushed_events() { return {text(40), encode(events())}; }
+  samples_request ask_samples() {
+    return {source(),
+            number(),
+            number(),
+            number(),
+            batch_number{1 + (number() >> 1)},
+            batch_number{number()},
+            batch_number{number()},
+            small(),
+            small(),
+            number()};
+  }
+  samples_reply sealed_samples() {
+    samples_reply made{status(),
+                       text(200),
+                       number(),
+                       batch_number{number()},
+                       batch_number{number()},
+                       number(),
+                       coin(),
+                       coin(),
+                       number(),
+                       text(60),
+                       text(60),
+                       {}};
+    for (std::size_t i = below(5); i > 0; --i)
+      made.batches.push_back({number(), coin() ? encode(samples()) : frame{}});
+    return made;
+  }
 
  private:
   std::string_view keep(std::string text) { return texts_.emplace_back(std::move(text)); }
@@ -451,6 +481,15 @@ inline bool same(const event_batch& a, const event_batch& b) {
 inline bool same(const event_push& a, const event_push& b) {
   return a.token == b.token && same(a.batch.bytes(), b.batch.bytes());
 }
+inline bool same(const samples_reply& a, const samples_reply& b) {
+  return a.status == b.status && a.detail == b.detail && a.stream == b.stream && a.from == b.from &&
+         a.newest == b.newest && a.records == b.records && a.live == b.live && a.ended == b.ended &&
+         a.bad_rows == b.bad_rows && a.first_bad_row == b.first_bad_row &&
+         a.bad_row_reasons == b.bad_row_reasons &&
+         std::ranges::equal(a.batches, b.batches, [](const auto& x, const auto& y) {
+           return x.hash == y.hash && same(x.bytes.bytes(), y.bytes.bytes());
+         });
+}
 template <class Message>
 bool same(const Message& a, const Message& b) {
   return a == b;
@@ -485,6 +524,8 @@ void each_kind(maker& from, Visit visit) {
   visit("event_batch", from.events(), [](const frame& bytes) { return decode_event_batch(bytes); });
   visit("event_ack", from.events_ack(), decode_event_ack);
   visit("event_push", from.pushed_events(), decode_event_push);
+  visit("samples_request", from.ask_samples(), decode_samples_request);
+  visit("samples_reply", from.sealed_samples(), decode_samples_reply);
 }
 
 }  // namespace headrace::schemas::example

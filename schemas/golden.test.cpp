@@ -1,4 +1,5 @@
 #include "schemas/example_messages.hpp"
+#include "schemas/hash.hpp"
 
 #include <gtest/gtest.h>
 
@@ -383,6 +384,45 @@ std::string json_of(const release_reply& m) {
       .add("status", m.status)
       .add("detail", m.detail)
       .add("released", m.released)
+      .text();
+}
+
+std::string json_of(const samples_request& m) {
+  return json()
+      .add("source", m.source)
+      .add("job_fingerprint", m.job_fingerprint)
+      .add("made_by", m.made_by)
+      .add("stream", m.stream)
+      .add("from", m.from)
+      .add("learned", m.learned)
+      .add("covered", m.covered)
+      .add("bytes_max", m.bytes_max)
+      .add("wait_ms", m.wait_ms)
+      .add("last_hash", m.last_hash)
+      .text();
+}
+
+std::string json_of(const samples_reply& m) {
+  return json()
+      .add("status", m.status)
+      .add("detail", m.detail)
+      .add("stream", m.stream)
+      .add("from", m.from)
+      .add("newest", m.newest)
+      .add("records", m.records)
+      .add("live", m.live)
+      .add("ended", m.ended)
+      .add("bad_rows", m.bad_rows)
+      .add("first_bad_row", m.first_bad_row)
+      .add("bad_row_reasons", m.bad_row_reasons)
+      .list("batches",
+            m.batches,
+            [](const sealed_bytes& one) {
+              return json()
+                  .add("hash", one.hash)
+                  .add("bytes", std::uint64_t{one.bytes.size()})
+                  .text();
+            })
       .text();
 }
 
@@ -854,6 +894,41 @@ TEST(Golden, EventAcks) {
   refused.detail = "a token is needed";
   refused.retry_after_ms = 0;
   golden("event_ack_unauthorized", refused, decode_event_ack);
+}
+
+TEST(Golden, SealedBatchesOnTheirWay) {
+  golden("samples_request",
+         samples_request{{"clicks.eu-1", 1},
+                         0x0123'4567'89AB'CDEF,
+                         77,
+                         ~std::uint64_t{0},
+                         batch_number{1'002},
+                         batch_number{1'000},
+                         batch_number{900},
+                         1'048'576,
+                         1'000,
+                         0xFEDC'BA98'7654'3210},
+         decode_samples_request);
+  sample_batch batch;
+  batch.source = {"clicks.eu-1", 1};
+  batch.batch = batch_number{1'002};
+  batch.prev = batch_number{1'001};
+  const frame bytes = encode(batch);
+  samples_reply reply;
+  reply.stream = ~std::uint64_t{0};
+  reply.from = batch.batch;
+  reply.newest = batch_number{1'003};
+  reply.records = std::uint64_t{1} << 62;
+  reply.live = true;
+  reply.bad_rows = 3;
+  reply.first_bad_row = "row 7: no number";
+  reply.bad_row_reasons = "3 not_a_number";
+  reply.batches = {{hash64(bytes.bytes()), bytes}, {12, frame{}}};
+  golden("samples_reply", reply, decode_samples_reply);
+  samples_reply refused;
+  refused.status = errc::wrong_job;
+  refused.detail = "another job's samples";
+  golden("samples_reply_refused", refused, decode_samples_reply);
 }
 
 TEST(GoldenFolder, HoldsNothingThatNoTestReads) {

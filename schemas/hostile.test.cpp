@@ -4,6 +4,7 @@
 #include "schemas/pull.capnp.h"
 #include "schemas/push.capnp.h"
 #include "schemas/sample.capnp.h"
+#include "schemas/samples.capnp.h"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
@@ -172,8 +173,8 @@ TEST(Hostile, UnknownAndReservedKindsAreTold) {
     return decode_envelope(crafted<wire::Envelope>([&](auto root) { root.setKind(number); }));
   };
   expect_refused(kind(0), errc::malformed, "kind 0 is not known");
-  EXPECT_EQ(kind(11)->kind, message_kind::events);
-  expect_refused(kind(12), errc::malformed, "kind 12 is not known");
+  EXPECT_EQ(kind(12)->kind, message_kind::samples);
+  expect_refused(kind(13), errc::malformed, "kind 13 is not known");
   expect_refused(kind(32), errc::bad_protocol, "kind 32 is reserved");
   expect_refused(kind(65'535), errc::bad_protocol, "reserved");
 }
@@ -476,6 +477,24 @@ TEST(Hostile, AReleaseOfNoSourceIsMalformed) {
   expect_refused(release(""), errc::malformed, "source name");
   expect_refused(release("a b"), errc::malformed, "source name");
   expect_refused(release(std::string(65, 'a').c_str()), errc::too_large, "65 bytes");
+}
+
+TEST(Hostile, SamplesAreAskedForFromOneOnAndComeInBoundedNumber) {
+  const auto from = [](std::uint64_t batch) {
+    return decode_samples_request(crafted<wire::SamplesRequest>([&](auto root) {
+      root.initSource().setName("clicks");
+      root.getSource().setGeneration(1);
+      root.setFrom(batch);
+    }));
+  };
+  EXPECT_EQ(from(1)->from, batch_number{1});
+  expect_refused(from(0), errc::malformed, "counted from 1");
+  const auto batches = [](unsigned n) {
+    return decode_samples_reply(
+        crafted<wire::SamplesReply>([&](auto root) { root.initBatches(n); }));
+  };
+  EXPECT_EQ(batches(reply_batches_max)->batches.size(), reply_batches_max);
+  expect_refused(batches(reply_batches_max + 1), errc::too_large, "1025 batches");
 }
 
 TEST(Hostile, AListOfNothingIsNotReadAsManyBlocks) {

@@ -35,6 +35,8 @@ message_kind read_kind(field_reader& fields, std::uint16_t number) {
       return message_kind::release;
     case 11:
       return message_kind::events;
+    case 12:
+      return message_kind::samples;
     default:
       break;
   }

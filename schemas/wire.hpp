@@ -37,6 +37,7 @@ enum class message_kind : std::uint16_t {
   forget = 9,      // forget_request → forget_reply: rows removed for good
   release = 10,    // release_request → release_reply: a source let out of quarantine
   events = 11,     // event_push → event_ack; the shard named is not looked at
+  samples = 12,    // samples_request → samples_reply; the shard named is not looked at
   // 32 and up: reserved for deltas, lookup, predict and audit
 };
 

@@ -19,7 +19,10 @@ namespace {
 constexpr std::string_view first_line = "# State of a headrace job. Written once; do not edit.";
 constexpr std::string_view manifest_name = "JOB";
 
-std::string_view name_of(job_role role) { return role == job_role::server ? "server" : "worker"; }
+std::string_view name_of(job_role role) {
+  if (role == job_role::ingest) return "ingest";
+  return role == job_role::server ? "server" : "worker";
+}
 
 std::string hex(std::uint64_t number) {
   std::string digits(16, '0');

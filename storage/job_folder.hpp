@@ -11,10 +11,10 @@
 
 namespace headrace::storage {
 
-/// Which half of a job a process runs; each has a lock of its own, so that `headrace server` and
-/// `headrace worker` may share one state folder. `run` and `demo` open the folder twice, once for
-/// each.
-enum class job_role : std::uint8_t { server, worker };
+/// Which part of a job a process runs; each has a lock of its own, so that `headrace server`,
+/// `headrace worker` and `headrace ingest` may share one state folder. `run` and `demo` open the
+/// folder once for each; a worker that reads its source itself is ingest, too.
+enum class job_role : std::uint8_t { server, worker, ingest };
 
 /// Whose state a folder holds.
 struct job_identity {
@@ -28,7 +28,7 @@ inline constexpr std::uint32_t job_folder_format_version = 1;
 /// The state folder of a job: who owns it and where everything lies.
 ///
 ///     JOB                       whose folder this is, in words
-///     LOCK.server, LOCK.worker  held by flock while a process runs; say which
+///     LOCK.server, LOCK.worker, LOCK.ingest  held by flock while a process runs; say which
 ///     CHECKPOINT                storage/checkpoint_manifest.hpp
 ///     rows/                     RocksDB, all shards
 ///     log/shard-0000/           update log of a shard

@@ -57,12 +57,17 @@ TEST(JobFolder, LaysOutANewJobAndKnowsItAgain) {
   EXPECT_EQ((*looking)->job(), movielens);
 }
 
-TEST(JobFolder, ServerAndWorkerShareItButNotTwoServers) {
+TEST(JobFolder, ServerWorkerAndIngestShareItButNotTwoServers) {
   temporary_folder folder;
   auto server = job_folder::open(folder.path(), movielens, job_role::server);
   ASSERT_TRUE(server.ok());
   auto worker = job_folder::open(folder.path(), movielens, job_role::worker);
   ASSERT_TRUE(worker.ok());
+  auto ingest = job_folder::open(folder.path(), movielens, job_role::ingest);
+  ASSERT_TRUE(ingest.ok());
+  const auto other = job_folder::open(folder.path(), movielens, job_role::ingest);
+  EXPECT_EQ(other.error().code, errc::in_use);
+  EXPECT_TRUE(mentions(other.error(), "as ingest")) << other.error().detail;
   const auto second = job_folder::open(folder.path(), movielens, job_role::server);
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().code, errc::in_use);

@@ -1,5 +1,4 @@
 #include "base/random.hpp"
-#include "schemas/hash.hpp"
 #include "tests/integration/live_run.hpp"
 #include "tests/support/child_process.hpp"
 #include "tests/support/small_job.hpp"
@@ -167,18 +166,6 @@ TEST_F(LiveRun, GoesOnWhereItEnded) {
   EXPECT_EQ(json_field(pushed.output, "accepted"), "20") << pushed.output;
   EXPECT_EQ(json_field(pushed.output, "duplicates"), "10");
   EXPECT_EQ(json_field(run.interrupt(), "samples"), "120");
-}
-
-// Every impression is there once, every third with a click.
-void expect_all_joined(const std::string& state, std::uint64_t impressions) {
-  const auto labels = sealed_labels(state);
-  for (std::uint64_t id = 0; id < impressions; ++id) {
-    const auto found =
-        labels.find(schemas::hash_string_key("item", "i" + std::to_string(id)).value);
-    ASSERT_NE(found, labels.end()) << "event " << id << " of " << impressions << " was lost";
-    ASSERT_EQ(found->second, id % 3 == 0 ? 1.0F : 0.0F) << "event " << id;
-  }
-  EXPECT_EQ(labels.size(), impressions) << "the closer's window is open";
 }
 
 // Joined in one go by anyone who has all the events: every impression once, every third clicked.

@@ -1,5 +1,6 @@
 #include "tests/integration/live_run.hpp"
 
+#include "schemas/hash.hpp"
 #include "storage/segment_log.hpp"
 
 #include <gtest/gtest.h>
@@ -85,8 +86,8 @@ class persistent_producer {
   std::size_t kept_ = 0;  // lines before are acknowledged
 };
 
-void kill_while_it_starts(const std::string& job, const std::string& state, random_stream& random) {
-  child_process starting(live_run::arguments(job, state));
+void kill_while_it_starts(std::vector<std::string> arguments, random_stream& random) {
+  child_process starting(std::move(arguments));
   static_cast<void>(starting.wait_for(std::chrono::milliseconds(random.next_below(300))));
   starting.signal(SIGKILL);
   EXPECT_EQ(starting.wait_for(live_patience), 128 + SIGKILL) << starting.errors();
@@ -96,8 +97,11 @@ void kill_while_it_starts(const std::string& job, const std::string& state, rand
 
 bool has_curl() { return std::filesystem::exists(curl); }
 
-live_run::live_run(const std::string& job, const std::string& state, std::vector<std::string> more)
-    : process(arguments(job, state, std::move(more))) {
+live_run::live_run(const std::string& job,
+                   const std::string& state,
+                   std::vector<std::string> more,
+                   const std::string& verb)
+    : process(arguments(job, state, std::move(more), verb)) {
   if (!process.wait_for_text("/v1/events", live_patience)) return;
   const std::string said = process.errors();
   const auto from = said.find("http://127.0.0.1:");
@@ -106,8 +110,10 @@ live_run::live_run(const std::string& job, const std::string& state, std::vector
 
 std::vector<std::string> live_run::arguments(const std::string& job,
                                              const std::string& state,
-                                             std::vector<std::string> more) {
-  std::vector<std::string> made{headrace_binary(), "run", job, "--state", state, "--json"};
+                                             std::vector<std::string> more,
+                                             const std::string& verb) {
+  std::vector<std::string> made{headrace_binary(), verb, job, "--state", state};
+  if (verb == "run") made.emplace_back("--json");
   made.insert(made.end(), more.begin(), more.end());
   return made;
 }
@@ -154,14 +160,14 @@ void push_under_fire(const std::string& job,
   const auto runs = static_cast<std::size_t>(stream.kills) + 1;
   for (std::size_t run = 1; run < runs; ++run) {
     if (random.next_below(5) == 0) {
-      kill_while_it_starts(job, state, random);
+      kill_while_it_starts(live_run::arguments(job, state, stream.more, stream.verb), random);
       continue;
     }
-    live_run taking(job, state);
+    live_run taking(job, state, stream.more, stream.verb);
     ASSERT_NE(taking.url, "") << taking.process.errors();
     producer.push_until_killed(taking, stream.lines.size() * run / runs);
   }
-  live_run taking(job, state);
+  live_run taking(job, state, stream.more, stream.verb);
   ASSERT_NE(taking.url, "") << taking.process.errors();
   producer.push_all(taking);
   taking.interrupt();
@@ -193,6 +199,17 @@ std::map<std::uint64_t, float> sealed_labels(const std::string& state) {
     EXPECT_TRUE(is_new) << "sample " << batch.row_numbers[i] << " was sealed before";
   });
   return labels;
+}
+
+void expect_all_joined(const std::string& state, std::uint64_t impressions) {
+  const auto labels = sealed_labels(state);
+  for (std::uint64_t id = 0; id < impressions; ++id) {
+    const auto found =
+        labels.find(schemas::hash_string_key("item", "i" + std::to_string(id)).value);
+    ASSERT_NE(found, labels.end()) << "event " << id << " of " << impressions << " was lost";
+    ASSERT_EQ(found->second, id % 3 == 0 ? 1.0F : 0.0F) << "event " << id;
+  }
+  EXPECT_EQ(labels.size(), impressions) << "the closer's window is open";
 }
 
 }  // namespace headrace::tests

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-/// `headrace run` of a job whose events are pushed over HTTP, and what it sealed.
+/// `headrace run`, or `ingest`, of a job whose events are pushed over HTTP, and what it sealed.
 namespace headrace::tests {
 
 constexpr std::chrono::seconds live_patience{120};
@@ -23,10 +23,14 @@ bool has_curl();
 /// The run as a process, and where it takes events.
 struct live_run {
   /// `more`: further arguments. `url` is empty when it did not start.
-  live_run(const std::string& job, const std::string& state, std::vector<std::string> more = {});
+  live_run(const std::string& job,
+           const std::string& state,
+           std::vector<std::string> more = {},
+           const std::string& verb = "run");
   static std::vector<std::string> arguments(const std::string& job,
                                             const std::string& state,
-                                            std::vector<std::string> more = {});
+                                            std::vector<std::string> more = {},
+                                            const std::string& verb = "run");
   /// Ends it with Ctrl-C and returns its line.
   std::string interrupt();
 
@@ -50,11 +54,16 @@ std::vector<std::string> clicked_stream(std::uint64_t impressions);
 /// the test.
 std::map<std::uint64_t, float> sealed_labels(const std::string& state);
 
+/// Every impression of such a stream is sealed once, with its label.
+void expect_all_joined(const std::string& state, std::uint64_t impressions);
+
 /// What a producer pushes, each line an event with an id, in this order.
 struct lines_under_fire {
   std::span<const std::string> lines;
   int kills = 0;
   std::size_t push_max = 1;  // lines
+  std::string verb = "run";
+  std::vector<std::string> more = {};  // arguments of it
 };
 /// Pushes every line to runs of `job` that are killed (SIGKILL) at random moments: most in the
 /// midst of a push, one in five while they start. What was not acknowledged is pushed again, and

@@ -66,11 +66,13 @@ result<void> sealed_stream::open(batch_number first) {
 }
 
 result<sealed_stream::pumped> sealed_stream::next() {
-  result<sample_batch_ptr> batch = sample_batch_ptr{};
+  result<pumped> given = pumped{};
   if (next_ <= sealed_) {  // logged in an earlier run
-    batch = next_logged();
+    auto batch = next_logged();
+    if (!batch) return batch.error();
+    given->batch = std::move(*batch);
   } else if (sealing_) {  // refused a moment ago
-    batch = append_sealing();
+    given = append_sealing();
   } else if (last_sealed_) {
     return pumped{nullptr, 0, true};
   } else {
@@ -79,11 +81,10 @@ result<sealed_stream::pumped> sealed_stream::next() {
     if (!*due && at_halt() && !stopping_) return pumped{nullptr, 0, false, true};
     if (!*due) return pumped{nullptr, wake_ns(), source_ended_ || stopping_};
     sealing_ = seal(std::move(**due));
-    batch = append_sealing();
+    given = append_sealing();
   }
-  if (!batch) return batch.error();
-  next_ = batch_number{next_.value + 1};
-  return pumped{std::move(*batch), 0, false};
+  if (given) next_ = batch_number{next_.value + 1};
+  return given;
 }
 
 // Batch next_ from the log, which is read a run of batches at a time: opening it for each would be
@@ -184,7 +185,7 @@ sealed_stream::sealing sealed_stream::seal(schemas::sample_batch batch) {
 }
 
 // Offers sealing_ to the log; a refusal leaves it there for the next try.
-result<sample_batch_ptr> sealed_stream::append_sealing() {
+result<sealed_stream::pumped> sealed_stream::append_sealing() {
   std::promise<storage::append_outcome> settled;
   parts_.log->append(std::span(&sealing_->record, 1),
                      lsn{sealed_.value},
@@ -197,9 +198,11 @@ result<sample_batch_ptr> sealed_stream::append_sealing() {
   sample_batch_ptr sealed = std::move(sealing_->batch);
   sealed_ = sealed->batch;
   last_sealed_ = sealed->last;
-  retain(std::exchange(sealing_, std::nullopt)->record);
+  const storage::log_record record = std::move(sealing_->record);
+  sealing_.reset();
+  retain(record);
   if (auto told = parts_.source->sealed(sealed->offset_end); !told) return told.error();
-  return sealed;
+  return pumped{.batch = std::move(sealed), .bytes = record.payload};
 }
 
 // Batches that could not be removed do no harm but the room they take.
@@ -210,6 +213,15 @@ void sealed_stream::retain(const storage::log_record& sealed) {
   if (!keep_from) return;
   if (auto removed = parts_.log->truncate_before(lsn{keep_from->value}); !removed)
     log_warn("samples.retain", {{"error", describe(removed.error())}});
+}
+
+batch_stream::refused_rows sealed_stream::refused() const {
+  const bad_rows& bad = parts_.source->bad();
+  return {bad.total(), bad.first(), bad.summary()};
+}
+
+batch_number sealed_stream::oldest() const {
+  return batch_number{std::max<std::uint64_t>(1, parts_.log->last().first.value)};
 }
 
 void sealed_stream::finish_early() { stopping_ = true; }

@@ -5,6 +5,7 @@
 #include "schemas/sample.hpp"
 #include "storage/ordered_log.hpp"
 #include "worker/batch/batch_builder.hpp"
+#include "worker/batch/batch_stream.hpp"
 #include "worker/batch/pacer.hpp"
 #include "worker/batch/sample_retention.hpp"
 #include "worker/ingest/event_source.hpp"
@@ -17,8 +18,6 @@
 
 namespace headrace::worker {
 
-using sample_batch_ptr = std::shared_ptr<const schemas::sample_batch>;
-
 /// From a source to sealed batches in the sample log: reads events when they are due, seals them,
 /// appends each batch, and only then gives it out. After a restart it first gives out the logged
 /// batches the shards have not all seen, then goes on with the source where the last sealed batch
@@ -29,10 +28,8 @@ using sample_batch_ptr = std::shared_ptr<const schemas::sample_batch>;
 /// go on later. With `pass` it
 /// halts after each so many records that others follow, seals what it holds, and goes on when it is
 /// told to. One thread (the ingest actor's); `next` may block on the disk.
-class sealed_stream {
+class sealed_stream final : public batch_stream {
  public:
-  static constexpr std::uint64_t never = UINT64_MAX;  // a live source wakes whoever waits
-
   struct parts {
     std::unique_ptr<event_source> source;
     std::unique_ptr<storage::ordered_log> log;
@@ -47,30 +44,28 @@ class sealed_stream {
   /// Positions at the first batch to train. Fails: corrupt, io_error, bad_input.
   result<void> open(batch_number first);
 
-  struct pumped {
-    sample_batch_ptr batch;     // null: nothing ready
-    std::uint64_t wake_ns = 0;  // when to ask again if nothing is ready; steady clock, or never
-    bool finished = false;      // every batch was given out
-    bool halted = false;        // every batch of the passes so far was given out
-  };
-  /// The next batch. Fails: bad_input (too many bad rows), io_error, disk_full and, of a broker's
-  /// log, unavailable (ask again later: nothing is lost).
-  result<pumped> next();
-  /// After `open`: the source's last batch was sealed and given out, in this run or an earlier one.
-  bool finished() const { return last_sealed_ && sealed_ < next_; }
-  /// Passes whose records were all sealed.
-  std::uint64_t passes() const { return parts_.pass == 0 ? 0 : records_added() / parts_.pass; }
-  /// After a halt: on with the next pass.
-  void go_on() { gone_on_ = passes(); }
+  /// Fails: bad_input (too many bad rows), io_error, disk_full, unavailable.
+  result<pumped> next() override;
+  bool finished() const override { return last_sealed_ && sealed_ < next_; }
+  std::uint64_t passes() const override {
+    return parts_.pass == 0 ? 0 : records_added() / parts_.pass;
+  }
+  void go_on() override { gone_on_ = passes(); }
   /// Seals what is held and reads no more; of a live source, what it has now comes first.
-  void finish_early();
-  /// See event_source::on_more.
-  void on_more(const std::function<void()>& wake) { parts_.source->on_more(wake); }
+  void finish_early() override;
+  void on_more(const std::function<void()>& wake) override { parts_.source->on_more(wake); }
   /// Closes the sample log.
-  result<void> close();
+  result<void> close() override;
+  bool live() const override { return parts_.source->live(); }
+  refused_rows refused() const override;
 
-  /// Batches in the sample log.
+  /// Batches in the sample log: the oldest kept (1 in an empty one) and the newest.
+  batch_number oldest() const;
   batch_number sealed() const { return sealed_; }
+  /// Visits the sample log from a batch on, as ordered_log::read_from does.
+  result<void> read(batch_number from, const storage::ordered_log::visitor& visit) {
+    return parts_.log->read_from(lsn{from.value}, visit);
+  }
   const event_source& source() const { return *parts_.source; }
 
  private:
@@ -85,7 +80,7 @@ class sealed_stream {
   result<std::optional<schemas::sample_batch>> read_due();
   void read_ahead();
   sealing seal(schemas::sample_batch batch);
-  result<sample_batch_ptr> append_sealing();
+  result<pumped> append_sealing();
   void retain(const storage::log_record& sealed);
   std::uint64_t records_added() const { return parts_.source->position() - (event_waits_ ? 1 : 0); }
   bool at_halt() const;
