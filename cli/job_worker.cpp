@@ -100,6 +100,14 @@ std::vector<worker::scored_head> scored_heads(const worker::model_graph& model) 
   return heads;
 }
 
+// What is drawn follows from the job's name, so that a run that was killed draws it again.
+std::optional<worker::history_mix> history_of(const job& job) {
+  if (job.train.mix_history == 0.0) return std::nullopt;
+  return worker::history_mix({.share = job.train.mix_history,
+                              .batches = job.train.history_batches,
+                              .seed = schemas::hash64(std::as_bytes(std::span(job.name)))});
+}
+
 float negative_share_of(const job& job) { return job.join ? job.join->how.negative_share : 1.0F; }
 
 // What the worker multiplies in; one line where this machine has no instructions for it.
@@ -308,7 +316,8 @@ result<std::unique_ptr<worker::sealed_stream>> job_worker::open_stream(
                                                                            std::move(builder),
                                                                            pace,
                                                                            pass_records_,
-                                                                           std::move(*retained)},
+                                                                           std::move(*retained),
+                                                                           history_of(job_)},
                                               time);
   if (auto opened = stream->open(first); !opened) return opened.error();
   return stream;
