@@ -283,7 +283,7 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"tables.embedding.push=auto", "accepted here is \"int8\" | \"fp32\" | \"int4\""},
       {"tables.embedding.push=top5", "\"topk5\" | \"topk10\" | \"auto\""},
       {"train.freeze_at=1.5", "train.freeze_at = 1.5: accepted is a number, 0.0 … 1.0"},
-      {"train.mix_history=0.91", "train.mix_history = 0.91: accepted is a number, 0.0 … 0.9"},
+      {"train.mix_history=0.9375", "train.mix_history = 0.9375: accepted is a number, 0.0 … 0.9"},
       {"train.mix_history=-0.5", "train.mix_history = -0.5: accepted is"},
       {"train.history_batches=10", "needs train.mix_history"},
       {"train.activations=some", "\"keep\" | \"recompute\""},
