@@ -320,6 +320,28 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
               testing::StartsWith("job.toml:9: train.batch_max"));
 }
 
+TEST(JobFile, TextsOfAFileHaveBounds) {
+  const job made = good(std::string(file_job) +
+                        "[texts.body]\ncolumn = \"ad\"\nchars_min = 3\nsymbols_max = 0.25\n"
+                        "scripts = [\"latin\", \"kana\"]\nnear = 3\n");
+  ASSERT_EQ(made.source.texts.size(), 1U);
+  const auto& text = made.source.texts[0];
+  EXPECT_EQ(text.column, "ad");
+  EXPECT_EQ(text.chars_min, 3U);
+  EXPECT_EQ(text.symbols_max, 0.25);
+  EXPECT_EQ(text.scripts, 1U << 0 | 1U << 23);
+  EXPECT_EQ(text.near, 3U);
+  EXPECT_EQ(text.near_window, 100'000U);
+  EXPECT_EQ(good(file_job).source.texts.size(), 0U);
+  const auto wrong = [](const char* set) { return failure(file_job, {"texts.ad.column=ad", set}); };
+  EXPECT_THAT(wrong("texts.ad.near=4"), HasSubstr("0 … 3"));
+  EXPECT_THAT(wrong("texts.ad.scripts=latn"), HasSubstr("did you mean 'latin'?"));
+  EXPECT_THAT(wrong("texts.ad.symbols_max=2"), HasSubstr("0.0 … 1.0"));
+  const auto generated = parse_job(generated_job, "texts.toml", {"texts.ad.chars_min=3"});
+  ASSERT_FALSE(generated.ok());
+  EXPECT_THAT(generated.error().detail, HasSubstr("texts are judged in files"));
+}
+
 TEST(JobFile, HistoryIsOfAStreamThatGoesByOnce) {
   EXPECT_EQ(good(file_job).train.mix_history, 0.0);
   const job mixed =
