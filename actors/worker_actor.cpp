@@ -169,7 +169,7 @@ void worker_actor::keep_predictions(const worker::training_step& step) {
     return all.empty() ? all : all.subspan(i * heads.size(), heads.size());
   };
   std::vector<float> labels(heads.size());
-  for (std::uint32_t i = 0; i < batch.samples; ++i) {
+  for (std::uint32_t i = 0; i < batch.fresh(); ++i) {
     for (std::size_t h = 0; h < heads.size(); ++h)
       labels[h] = batch.labels[i * batch.label_count + heads[h].label];
     parts_.predictions->add(

@@ -9,6 +9,7 @@
 #include "cli/source_section.hpp"
 #include "cli/table_section.hpp"
 #include "schemas/wire.hpp"
+#include "worker/batch/history_mix.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -42,6 +43,25 @@ void read_train(config_reader& config, train_spec& train) {
       "keep",
       {{"keep", worker::activations::keep}, {"recompute", worker::activations::recompute}});
   train.freeze_at = config.number("train.freeze_at", train.freeze_at, {0.0, 1.0});
+  train.mix_history =
+      config.number("train.mix_history", train.mix_history, {0.0, worker::history_mix::share_max});
+  train.history_batches =
+      static_cast<std::uint64_t>(config.whole("train.history_batches", 0, {0, 1'000'000'000'000}));
+  if (train.history_batches > 0 && train.mix_history == 0.0)
+    config.refuse("train.history_batches", "needs train.mix_history");
+}
+
+// With the history that is mixed in, in a batch that is full.
+std::uint64_t batch_samples_max(const train_spec& train) {
+  const double fresh = train.batch_max;
+  return static_cast<std::uint64_t>(std::ceil(fresh / (1.0 - train.mix_history)));
+}
+
+void check_history(config_reader& config, const job& made) {
+  if (made.train.mix_history == 0.0 || made.replay.passes == 1) return;
+  config.refuse("train.mix_history",
+                "is for a stream that goes by once; with replay.passes = " +
+                    std::to_string(made.replay.passes) + " every event comes again");
 }
 
 // A batch's rows of one shard travel as one section, which is bounded in rows and bytes. Keys
@@ -57,11 +77,14 @@ void check_batch_fits(config_reader& config, const job& made) {
   const std::uint64_t shards = made.schema.shards;
   const std::uint64_t batch_rows_max =
       shards == 1 ? section_rows : std::max(section_rows, section_rows * shards / 2);
-  if (features == 0 || made.train.batch_max * features <= batch_rows_max) return;
+  if (features == 0 || batch_samples_max(made.train) * features <= batch_rows_max) return;
+  const double fresh_share = 1.0 - made.train.mix_history;
   config.refuse("train.batch_max",
-                "batch_max × " + std::to_string(features) + " keys of a sample is more than " +
+                std::string(fresh_share < 1.0 ? "batch_max with its history" : "batch_max") +
+                    " × " + std::to_string(features) + " keys of a sample is more than " +
                     std::to_string(shards) + " shards take at once; accepted here is 1 … " +
-                    std::to_string(batch_rows_max / features));
+                    std::to_string(static_cast<std::uint64_t>(
+                        static_cast<double>(batch_rows_max / features) * fresh_share)));
 }
 
 void read_durability(config_reader& config, durability_spec& durability) {
@@ -128,6 +151,7 @@ result<job> parse_job(const std::string& text,
   made.train.push = read_push(*config, *made.model, made.schema);
   check_batch_fits(*config, made);
   made.replay = read_replay(*config, *made.model, made.source);
+  check_history(*config, made);
   read_durability(*config, made.durability);
   made.samples = read_samples(*config);
   read_checkpoint(*config, made.checkpoint);

@@ -37,7 +37,9 @@ struct train_spec {
   worker::precision_choice precision = worker::precision_choice::f32;  // of the model's products
   worker::activations activations = worker::activations::keep;         // for the backward pass
   worker::push_spec push;
-  double freeze_at = 0.5;  // share of the stream after which the frozen twin is copied
+  double freeze_at = 0.5;             // share of the stream after which the frozen twin is copied
+  double mix_history = 0;             // share of a batch's samples that older batches had; 0 = none
+  std::uint64_t history_batches = 0;  // of so many batches, the newest; 0 = all that are kept
 };
 
 /// What becomes of log records that rows hold: dropped when nobody needs them, or kept for replay

@@ -283,6 +283,9 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"tables.embedding.push=auto", "accepted here is \"int8\" | \"fp32\" | \"int4\""},
       {"tables.embedding.push=top5", "\"topk5\" | \"topk10\" | \"auto\""},
       {"train.freeze_at=1.5", "train.freeze_at = 1.5: accepted is a number, 0.0 … 1.0"},
+      {"train.mix_history=0.9375", "train.mix_history = 0.9375: accepted is a number, 0.0 … 0.9"},
+      {"train.mix_history=-0.5", "train.mix_history = -0.5: accepted is"},
+      {"train.history_batches=10", "needs train.mix_history"},
       {"train.activations=some", "\"keep\" | \"recompute\""},
       {"train.device=gpu", "\"auto\" | \"cpu\" | \"cuda\""},
       {"train.precision=half", "\"auto\" | \"f32\" | \"bf16\" | \"fp16\""},
@@ -315,6 +318,49 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
   }
   EXPECT_THAT(failure(std::string(file_job) + "[train]\nbatch_max = 70000\n"),
               testing::StartsWith("job.toml:9: train.batch_max"));
+}
+
+TEST(JobFile, TextsOfAFileHaveBounds) {
+  const job made = good(std::string(file_job) +
+                        "[texts.body]\ncolumn = \"ad\"\nchars_min = 3\nsymbols_max = 0.25\n"
+                        "scripts = [\"latin\", \"kana\"]\nnear = 3\n");
+  ASSERT_EQ(made.source.texts.size(), 1U);
+  const auto& text = made.source.texts[0];
+  EXPECT_EQ(text.column, "ad");
+  EXPECT_EQ(text.chars_min, 3U);
+  EXPECT_EQ(text.symbols_max, 0.25);
+  EXPECT_EQ(text.scripts, 1U << 0 | 1U << 23);
+  EXPECT_EQ(text.near, 3U);
+  EXPECT_EQ(text.near_window, 100'000U);
+  EXPECT_EQ(good(file_job).source.texts.size(), 0U);
+  const auto wrong = [](const char* set) { return failure(file_job, {"texts.ad.column=ad", set}); };
+  EXPECT_THAT(wrong("texts.ad.near=4"), HasSubstr("0 … 3"));
+  EXPECT_THAT(wrong("texts.ad.scripts=latn"), HasSubstr("did you mean 'latin'?"));
+  EXPECT_THAT(wrong("texts.ad.symbols_max=2"), HasSubstr("0.0 … 1.0"));
+  const auto generated = parse_job(generated_job, "texts.toml", {"texts.ad.chars_min=3"});
+  ASSERT_FALSE(generated.ok());
+  EXPECT_THAT(generated.error().detail, HasSubstr("texts are judged in files"));
+}
+
+TEST(JobFile, HistoryIsOfAStreamThatGoesByOnce) {
+  EXPECT_EQ(good(file_job).train.mix_history, 0.0);
+  const job mixed =
+      good(std::string(file_job) + "[train]\nmix_history = 0.1\nhistory_batches = 1000\n");
+  EXPECT_EQ(mixed.train.mix_history, 0.1);
+  EXPECT_EQ(mixed.train.history_batches, 1'000U);
+  EXPECT_THAT(failure(file_job, {"train.mix_history=0.1", "replay.passes=2"}),
+              HasSubstr("with replay.passes = 2 every event comes again"));
+  // What is mixed in has to fit, too.
+  const std::vector<std::string> most{"train.batch_max=1680", "shards.count=1"};
+  EXPECT_TRUE(parse_job(generated_job, "fits.toml", most).ok());
+  const auto wide =
+      parse_job(generated_job, "wide.toml", {most[0], most[1], "train.mix_history=0.1"});
+  ASSERT_FALSE(wide.ok());
+  EXPECT_THAT(wide.error().detail, HasSubstr("batch_max with its history"));
+  EXPECT_TRUE(parse_job(generated_job,
+                        "less.toml",
+                        {"train.batch_max=1500", "shards.count=1", "train.mix_history=0.1"})
+                  .ok());
 }
 
 // Rows that name their columns, in a job of its own: nothing else is said of columns.

@@ -3,9 +3,11 @@
 #include "base/byte_io.hpp"
 #include "cli/sample_log.hpp"
 #include "schemas/hash.hpp"
+#include "worker/batch/history_mix.hpp"
 #include "worker/ingest/replayed_source.hpp"
 
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -47,6 +49,14 @@ void add(byte_writer& all, const worker::join_spec& join) {
                                     std::uint64_t{join.actions}})
     all.number(value);
   all.number(join.negative_share);
+}
+
+// What is drawn follows from the job's name, so that a run that was killed draws it again.
+std::optional<worker::history_mix> history_of(const job& job) {
+  if (job.train.mix_history == 0.0) return std::nullopt;
+  return worker::history_mix({.share = job.train.mix_history,
+                              .batches = job.train.history_batches,
+                              .seed = schemas::hash64(std::as_bytes(std::span(job.name)))});
 }
 
 }  // namespace
@@ -120,7 +130,8 @@ result<std::unique_ptr<worker::sealed_stream>> sample_source::seal(
                                                                            std::move(builder),
                                                                            pace,
                                                                            pass_records_,
-                                                                           std::move(*retained)},
+                                                                           std::move(*retained),
+                                                                           history_of(*job_)},
                                               *time_);
   if (auto opened = stream->open(first); !opened) return opened.error();
   return stream;

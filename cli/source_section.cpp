@@ -4,6 +4,7 @@
 #include "base/parse_number.hpp"
 #include "cli/live_section.hpp"
 #include "cli/model_section.hpp"
+#include "cli/text_section.hpp"
 #include "cli/window_section.hpp"
 #include "schemas/push.hpp"
 #include "schemas/sample.hpp"
@@ -465,6 +466,8 @@ void read_source(config_reader& config, job& made) {
   column_check check(source, config);
   if (!made.join) read_labels(config, source, check);
   read_time(config, source, check);
+  read_texts(
+      config, source, [&](std::string_view key, const std::string& column) { check(key, column); });
   read_features(config, source, made.join ? made.join->actions : std::vector<std::string>(), check);
 }
 

@@ -67,6 +67,7 @@ class log_reading {
     made.first_batch = first_;
     made.last_batch = last_;
     made.samples = digest_.samples();
+    made.history = history_;
     made.keys = digest_.keys();
     made.set = schemas::to_string(digest_.set());
     made.order = schemas::to_string(digest_.order());
@@ -80,6 +81,7 @@ class log_reading {
     if (by_ && *by_ >= batch->features)
       return damaged(record, "fewer features a sample than the job has");
     digest_.add(*batch);
+    history_ += batch->history;
     if (first_ == 0) first_ = batch->batch.value;
     last_ = batch->batch.value;
     return {};
@@ -94,6 +96,7 @@ class log_reading {
   worker::sample_digest digest_;
   std::uint64_t first_ = 0;
   std::uint64_t last_ = 0;
+  std::uint64_t history_ = 0;
 };
 
 }  // namespace

@@ -15,6 +15,8 @@ struct sealed_samples {
   std::uint64_t first_batch = 0;  // the oldest that is kept; 0: none is there
   std::uint64_t last_batch = 0;
   std::uint64_t samples = 0;
+  std::uint64_t history =
+      0;                   // beside them: copies that were mixed in (worker/batch/history_mix.hpp)
   std::uint64_t keys = 0;  // different ones of the feature that orders
   std::string set;         // 32 hexadecimal digits
   std::string order;

@@ -138,6 +138,7 @@ std::string describe_training(const job& job) {
   out << "\n  train     batches of " << train.batch_max << " or "
       << format_duration(train.batch_wait_ns) << ", " << train.in_flight
       << " in flight, twin frozen at " << train.freeze_at * 100 << " %";
+  if (train.mix_history > 0.0) out << ", " << train.mix_history * 100 << " % history";
   out << "\n  server    " << job.schema.shards << " shards at " << job.listen << ", log "
       << name(job.durability.log) << ", rows written each "
       << format_duration(job.durability.flush_interval_ms * 1'000'000);

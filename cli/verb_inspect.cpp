@@ -261,6 +261,7 @@ int inspect_samples(const inspect_flags& flags) {
         .add("first_batch", found->first_batch)
         .add("last_batch", found->last_batch)
         .add("samples", found->samples)
+        .add("history", found->history)
         .add("set", found->set)
         .add("by", flags.by)
         .add("keys", found->keys)
@@ -268,11 +269,13 @@ int inspect_samples(const inspect_flags& flags) {
     std::puts(line.text().c_str());
     return exit_done;
   }
-  std::printf("%s: %" PRIu64 " samples in batches %" PRIu64 " to %" PRIu64 "\n",
+  std::printf("%s: %" PRIu64 " samples in batches %" PRIu64 " to %" PRIu64,
               found->source.c_str(),
               found->samples,
               found->first_batch,
               found->last_batch);
+  if (found->history > 0) std::printf(", and %" PRIu64 " of history", found->history);
+  std::printf("\n");
   std::printf("set    %s\norder  %s   ", found->set.c_str(), found->order.c_str());
   if (flags.by.empty()) {
     std::printf("of all\n");

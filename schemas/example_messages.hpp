@@ -207,6 +207,7 @@ class maker {
     made.accepted_ms = number();
     made.last = coin();
     made.samples = static_cast<std::uint32_t>(count());
+    made.history = static_cast<std::uint32_t>(below(made.samples + 1));
     made.features = static_cast<std::uint32_t>(below(9));
     made.label_count = static_cast<std::uint32_t>(1 + below(3));
     made.sequences = static_cast<std::uint32_t>(below(3));

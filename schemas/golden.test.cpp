@@ -246,6 +246,7 @@ std::string json_of(const sample_batch& m) {
       .add("sequences", m.sequences)
       .small_numbers("lengths", std::span<const std::uint16_t>(m.lengths))
       .numbers("sequence_keys", m.sequence_keys)
+      .add("history", m.history)
       .text();
 }
 
@@ -767,7 +768,7 @@ TEST(Golden, SampleBatches) {
   m.row_numbers = {4'001, 4'002, 4'003};
   m.keys = {1, 2, 3, 4, ~std::uint64_t{0}, 6};
   golden_of_before("sample_batch_ids", m, decode_sample_batch);
-  golden("sample_batch_one_label", m, decode_sample_batch);
+  golden_of_before("sample_batch_one_label", m, decode_sample_batch);
   m.values = {1, 0.5F, 1, -2.25F, 1, 0.1F};
   m.last = true;
   golden_of_before("sample_batch_values", m, decode_sample_batch);
@@ -776,7 +777,10 @@ TEST(Golden, SampleBatches) {
   m.sequences = 2;
   m.lengths = {2, 0, 1, 1, 0, 3};
   m.sequence_keys = {11, 12, 13, 14, 15, 16, ~std::uint64_t{0}};
-  golden("sample_batch_lists", m, decode_sample_batch);
+  golden_of_before("sample_batch_lists", m, decode_sample_batch);
+  golden("sample_batch_no_history", m, decode_sample_batch);
+  m.history = 2;
+  golden("sample_batch_history", m, decode_sample_batch);
 }
 
 TEST(Golden, Control) {

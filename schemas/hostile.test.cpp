@@ -398,6 +398,9 @@ TEST(Hostile, SampleColumnsMustFitTheirCounts) {
   expect_refused(batch([](auto root) { root.setMoreLabels(1); }), errc::malformed, "labels");
   expect_refused(
       batch([](auto root) { root.setMoreLabels(0xFFFFFFFFU); }), errc::too_large, "labels");
+  EXPECT_TRUE(batch([](auto root) { root.setHistory(2); }).ok());
+  expect_refused(
+      batch([](auto root) { root.setHistory(3); }), errc::too_large, "3 samples of history");
   expect_refused(batch([](auto root) { root.setSequences(1); }), errc::malformed, "lengths");
   expect_refused(batch([](auto root) {
                    root.setSequences(1);

@@ -27,4 +27,5 @@ struct SampleBatch {
   sequences @17 :UInt32;     # features of a sample that are lists of keys, oldest first
   lengths @18 :Data;         # samples × sequences × u16, sample-major
   sequenceKeys @19 :Data;    # Σ lengths × u64, list after list
+  history @20 :UInt32;       # so many samples, the last ones, are learned again
 }

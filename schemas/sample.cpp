@@ -52,7 +52,9 @@ result<sample_batch> read_sample_batch(wire::SampleBatch::Reader in) {
   batch.accepted_ms = in.getAcceptedMs();
   batch.last = in.getLast();
   batch.samples = in.getSamples();
+  batch.history = in.getHistory();
   batch.features = in.getFeatures();
+  fields.list(batch.history, batch.samples, "samples of history");
   fields.list(in.getMoreLabels(), labels_max - 1, "labels of a sample");
   batch.label_count = 1 + in.getMoreLabels();
   batch.sequences = in.getSequences();
@@ -76,6 +78,7 @@ result<sample_batch> read_sample_batch(wire::SampleBatch::Reader in) {
 frame encode(const sample_batch& batch) {
   const std::size_t cells = std::size_t{batch.samples} * batch.features;
   CHECK(batch.label_count >= 1 && batch.label_count <= labels_max);
+  CHECK(batch.history <= batch.samples);
   CHECK(batch.labels.size() == std::size_t{batch.samples} * batch.label_count);
   CHECK(batch.row_numbers.size() == batch.samples);
   CHECK(batch.keys.size() == cells);
@@ -98,6 +101,7 @@ frame encode(const sample_batch& batch) {
   root.setAcceptedMs(batch.accepted_ms);
   root.setLast(batch.last);
   root.setSamples(batch.samples);
+  root.setHistory(batch.history);
   root.setFeatures(batch.features);
   root.setMoreLabels(batch.label_count - 1);
   root.setSequences(batch.sequences);

@@ -32,6 +32,7 @@ struct sample_batch {
   // Columnar: n samples of f features each, the same list for every sample; a missing value has a
   // key of its own.
   std::uint32_t samples = 0;
+  std::uint32_t history = 0;  // of them the last: copies of older batches' samples, learned again
   std::uint32_t features = 0;
   std::uint32_t label_count = 1;           // l, 1 … labels_max
   std::vector<float> labels;               // [n * l] 0 or 1, sample-major
@@ -43,6 +44,9 @@ struct sample_batch {
   std::uint32_t sequences = 0;
   std::vector<std::uint16_t> lengths;        // [n * s], sample-major
   std::vector<std::uint64_t> sequence_keys;  // list after list
+
+  /// Samples that came from the source with this batch; they stand first.
+  std::uint32_t fresh() const { return samples - history; }
   friend bool operator==(const sample_batch&, const sample_batch&) = default;
 };
 

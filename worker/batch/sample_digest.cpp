@@ -75,7 +75,7 @@ class sample_bytes {
 void sample_digest::add(const schemas::sample_batch& batch) {
   CHECK(!by_ || batch.samples == 0 || *by_ < batch.features);
   sample_bytes all(batch);
-  for (std::size_t n = 0; n < batch.samples; ++n) {
+  for (std::size_t n = 0; n < batch.fresh(); ++n) {
     all.next(bytes_);
     const schemas::hash128 sample = schemas::hash128_of(bytes_, seed_of_sample);
     set_ += sample;
@@ -83,7 +83,7 @@ void sample_digest::add(const schemas::sample_batch& batch) {
     schemas::hash128& end = ends_[key];
     end = hash_of(end, sample, seed_of_chain);
   }
-  samples_ += batch.samples;
+  samples_ += batch.fresh();
 }
 
 schemas::hash128 sample_digest::order() const {

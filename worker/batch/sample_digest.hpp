@@ -15,7 +15,8 @@ namespace headrace::worker {
 /// batches, and whenever.
 ///
 /// A sample is its labels, keys, values (1 where there are none) and lists; record numbers and
-/// times are not of it, for each way in has its own. Two runs have one `set` when they have the
+/// times are not of it, for each way in has its own, and history, which is drawn from them, is not
+/// counted. Two runs have one `set` when they have the
 /// same samples, each as often, in any order, and one `order` when besides the samples of each key
 /// of feature `by` stand in the same order. Without `by` that is the order of all. Holds 24 bytes
 /// and more for each such key.

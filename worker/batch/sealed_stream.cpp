@@ -76,11 +76,14 @@ result<sealed_stream::pumped> sealed_stream::next() {
   } else if (last_sealed_) {
     return pumped{nullptr, 0, true};
   } else {
-    auto due = read_due();
-    if (!due) return due.error();
-    if (!*due && at_halt() && !stopping_) return pumped{nullptr, 0, false, true};
-    if (!*due) return pumped{nullptr, wake_ns(), source_ended_ || stopping_};
-    sealing_ = seal(std::move(**due));
+    if (!built_) {
+      auto due = read_due();
+      if (!due) return due.error();
+      if (!*due && at_halt() && !stopping_) return pumped{nullptr, 0, false, true};
+      if (!*due) return pumped{nullptr, wake_ns(), source_ended_ || stopping_};
+      built_ = std::move(*due);
+    }
+    if (auto sealed = seal(); !sealed) return sealed.error();
     given = append_sealing();
   }
   if (given) next_ = batch_number{next_.value + 1};
@@ -170,10 +173,15 @@ std::uint64_t sealed_stream::wake_ns() const {
   return held ? std::min(*held, event_due_ns()) : event_due_ns();
 }
 
-sealed_stream::sealing sealed_stream::seal(schemas::sample_batch batch) {
+// Makes sealing_ of built_, which stays for the next try where the log cannot be read.
+result<void> sealed_stream::seal() {
+  schemas::sample_batch& batch = *built_;
   batch.batch = batch_number{sealed_.value + 1};
   batch.prev = sealed_;
   batch.last = source_ended_ && parts_.builder.empty();
+  if (parts_.history) {
+    if (auto mixed = parts_.history->mix(*parts_.log, batch); !mixed) return mixed;
+  }
   sealing made;
   made.record.lsn = lsn{batch.batch.value};
   made.record.kind = storage::record_kind::sample;
@@ -181,7 +189,9 @@ sealed_stream::sealing sealed_stream::seal(schemas::sample_batch batch) {
   made.record.schema_version = batch.schema_version;
   made.record.payload = schemas::encode(batch);
   made.batch = std::make_shared<const schemas::sample_batch>(std::move(batch));
-  return made;
+  sealing_ = std::move(made);
+  built_.reset();
+  return {};
 }
 
 // Offers sealing_ to the log; a refusal leaves it there for the next try.

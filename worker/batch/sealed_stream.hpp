@@ -6,6 +6,7 @@
 #include "storage/ordered_log.hpp"
 #include "worker/batch/batch_builder.hpp"
 #include "worker/batch/batch_stream.hpp"
+#include "worker/batch/history_mix.hpp"
 #include "worker/batch/pacer.hpp"
 #include "worker/batch/sample_retention.hpp"
 #include "worker/ingest/event_source.hpp"
@@ -38,6 +39,8 @@ class sealed_stream final : public batch_stream {
     std::uint64_t pass = 0;     // records of a pass of a source without bad rows; 0 = no halts
     /// Of the sample log; none: all of it is kept.
     std::optional<sample_retention> retention = std::nullopt;
+    /// Of older batches, mixed in as each is sealed; none: batches have fresh samples only.
+    std::optional<history_mix> history = std::nullopt;
   };
   sealed_stream(parts built, const clock& time);
 
@@ -79,7 +82,7 @@ class sealed_stream final : public batch_stream {
   result<sample_batch_ptr> next_logged();
   result<std::optional<schemas::sample_batch>> read_due();
   void read_ahead();
-  sealing seal(schemas::sample_batch batch);
+  result<void> seal();
   result<pumped> append_sealing();
   void retain(const storage::log_record& sealed);
   std::uint64_t records_added() const { return parts_.source->position() - (event_waits_ ? 1 : 0); }
@@ -100,6 +103,7 @@ class sealed_stream final : public batch_stream {
   std::uint64_t gone_on_ = 0;            // the passes that were there then
   bool stopping_ = false;
   bool last_sealed_ = false;
+  std::optional<schemas::sample_batch> built_;  // to be sealed
   std::optional<sealing> sealing_;
   std::deque<sample_batch_ptr>
       logged_;  // read from the log, to be given out; the first is batch next_

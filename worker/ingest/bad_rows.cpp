@@ -22,6 +22,16 @@ std::string_view name(bad_row why) {
       return "malformed";
     case bad_row::wrong_type:
       return "wrong_type";
+    case bad_row::text_too_short:
+      return name(text_fault::too_short);
+    case bad_row::text_too_long:
+      return name(text_fault::too_long);
+    case bad_row::text_symbols:
+      return name(text_fault::symbols);
+    case bad_row::text_script:
+      return name(text_fault::script);
+    case bad_row::text_near_duplicate:
+      return name(text_fault::near_duplicate);
   }
   return "unknown";
 }
@@ -31,6 +41,7 @@ result<void> bad_rows::add(bad_row why,
                            std::uint64_t line,
                            std::string_view what) {
   ++total_;
+  if (is_wanted(why)) ++wanted_;
   ++counts_[static_cast<std::size_t>(why)];
   std::string& first_of_kind = firsts_[static_cast<std::size_t>(why)];
   if (first_of_kind.empty()) {
@@ -40,7 +51,7 @@ result<void> bad_rows::add(bad_row why,
     log_warn("source.bad_row",
              {{"file", file}, {"line", line}, {"reason", name(why)}, {"what", what}});
   }
-  if (total_ <= max_) return {};
+  if (is_wanted(why) || total_ - wanted_ <= max_) return {};
   return error{errc::bad_input,
                "more than " + std::to_string(max_) + " bad rows (" + summary() +
                    "), the first at " + first_ +

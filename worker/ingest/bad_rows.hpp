@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "worker/text/text_spec.hpp"
 
 #include <array>
 #include <cstdint>
@@ -20,13 +21,24 @@ enum class bad_row : std::uint8_t {
                  // behind its end
   malformed,     // no JSON object, one with a member twice, or no pair of an index and a value
   wrong_type,    // a list or an object where a text or a number is needed
+  // Left out as the job wishes, in the order of text_fault:
+  text_too_short,
+  text_too_long,
+  text_symbols,
+  text_script,
+  text_near_duplicate,
 };
-constexpr std::size_t bad_row_reasons = 8;
+constexpr std::size_t bad_row_reasons = 13;
 std::string_view name(bad_row why);
+constexpr bool is_wanted(bad_row why) { return why >= bad_row::text_too_short; }
+constexpr bad_row reason_of(text_fault why) {
+  return static_cast<bad_row>(static_cast<unsigned>(bad_row::text_too_short) +
+                              static_cast<unsigned>(why));
+}
 
 /// Counts bad rows by reason and keeps (and logs) the first of each. A bad row is skipped, never
-/// fatal by itself; more than `max` of them are: then the file is probably not what the job file
-/// says.
+/// fatal by itself; more than `max` of them are, without those that the job wishes to leave out:
+/// then the file is probably not what the job file says.
 class bad_rows {
  public:
   explicit bad_rows(std::uint64_t max) : max_(max) {}
@@ -47,6 +59,7 @@ class bad_rows {
  private:
   std::uint64_t max_;
   std::uint64_t total_ = 0;
+  std::uint64_t wanted_ = 0;  // of them
   std::array<std::uint64_t, bad_row_reasons> counts_{};
   std::array<std::string, bad_row_reasons> firsts_;
   std::string first_;

@@ -1,7 +1,9 @@
 #include "worker/ingest/file_source.hpp"
 
 #include "worker/events/json_rows.hpp"
+#include "worker/ingest/column_text.hpp"
 #include "worker/ingest/libsvm_rows.hpp"
+#include "worker/text/text_cleaning.hpp"
 
 #include <utility>
 
@@ -52,6 +54,19 @@ result<found_columns> find_columns(record_reader& reader,
   return found;
 }
 
+result<std::vector<std::size_t>> text_columns_of(const source_spec& spec,
+                                                 const std::vector<std::string>& names,
+                                                 std::size_t columns,
+                                                 const std::string& file) {
+  std::vector<std::size_t> places;
+  for (const text_spec& text : spec.texts) {
+    auto place = row_parser::find_column(text.column, "a text", names, columns, file);
+    if (!place) return place.error();
+    places.push_back(*place);
+  }
+  return places;
+}
+
 }  // namespace
 
 struct file_source::opened {
@@ -62,6 +77,8 @@ struct file_source::opened {
   record_reader reader;
   std::unique_ptr<row_cutter> cutter;
   row_parser parser;
+  std::vector<text_spec> texts;
+  std::vector<std::size_t> text_columns;
 };
 
 file_source::file_source(opened made)
@@ -71,7 +88,10 @@ file_source::file_source(opened made)
       reader_(std::move(made.reader)),
       cutter_(std::move(made.cutter)),
       parser_(std::move(made.parser)),
-      bad_(made.bad_rows_max) {}
+      bad_(made.bad_rows_max),
+      filter_(made.texts),
+      text_columns_(std::move(made.text_columns)),
+      texts_(text_columns_.size()) {}
 
 result<std::unique_ptr<file_source>> file_source::open(const source_spec& spec) {
   auto made = spec.format == row_format::delimited ? open_delimited(spec) : open_named(spec);
@@ -109,6 +129,8 @@ result<file_source::opened> file_source::open_delimited(const source_spec& spec)
   }
   auto parser = row_parser::bind(spec, columns.names, columns.count, file);
   if (!parser) return parser.error();
+  auto texts = text_columns_of(spec, columns.names, columns.count, file);
+  if (!texts) return texts.error();
   if (spec.rest) layout.fields_max = columns.count;
   if (!has_names) {  // that row is one of them
     reader = record_reader::open(file, layout);
@@ -120,7 +142,9 @@ result<file_source::opened> file_source::open_delimited(const source_spec& spec)
                 spec.bad_rows_max,
                 std::move(*reader),
                 delimited_rows(layout),
-                std::move(*parser)};
+                std::move(*parser),
+                spec.texts,
+                std::move(*texts)};
 }
 
 // Formats in which rows name their columns.
@@ -137,6 +161,8 @@ result<file_source::opened> file_source::open_named(const source_spec& spec) {
   }
   auto parser = row_parser::bind(spec, columns, columns.size(), file);
   if (!parser) return parser.error();
+  auto texts = text_columns_of(spec, columns, columns.size(), file);
+  if (!texts) return texts.error();
   const record_layout layout{spec.separator, false, spec.row_bytes_max};
   auto reader = record_reader::open(file, layout);
   if (!reader) return reader.error();
@@ -146,7 +172,9 @@ result<file_source::opened> file_source::open_named(const source_spec& spec) {
                 spec.bad_rows_max,
                 std::move(*reader),
                 std::move(cutter),
-                std::move(*parser)};
+                std::move(*parser),
+                spec.texts,
+                std::move(*texts)};
 }
 
 result<bool> file_source::next(event& into) {
@@ -164,15 +192,37 @@ result<bool> file_source::next(event& into) {
                    record_.line,
                    too_long ? "longer than " + std::to_string(layout_.row_bytes_max) + " bytes"
                             : "a quoted field does not end");
-    } else if (const auto problem = cutter_->cut(record_, row_)) {
+    } else if (const auto problem = read_row(into)) {
       counted = bad_.add(problem->why, file_, record_.line, problem->what);
-    } else if (const auto wrong = parser_.parse(row_.fields, into, row_.lists)) {
-      counted = bad_.add(wrong->why, file_, record_.line, wrong->what);
     } else {
       return true;
     }
     if (!counted) return counted.error();
   }
+}
+
+// The row of record_, or what is wrong with it.
+std::optional<row_problem> file_source::read_row(event& into) {
+  if (auto problem = cutter_->cut(record_, row_)) return problem;
+  if (auto problem = clean_texts()) return problem;
+  if (auto problem = parser_.parse(row_.fields, into, row_.lists)) return problem;
+  const auto refused = filter_.judge(texts_);
+  if (!refused) return std::nullopt;
+  return row_problem{reason_of(refused->why), "the text is " + shown(texts_[refused->text])};
+}
+
+// In the place of the row's.
+std::optional<row_problem> file_source::clean_texts() {
+  for (std::size_t t = 0; t < texts_.size(); ++t) {
+    const std::size_t column = text_columns_[t];
+    if (column >= row_.fields.size()) break;  // the parser says how many there are
+    if (row_.lists.is_list(column))
+      return row_problem{bad_row::wrong_type, "a list stands where a text is needed"};
+    if (!clean_text(row_.fields[column], texts_[t]))
+      return row_problem{bad_row::malformed, "the text is no UTF-8: " + shown(row_.fields[column])};
+    row_.fields[column] = texts_[t];
+  }
+  return std::nullopt;
 }
 
 result<void> file_source::skip(std::uint64_t through) {

@@ -4,9 +4,11 @@
 #include "worker/ingest/record_reader.hpp"
 #include "worker/ingest/row_cutter.hpp"
 #include "worker/ingest/row_parser.hpp"
+#include "worker/text/text_filter.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,8 @@ class file_source final : public event_source {
   explicit file_source(opened made);
   static result<opened> open_delimited(const source_spec& spec);
   static result<opened> open_named(const source_spec& spec);
+  std::optional<row_problem> read_row(event& into);
+  std::optional<row_problem> clean_texts();
 
   std::string file_;
   record_layout layout_;
@@ -49,6 +53,9 @@ class file_source final : public event_source {
   std::uint64_t position_ = 0;
   record record_;
   cut_row row_;
+  text_filter filter_;
+  std::vector<std::size_t> text_columns_;
+  std::vector<std::string> texts_;  // of the row at work, clean
 };
 
 }  // namespace headrace::worker

@@ -523,5 +523,65 @@ TEST(MovielensCheck, RefusesOtherFiles) {
   std::filesystem::remove(path);
 }
 
+text_spec text_of(const std::string& column) {
+  text_spec made;
+  made.column = column;
+  return made;
+}
+
+TEST_F(FileSource, CleansTextsBeforeAnythingIsMadeOfThem) {
+  source_spec from =
+      spec("user,item,rating\nu1,\"  two\twords\x01 \",5\nu2,\xFF,5\nu1,two words,4\n");
+  from.features[1].kind = feature_kind::ids;
+  from.texts = {text_of("item")};
+  const auto source = open(from);
+  const auto events = read_all(*source);
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].lengths, std::vector<std::uint16_t>{2});
+  EXPECT_EQ(events[0].sequence_keys, events[1].sequence_keys);
+  EXPECT_EQ(events[0].sequence_keys[0], id_key("item", "two"));
+  EXPECT_EQ(source->bad().count(bad_row::malformed), 1U);
+  EXPECT_EQ(source->bad().total(), 1U);
+}
+
+// Of 400 rows, many with texts that were there before or are too short: which are left out is the
+// same wherever reading goes on, and none of them counts for the limit of bad rows.
+TEST_F(FileSource, LeavesOutTextsAndGoesOnAnywhereAsIfItHadNotStopped) {
+  std::string content = "user,item,rating\n";
+  for (int i = 0; i < 400; ++i) {
+    const int text = i * 7919 % 97;
+    content += "u" + std::to_string(i) + ",";
+    for (int word = 0; word < text % 12; ++word) content += "w" + std::to_string(text + word) + " ";
+    content += ",5\n";
+  }
+  source_spec from = spec(content);
+  from.features[1].kind = feature_kind::ids;
+  from.bad_rows_max = 0;
+  from.texts = {text_of("item")};
+  from.texts[0].chars_min = 5;
+  from.texts[0].near = 0;
+  from.texts[0].near_window = 20;
+  const auto whole = open(from);
+  const auto events = read_all(*whole);
+  EXPECT_GT(whole->bad().count(bad_row::text_too_short), 20U);
+  EXPECT_EQ(whole->bad().total() + events.size(), 400U);
+  from.texts[0].near_window = 200;
+  const auto wider = open(from);
+  const auto fewer = read_all(*wider);
+  EXPECT_GT(wider->bad().count(bad_row::text_near_duplicate), 150U);
+  EXPECT_LT(fewer.size(), events.size());
+  for (std::uint64_t begin = 0; begin <= 400; begin += 13) {
+    const auto part = open(from);
+    ASSERT_TRUE(part->skip(begin).ok());
+    std::vector<std::uint64_t> rows;
+    for (const event& each : read_all(*part)) rows.push_back(each.row_number);
+    std::vector<std::uint64_t> expected;
+    for (const event& each : fewer) {
+      if (each.row_number >= begin) expected.push_back(each.row_number);
+    }
+    ASSERT_EQ(rows, expected) << "from " << begin;
+  }
+}
+
 }  // namespace
 }  // namespace headrace::worker

@@ -35,6 +35,7 @@ std::vector<std::string> used_columns(const source_spec& spec) {
   use(spec.time_column);
   for (const feature_spec& feature : spec.features)
     use(feature.column.empty() ? feature.name : feature.column);
+  for (const text_spec& text : spec.texts) use(text.column);
   return names;
 }
 

@@ -50,6 +50,14 @@ class column_finder {
 
 }  // namespace
 
+result<std::size_t> row_parser::find_column(const std::string& column,
+                                            const std::string& use,
+                                            const std::vector<std::string>& names,
+                                            std::size_t columns,
+                                            const std::string& file) {
+  return column_finder(names, columns, file).find(column, use);
+}
+
 result<row_parser> row_parser::bind(const source_spec& spec,
                                     const std::vector<std::string>& names,
                                     std::size_t columns,

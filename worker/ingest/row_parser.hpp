@@ -50,6 +50,14 @@ class row_parser {
                                  std::size_t columns,
                                  const std::string& file);
 
+  /// The place of a column, as `bind` finds those it needs; `use` is for the message. Fails:
+  /// bad_config.
+  static result<std::size_t> find_column(const std::string& column,
+                                         const std::string& use,
+                                         const std::vector<std::string>& names,
+                                         std::size_t columns,
+                                         const std::string& file);
+
   /// Fills all of `into` but the row number. Only a feature of ids takes a list.
   std::optional<row_problem> parse(std::span<const std::string_view> fields,
                                    event& into,

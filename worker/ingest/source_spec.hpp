@@ -1,5 +1,7 @@
 #pragma once
 
+#include "worker/text/text_spec.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -152,6 +154,7 @@ struct source_spec {
   std::uint64_t bad_rows_max = 100;     // more than these end the run
   std::uint64_t row_bytes_max = 65'536;
 
+  std::vector<text_spec> texts = {};  // columns that are cleaned and judged; of files
   std::vector<feature_spec> features;
   std::vector<cross_spec> crosses;
   window_limits windows = {};

@@ -44,7 +44,7 @@ bool score_book::add(const schemas::sample_batch& batch,
   CHECK(online.size() == batch.samples * heads_.size());
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     head_scores& scores = scores_[h];
-    for (std::uint32_t i = 0; i < batch.samples; ++i) {
+    for (std::uint32_t i = 0; i < batch.fresh(); ++i) {
       const std::size_t at = i * heads_.size() + h;
       const float label = batch.labels[std::size_t{i} * batch.label_count + heads_[h].label];
       const float weight = negative_weight(

@@ -42,7 +42,8 @@ class score_book {
                       std::vector<scored_head> heads = {{"label", 0}},
                       float negative_share = 1.0F);
 
-  /// Scores one batch in log order: predictions [samples, heads], `frozen` empty before the freeze.
+  /// Scores the fresh samples of one batch, in log order: predictions [samples, heads], `frozen`
+  /// empty before the freeze. Those of history were scored when they were fresh.
   /// False when the batch was scored before.
   bool add(const schemas::sample_batch& batch,
            std::span<const float> online,
