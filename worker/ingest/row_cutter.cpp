@@ -33,8 +33,13 @@ std::vector<std::string> used_columns(const source_spec& spec) {
   use(spec.label.column);
   for (const label_spec& label : spec.more_labels) use(label.column);
   use(spec.time_column);
-  for (const feature_spec& feature : spec.features)
-    use(feature.column.empty() ? feature.name : feature.column);
+  for (const feature_spec& feature : spec.features) {
+    if (!feature.window || has_column(feature.window->is))
+      use(feature.column.empty() ? feature.name : feature.column);
+    if (!feature.window) continue;
+    for (const std::string& column : feature.window->of) use(column);
+    if (feature.window->where) use(feature.window->where->column);
+  }
   for (const text_spec& text : spec.texts) use(text.column);
   return names;
 }

@@ -152,6 +152,28 @@ TEST_F(RowFormats, JsonLinesAreTheRowsOfACsvFileOfTheSameColumns) {
   }
 }
 
+TEST_F(RowFormats, AWindowMayBeOverColumnsThatAreNoFeatures) {
+  source_spec from = json(R"({"rating":5,"user":"u","item":"i","ms":1000,"shop":"a","paid":1})"
+                          "\n"
+                          R"({"rating":5,"user":"u","item":"i","ms":1001,"shop":"a","paid":0})"
+                          "\n"
+                          R"({"rating":5,"user":"u","item":"i","ms":1002,"shop":"a","paid":0})");
+  from.time_column = "ms";
+  from.time_format = "unix_ms";
+  from.features.push_back(feature("sales", feature_kind::float_value));
+  from.features.back().window =
+      sliding_window{sliding_window::measure::count,
+                     60'000,
+                     {"shop"},
+                     {},
+                     label_spec{"paid", label_spec::comparison::greater, 0.0}};
+  const auto all = read_all(from);
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[0].values.back(), 0.0F);
+  EXPECT_EQ(all[1].values.back(), 1.0F);
+  EXPECT_EQ(all[2].values.back(), 1.0F);
+}
+
 // What `headrace generate` writes, and producers push.
 TEST_F(RowFormats, AFileOfEventsIsOneOfRows) {
   generator_spec how;
