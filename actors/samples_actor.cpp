@@ -12,7 +12,7 @@
 namespace headrace::actors {
 namespace {
 
-constexpr std::uint64_t disk_full_retry_ns = 500'000'000;
+constexpr std::uint64_t refused_retry_ns = 500'000'000;
 constexpr std::uint64_t early_ns = 1'000'000;  // that a timer may be before the clock
 constexpr std::uint64_t wait_ms_max = 10'000;  // whatever a request says
 constexpr std::size_t waiting_max = 64;
@@ -136,23 +136,28 @@ void samples_actor::seal() {
 }
 
 void samples_actor::seal_some() {
-  // A batch that is offered to a full disk is offered again, room or not.
+  // Each offer to a broker that is away may take seconds: requests for what is there come between.
+  if (paused_ && time_.steady_ns() + early_ns < retry_ns_) return wake_at(retry_ns_);
+  // A batch that was refused for a time is offered again, room or not.
   for (int turn = 0; stopping_ || paused_ || shelf_.has_room(); ++turn) {
     if (turn == batches_per_turn) return wake_at(0);
     auto pumped = stream_->next();
     if (!pumped) {
-      if (pumped.error().code == errc::disk_full) {
+      const errc code = pumped.error().code;
+      if (code == errc::disk_full || code == errc::unavailable) {
         if (!std::exchange(paused_, true))
           log_warn("ingest.paused", {{"error", describe(pumped.error())}});
-        return wake_at(time_.steady_ns() + disk_full_retry_ns);
+        retry_ns_ = time_.steady_ns() + refused_retry_ns;
+        return wake_at(retry_ns_);
       }
       failed_ = true;
       return board_->end(pumped.error());
     }
     if (std::exchange(paused_, false)) log_info("ingest.goes_on");
     if (pumped->batch) {
-      shelf_.put(pumped->bytes);
-      samples_ += pumped->batch->samples;
+      // One that was sealed as the disk filled up is read again from the log, without its bytes.
+      shelf_.put(pumped->bytes.empty() ? schemas::encode(*pumped->batch) : pumped->bytes);
+      samples_ += pumped->batch->fresh();
       if (pumped->batch->last) shelf_.end();
       continue;
     }

@@ -69,7 +69,8 @@ class samples_actor : public samples_handle::base {
   std::uint64_t samples_ = 0;                            // sealed by this process
   bool stopping_ = false;
   bool failed_ = false;
-  bool paused_ = false;  // the disk is full
+  bool paused_ = false;         // the disk is full, or the log's broker away
+  std::uint64_t retry_ns_ = 0;  // then: when the batch is offered again
   /// An arrival is in the mailbox: one is enough, however much arrives meanwhile.
   std::shared_ptr<std::atomic<bool>> told_ = std::make_shared<std::atomic<bool>>(false);
 };

@@ -5,6 +5,7 @@
 #include "storage/checkpoint_manifest.hpp"
 #include "storage/engines/jetstream_stream.hpp"
 #include "storage/engines/message_log.hpp"
+#include "storage/log_copy.hpp"
 #include "storage/segment_files.hpp"
 #include "storage/segment_log.hpp"
 
@@ -116,27 +117,26 @@ result<std::unique_ptr<storage::segment_log>> open_segments_to_read(
   return storage::segment_log::open(std::move(how));
 }
 
-// What lies in the folder goes into a stream that has no records yet.
+// What lies in the folder goes into a stream that has no records yet, or only the first of these:
+// of a copy that was cut short.
 result<std::unique_ptr<storage::message_log>> open_stream_of(const job& job,
                                                              const storage::job_folder& folder) {
   auto log = open_stream(job, folder, false, {});
-  if (!log || (*log)->last().last != lsn{}) return log;
+  if (!log) return log;
   const auto segments =
       open_segments_to_read(folder.sample_log(schemas::to_string(source_of(job))));
   if (!segments && segments.error().code == errc::not_found) return log;
   if (!segments) return segments.error();
   const auto kept = (*segments)->last();
-  if (kept.first == lsn{}) return log;
-  log_info("samples.copied", {{"from", kept.first.value}, {"through", kept.last.value}});
-  log = open_stream(job, folder, false, lsn{kept.first.value - 1});
-  if (!log) return log;
-  storage::append_outcome told{storage::append_state::committed, errc::ok, {}};
-  auto read = (*segments)->read_from(kept.first, [&](const storage::log_record& record) {
-    (*log)->append({&record, 1}, lsn{record.lsn.value - 1}, [&](const auto& one) { told = one; });
-    return told.state == storage::append_state::committed;
-  });
-  if (!read) return read.error();
-  if (told.state != storage::append_state::committed) return error{told.code, told.detail};
+  if (kept.first == lsn{} || kept.last <= (*log)->last().last) return log;
+  log_info("samples.copied",
+           {{"from", std::max(kept.first.value, (*log)->last().last.value + 1)},
+            {"through", kept.last.value}});
+  if ((*log)->last().last == lsn{}) {
+    log = open_stream(job, folder, false, lsn{kept.first.value - 1});
+    if (!log) return log;
+  }
+  if (auto copied = storage::append_rest(**segments, **log); !copied) return copied.error();
   return log;
 }
 

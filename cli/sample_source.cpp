@@ -23,8 +23,10 @@ void add(byte_writer& all, const worker::label_spec& label) {
 void add(byte_writer& all, const worker::sliding_window& window) {
   all.number(window.is);
   all.number(window.over_ms);
+  all.number(window.of.size());
   for (const std::string& column : window.of) all.text(column);
   all.text(window.on);
+  all.number(window.where.has_value());
   if (window.where) add(all, *window.where);
 }
 
@@ -38,6 +40,25 @@ void add(byte_writer& all, const worker::feature_spec& feature) {
   all.number(feature.list_max);
   all.number(feature.list_held_out);
   if (feature.window) add(all, *feature.window);
+}
+
+void add(byte_writer& all, const worker::text_spec& text) {
+  all.text(text.column);
+  for (const std::uint64_t bound : {text.chars_min,
+                                    text.chars_max,
+                                    std::uint64_t{text.scripts},
+                                    std::uint64_t{text.near.value_or(UINT32_MAX)},
+                                    std::uint64_t{text.near_window},
+                                    std::uint64_t{text.shingle_words}})
+    all.number(bound);
+  all.number(text.symbols_max);
+  all.number(text.script_share);
+}
+
+void add(byte_writer& all, const worker::window_limits& limits) {
+  for (const std::uint64_t bound :
+       {limits.out_of_order_ms, limits.keys_max, limits.key_events_max, limits.events_max})
+    all.number(bound);
 }
 
 void add(byte_writer& all, const worker::join_spec& join) {
@@ -75,6 +96,10 @@ std::uint64_t made_by(const job& job) {
     for (const std::string& action : job.join->actions) all.text(action);
     add(all, job.join->how);
   }
+  for (const auto& text : job.source.texts) add(all, text);
+  add(all, job.source.windows);
+  all.number(job.train.mix_history);
+  all.number(job.train.history_batches);
   all.number(job.replay.passes);
   all.number(job.replay.shuffle);
   all.number(job.replay.seed);

@@ -2,6 +2,8 @@
 
 #include "storage/segment_log.hpp"
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,6 +51,18 @@ error missing(lsn record, const std::filesystem::path& folder) {
               "' is not in the log any more"};
 }
 
+result<log_record> record_in(ordered_log& log, lsn at) {
+  std::optional<log_record> found;
+  auto read = log.read_from(at, [&](const log_record& record) {
+    found = record;
+    return false;
+  });
+  if (!read) return read.error();
+  if (!found || found->lsn != at)
+    return error{errc::not_found, "record " + std::to_string(at.value) + " is not in the log"};
+  return *found;
+}
+
 }  // namespace
 
 result<void> copy_log(ordered_log& from,
@@ -76,6 +90,33 @@ result<void> copy_log(ordered_log& from,
   }
   if (written = writer.write(); !written) return written;
   return (*to)->close();
+}
+
+result<void> append_rest(ordered_log& from, ordered_log& into) {
+  const auto kept = from.last();
+  lsn at = into.last().last;
+  if (kept.first == lsn{} || kept.last <= at) return {};
+  const auto differs = [&] {
+    return error{errc::corrupt,
+                 "record " + std::to_string(at.value) + ", where the copy ends, is another"};
+  };
+  if (at.value + 1 < kept.first.value) return differs();
+  if (at >= kept.first) {
+    const auto there = record_in(into, at);
+    if (!there) return there.error();
+    const auto here = record_in(from, at);
+    if (!here) return here.error();
+    if (!std::ranges::equal(there->payload.bytes(), here->payload.bytes())) return differs();
+  }
+  result<void> appended;
+  auto read = from.read_from(lsn{at.value + 1}, [&](const log_record& record) {
+    into.append({&record, 1}, at, [&](const append_outcome& outcome) {
+      if (outcome.state != append_state::committed) appended = error{outcome.code, outcome.detail};
+    });
+    at = record.lsn;
+    return appended.ok();
+  });
+  return appended ? read : appended;
 }
 
 }  // namespace headrace::storage

@@ -19,4 +19,10 @@ result<void> copy_log(ordered_log& from,
                       lsn through,
                       const std::filesystem::path& folder);
 
+/// Appends to `into` the records of `from` behind its last one; nothing where it has as many. What
+/// was cut short is gone on with. `into` settles appends at once, and is empty before the first
+/// record of `from`, or ends with one that `from` has at that place. Fails: corrupt (another record
+/// there, or a gap), and as reading and appending.
+result<void> append_rest(ordered_log& from, ordered_log& into);
+
 }  // namespace headrace::storage

@@ -1,12 +1,14 @@
 #include "storage/ordered_log.hpp"
 
 #include "base/check.hpp"
+#include "storage/log_copy.hpp"
 #include "storage/memory_log.hpp"
 #include "storage/segment_log.hpp"
 #include "storage/test_log_contract.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -44,6 +46,44 @@ INSTANTIATE_TEST_SUITE_P(
                       segments("segments_os", schemas::log_mode::os),
                       segments("segments_fsync", schemas::log_mode::fsync)),
     [](const auto& one) { return one.param.name; });
+
+// What a copy that was cut short has, is gone on with.
+TEST(AppendRest, GoesOnWhereTheCopyEndsAndRefusesAnother) {
+  const auto log_of = [](std::uint64_t first, std::uint64_t last) {
+    auto log = std::make_unique<memory_log>(std::make_shared<memory_log::contents>());
+    for (auto at = first; at <= last; ++at) {
+      const log_record record = record_at(at);
+      log->append({&record, 1}, lsn{at - 1}, [](const append_outcome& outcome) {
+        ASSERT_EQ(outcome.state, append_state::committed) << outcome.detail;
+      });
+    }
+    return log;
+  };
+  const auto from = log_of(1, 9);
+  ASSERT_TRUE(from->truncate_before(lsn{3}).ok());
+  for (const std::uint64_t had : {2U, 3U, 5U, 9U, 12U}) {
+    const auto into = log_of(1, had);
+    ASSERT_TRUE(append_rest(*from, *into).ok()) << had;
+    EXPECT_EQ(into->last().last, lsn{std::max<std::uint64_t>(had, 9)});
+    std::uint64_t seen = 0;
+    const auto read = into->read_from(lsn{1}, [&](const log_record& record) {
+      EXPECT_EQ(text_of(record.payload), text_of(record_at(++seen).payload));
+      return true;
+    });
+    EXPECT_TRUE(read.ok());
+  }
+  EXPECT_EQ(append_rest(*from, *log_of(1, 1)).error().code, errc::corrupt) << "record 2 is missing";
+  const auto other = log_of(1, 4);
+  log_record changed = record_at(5);
+  changed.payload = text_frame("other");
+  other->append({&changed, 1}, lsn{4}, [](const append_outcome&) {});
+  EXPECT_EQ(append_rest(*from, *other).error().code, errc::corrupt);
+  const auto full = log_of(1, 4);
+  full->next(memory_log::fate::refuse, errc::disk_full);
+  EXPECT_EQ(append_rest(*from, *full).error().code, errc::disk_full);
+  EXPECT_TRUE(append_rest(*from, *full).ok());
+  EXPECT_EQ(full->last().last, lsn{9});
+}
 
 // The programmable outcomes that tests of shards and the simulator rely on.
 

@@ -31,8 +31,8 @@ class batch_stream {
   };
 
   virtual ~batch_stream() = default;
-  /// The next batch. Fails: disk_full (ask again later: nothing is lost); anything else is for
-  /// good.
+  /// The next batch. Fails: disk_full, unavailable (ask again later: nothing is lost); anything
+  /// else is for good.
   virtual result<pumped> next() = 0;
   /// The source's last batch was given out, in this run or an earlier one.
   virtual bool finished() const = 0;

@@ -249,10 +249,11 @@ TEST_F(SampleFetch, AWorkerOfAnotherJobIsToldWhatDiffers) {
 
 TEST_F(SampleFetch, NumbersThatTheLogDoesNotHaveAreRefusedByName) {
   for (int i = 0; i < 6; ++i) ingest_.seal();
+  ingest_.start();
   sample_fetch ahead(settings_of_worker(), batch_number{8});
   const auto missing = exchange(ahead);
   ASSERT_FALSE(missing.ok());
-  EXPECT_THAT(missing.error().detail, HasSubstr("ends at batch 6 but the shards have batch 7"));
+  EXPECT_THAT(missing.error().detail, HasSubstr("ended at batch 6 but the shards have batch 7"));
   ingest_.drop_before(4);
   ingest_.start();
   sample_fetch behind(settings_of_worker(), batch_number{1});
@@ -262,6 +263,14 @@ TEST_F(SampleFetch, NumbersThatTheLogDoesNotHaveAreRefusedByName) {
   EXPECT_THAT(gone.error().detail, HasSubstr("is needed"));
 }
 
+TEST_F(SampleFetch, ALogThatWasEmptiedIsNotGoneOnWithOnceItHasAsManyBatches) {
+  for (int i = 0; i < 10; ++i) ingest_.seal();
+  sample_fetch fetch(settings_of_worker(), batch_number{6});  // knows no batch before
+  const auto taken = exchange(fetch);
+  ASSERT_FALSE(taken.ok()) << "this process gave away none of them";
+  EXPECT_THAT(taken.error().detail, HasSubstr("ended at batch 0 but the shards have batch 5"));
+}
+
 TEST_F(SampleFetch, ALogThatLostItsEndAndWasWrittenAnewIsNotGoneOnWith) {
   for (int i = 0; i < 3; ++i) ingest_.seal();
   sample_fetch fetch(settings_of_worker(), batch_number{1});
@@ -269,10 +278,10 @@ TEST_F(SampleFetch, ALogThatLostItsEndAndWasWrittenAnewIsNotGoneOnWith) {
   ingest_.lose_end();
   ingest_.seal(1);
   ingest_.seal(1);
+  ingest_.start();
   const auto taken = exchange(fetch);
   ASSERT_FALSE(taken.ok());
   EXPECT_THAT(taken.error().detail, HasSubstr("batch 3 here is not the one"));
-  ingest_.start();  // where the batch lies in the log only
   sample_fetch other(settings_of_worker(), batch_number{3});
   ASSERT_TRUE(exchange(other).ok());
   EXPECT_EQ(numbers(other), (list{3, 4})) << "a worker that never had it";

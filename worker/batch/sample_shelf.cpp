@@ -32,7 +32,7 @@ result<void> check_size(const frame& bytes, batch_number batch) {
 }  // namespace
 
 sample_shelf::sample_shelf(settings how, kept_log log, batch_number newest)
-    : how_(std::move(how)), log_(std::move(log)), newest_(newest) {}
+    : how_(std::move(how)), log_(std::move(log)), newest_(newest), given_(newest) {}
 
 void sample_shelf::put(const frame& bytes) {
   newest_ = batch_number{newest_.value + 1};
@@ -83,17 +83,18 @@ std::optional<error> sample_shelf::unfit(const schemas::samples_request& request
   }
   if (request.made_by != how_.made_by) {
     return error{errc::wrong_job,
-                 "the samples here are made of other features, labels or another join than the "
-                 "worker's job has: give both the same job file"};
+                 "the samples here are made of other features, labels, texts or history or another "
+                 "join than the worker's job has: give both the same job file"};
   }
   if (request.stream != 0 && request.stream != how_.stream) {
     return error{errc::corrupt,
                  "this is another sample log than the one the worker has learned from; give ingest "
                  "the state folder that it had, or worker and server new ones"};
   }
-  if (request.from.value > newest_.value + 1) {
+  // What lies behind was sealed just now, perhaps with numbers that the shards know of others.
+  if (request.from.value > given_.value + 1) {
     return error{errc::corrupt,
-                 "the sample log ends at batch " + number(newest_) + " but the shards have batch " +
+                 "the sample log ended at batch " + number(given_) + " but the shards have batch " +
                      std::to_string(request.from.value - 1) +
                      ": this is not the state folder that they were trained from"};
   }
@@ -163,13 +164,14 @@ result<void> sample_shelf::gather(batch_number from,
     if (auto sized = check_size(batch.bytes, batch_number{first_held + at}); !sized) return sized;
     bytes += batch.bytes.size();
     into.batches.push_back(batch);
+    given_ = std::max(given_, batch_number{first_held + at});
   }
   return {};
 }
 
 result<void> sample_shelf::gather_logged(batch_number from,
                                          std::size_t bytes_max,
-                                         schemas::samples_reply& into) const {
+                                         schemas::samples_reply& into) {
   std::size_t bytes = 0;
   std::uint64_t next = from.value;
   result<void> sized;
@@ -180,6 +182,7 @@ result<void> sample_shelf::gather_logged(batch_number from,
     if (!sized) return false;
     bytes += record.payload.size();
     into.batches.push_back({schemas::hash64(record.payload.bytes()), record.payload});
+    given_ = std::max(given_, batch_number{next});
     return next++ < newest_.value;
   });
   if (!into.batches.empty()) return {};  // what is wrong behind them is told when it is asked for

@@ -71,12 +71,13 @@ class sample_shelf {
   result<void> gather(batch_number from, std::size_t bytes_max, schemas::samples_reply& into);
   result<void> gather_logged(batch_number from,
                              std::size_t bytes_max,
-                             schemas::samples_reply& into) const;
+                             schemas::samples_reply& into);
   schemas::samples_reply about(const schemas::samples_request& request) const;
 
   settings how_;
   kept_log log_;
   batch_number newest_;
+  batch_number given_;  // no later one can have been learned
   batch_number learned_;
   batch_number covered_;
   bool ended_ = false;
