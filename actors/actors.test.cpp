@@ -336,9 +336,11 @@ class Pipeline : public Actors {
         apart_ ? fetch_stream(first) : seal_stream(first), worker_, node_.time, board_, 2U);
   }
   std::unique_ptr<worker::sealed_stream> seal_stream(batch_number first) {
+    auto log = std::make_unique<memory_log>(samples_);
+    for (const errc why : refusals_) log->next(memory_log::fate::refuse, why);
     worker::sealed_stream::parts stream_parts{
         *worker::make_source(source_spec()),
-        std::make_unique<memory_log>(samples_),
+        std::move(log),
         worker::batch_builder({.source = source, .samples_max = 16}),
         std::nullopt,
         pass_};
@@ -414,7 +416,8 @@ class Pipeline : public Actors {
   std::uint64_t pass_ = 0;  // records between two halts
   worker_handle worker_;
   ingest_handle ingest_;
-  bool apart_ = false;  // sealed by an actor that is asked for batches
+  bool apart_ = false;          // sealed by an actor that is asked for batches
+  std::vector<errc> refusals_;  // of the sample log, for its first appends
   std::shared_ptr<samples_handle> samples_actor_ = std::make_shared<samples_handle>();
 };
 
@@ -514,6 +517,28 @@ TEST_F(Pipeline, AnIngestOfItsOwnGivesTheSameThoughMessagesAreLost) {
   EXPECT_FALSE(board_->failure().has_value());
   EXPECT_EQ(*losses_, 0);
   EXPECT_EQ(board_->read().samples, rows);
+  EXPECT_EQ(total(), rows * features);
+}
+
+TEST_F(Pipeline, ASampleLogThatIsFullOrAwayIsOfferedTheSameBatchAgain) {
+  start_shards();
+  refusals_ = {errc::unavailable, errc::disk_full, errc::unavailable};
+  start_worker({batch_number{0}, batch_number{0}});
+  run_to_end();
+  ASSERT_TRUE(board_->ended());
+  EXPECT_FALSE(board_->failure().has_value());
+  EXPECT_EQ(total(), rows * features);
+}
+
+TEST_F(Pipeline, AnIngestOfItsOwnWaitsForItsSampleLog) {
+  start_shards();
+  apart_ = true;
+  refusals_ = {errc::unavailable, errc::disk_full, errc::unavailable};
+  start_samples();
+  start_worker({batch_number{0}, batch_number{0}});
+  run_to_end();
+  ASSERT_TRUE(board_->ended());
+  EXPECT_FALSE(board_->failure().has_value());
   EXPECT_EQ(total(), rows * features);
 }
 
