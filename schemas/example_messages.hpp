@@ -427,9 +427,10 @@ inline bool same(const push_section& a, const push_section& b) {
 }
 inline bool same(const delta& a, const delta& b) {
   return a.shard == b.shard && a.epoch == b.epoch && a.schema_version == b.schema_version &&
-         a.whole == b.whole && a.session == b.session && a.number == b.number && a.follows == b.follows && a.lsn == b.lsn &&
-         a.version == b.version && a.accepted_ms == b.accepted_ms &&
-         a.head_version == b.head_version && same_blocks(a.blocks, b.blocks);
+         a.whole == b.whole && a.session == b.session && a.number == b.number &&
+         a.follows == b.follows && a.lsn == b.lsn && a.version == b.version &&
+         a.accepted_ms == b.accepted_ms && a.head_version == b.head_version &&
+         same_blocks(a.blocks, b.blocks);
 }
 inline bool same(const pull_section& a, const pull_section& b) {
   return a.epoch == b.epoch && a.schema_version == b.schema_version && a.shard == b.shard &&

@@ -23,7 +23,8 @@ const std::map<std::string_view, words> layers{
     {"worker", {"worker", "kernels", "storage", "schemas", "base"}},
     {"serve", {"serve", "worker", "kernels", "storage", "schemas", "base"}},
     {"actors", {"actors", "serve", "ps", "worker", "kernels", "storage", "schemas", "base"}},
-    {"cli", {"cli", "actors", "serve", "ps", "worker", "kernels", "storage", "schemas", "base", "bench"}},
+    {"cli",
+     {"cli", "actors", "serve", "ps", "worker", "kernels", "storage", "schemas", "base", "bench"}},
 };
 const words free_folders{"tests", "bench"};
 
