@@ -40,6 +40,12 @@ std::string name_of(const schemas::delta& message) {
          std::to_string(message.session) + " of shard " + std::to_string(message.shard.value);
 }
 
+/// Sessions are numbered by each owner of a shard.
+bool is_newer_session(const schemas::delta& message, const replica::shard_state& than) {
+  return message.epoch > than.epoch ||
+         (message.epoch == than.epoch && message.session > than.session);
+}
+
 }  // namespace
 
 replica::replica(schemas::job_schema schema,
@@ -85,7 +91,8 @@ result<void> replica::check(const schemas::delta& message, const shard_state& at
                  name_of(message) + " is of epoch " + std::to_string(message.epoch.value) +
                      ", the shard's owner is at " + std::to_string(at.epoch.value)};
   }
-  const bool begins = message.session > at.session && message.follows == 0;
+  const bool anew = is_newer_session(message, at);
+  const bool begins = anew && message.follows == 0;
   if (begins && message.head_version < at.version) {
     return error{errc::stale_epoch,
                  name_of(message) + " begins at version " + std::to_string(message.head_version) +
@@ -93,7 +100,7 @@ result<void> replica::check(const schemas::delta& message, const shard_state& at
                      " was served: the shard lost what it had said; start this replica anew to "
                      "serve the older one"};
   }
-  if (!begins && (message.session > at.session || message.follows > at.number)) {
+  if (!begins && (anew || message.follows > at.number)) {
     return error{errc::gap,
                  name_of(message) + " follows " + std::to_string(message.follows) +
                      ", here is delta " + std::to_string(at.number) + " of session " +
@@ -111,12 +118,13 @@ result<replica::outcome> replica::apply(const schemas::delta& message) {
                  name_of(message) + ": the job has " + std::to_string(schema_.shards) + " shards"};
   }
   shard_state now = state(message.shard);  // written by this thread only
-  const bool is_old = message.session < now.session ||
-                      (message.session == now.session && message.number <= now.number);
+  const bool is_old = message.epoch == now.epoch &&
+                      (message.session < now.session ||
+                       (message.session == now.session && message.number <= now.number));
   if (is_old) return outcome::old;
   if (auto good = check(message, now); !good) return good.error();
   std::uint32_t& mark = marks_[message.shard.value];
-  if (message.session > now.session) {
+  if (is_newer_session(message, now)) {
     now.session = message.session;
     now.installing = true;
     mark = ++marks_given_;

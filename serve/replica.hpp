@@ -39,9 +39,10 @@ class replica {
 
   enum class outcome : std::uint8_t { applied, old };
   /// Takes the next delta of a shard. One that was taken before, or of a session before, changes
-  /// nothing. Fails, and changes nothing: gap (deltas are missing: resume behind `last_number`),
-  /// stale_epoch (from an owner that is none any more, or a shard that lost versions which were
-  /// served), stale_schema, wrong_job, unknown_table, bad_dims (another dim or codec), not_finite.
+  /// nothing. A new owner (a higher epoch) numbers its sessions anew. Fails, and changes nothing:
+  /// gap (deltas are missing: resume behind `last_number`), stale_epoch (from an owner that is none
+  /// any more, or a shard that lost versions which were served), stale_schema, wrong_job,
+  /// unknown_table, bad_dims (another dim or codec), not_finite.
   result<outcome> apply(const schemas::delta& message);
 
   /// Of one shard: what to ask it for, and how far behind this is.

@@ -1,12 +1,14 @@
 #include "serve/replica.hpp"
 
 #include "base/random.hpp"
+#include "tests/support/allocation_count.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <atomic>
+#include <new>
 #include <set>
 #include <thread>
 
@@ -129,6 +131,76 @@ TEST(Replica, AShardThatLostWhatWasServedIsRefused) {
   ASSERT_TRUE(to.apply(rows.at(1, 51)).ok());
   rows.message.epoch = epoch{3};
   EXPECT_EQ(to.apply(rows.at(2, 52)).error().code, errc::stale_epoch);
+}
+
+TEST(Replica, ANewOwnerBeginsWhateverItsSessionsNumber) {
+  replica to(one_table(4, 1), fp32, 3);
+  made_delta rows(4, {1}, 1.0F);
+  rows.message.session = 9;
+  ASSERT_TRUE(to.apply(rows.at(1, 5)).ok());
+  ASSERT_TRUE(to.apply(rows.at(2, 6)).ok());
+  for (const std::uint64_t session : {2U, 2U, 9U}) {  // smaller, the same, larger
+    made_delta anew(4, {2}, 2.0F);
+    anew.message.session = session;
+    anew.message.epoch = epoch{to.state(shard_id{0}).epoch.value + 1};
+    const auto gap = to.apply(anew.at(2, 7));
+    ASSERT_FALSE(gap.ok());
+    EXPECT_EQ(gap.error().code, errc::gap) << "of a session whose beginning is not here";
+    EXPECT_EQ(*to.apply(anew.at(1, 7)), replica::outcome::applied);
+    EXPECT_EQ(to.state(shard_id{0}).session, session);
+    EXPECT_EQ(to.state(shard_id{0}).number, 1U);
+    EXPECT_EQ(first_value(to, 2), 2.0F);
+    EXPECT_EQ(to.rows(), 1U) << "those of the owner before are gone";
+  }
+  rows.message.session = 20;
+  EXPECT_EQ(to.apply(rows.at(1, 8)).error().code, errc::stale_epoch);
+  rows.message.session = 1;
+  EXPECT_EQ(to.apply(rows.at(1, 8)).error().code, errc::stale_epoch);
+}
+
+std::vector<std::uint64_t> keys_between(std::uint64_t from, std::uint64_t to) {
+  std::vector<std::uint64_t> keys;
+  for (; from < to; ++from) keys.push_back(from);
+  return keys;
+}
+
+TEST(Replica, WithoutMemoryForItsRowsADeltaIsTakenLater) {
+  if (!tests::allocation_limit::works()) GTEST_SKIP() << "a sanitizer has its own operator new";
+  replica to(one_table(4, 1), fp32, 3);
+  made_delta rows(4, keys_between(0, 1'100), 2.0F);
+  rows.at(1, 1);
+  {
+    const tests::allocation_limit limit(60'000);  // the second chunk of rows is 80 KiB
+    EXPECT_THROW(static_cast<void>(to.apply(rows.message)), std::bad_alloc);
+  }
+  EXPECT_EQ(to.state(shard_id{0}).number, 0U);
+  ASSERT_TRUE(to.apply(rows.message).ok());
+  EXPECT_EQ(to.rows(), 1'100U);
+  EXPECT_EQ(first_value(to, 1'024), 2.0F);
+  EXPECT_EQ(first_value(to, 1'099), 2.0F);
+}
+
+TEST(Replica, WithoutMemoryForANewIndexTheFormerOneIsKept) {
+  if (!tests::allocation_limit::works()) GTEST_SKIP() << "a sanitizer has its own operator new";
+  replica to(one_table(4, 1), fp32, 3);
+  // As many as its 32,768 slots take.
+  made_delta rows(4, keys_between(0, 20'480), 1.0F);
+  ASSERT_TRUE(to.apply(rows.at(1, 1)).ok());
+  made_delta go(4, {}, 0.0F);
+  go.message.blocks[0].gone = rows.keys;
+  ASSERT_TRUE(to.apply(go.at(2, 2)).ok());
+  made_delta next(4, keys_between(50'000, 50'064), 3.0F);
+  next.at(3, 3);
+  const std::size_t bytes = to.bytes();
+  {
+    const tests::allocation_limit limit(40'000);  // enough for its slots, not for the rows gone
+    EXPECT_THROW(static_cast<void>(to.apply(next.message)), std::bad_alloc);
+  }
+  EXPECT_EQ(to.bytes(), bytes);
+  ASSERT_TRUE(to.apply(next.message).ok());
+  EXPECT_LT(to.bytes(), bytes) << "it was known to be full, and made anew";
+  EXPECT_EQ(first_value(to, 50'063), 3.0F);
+  first_value(to, 17, 1);
 }
 
 TEST(Replica, WhatDoesNotFitTheJobIsRefusedByName) {

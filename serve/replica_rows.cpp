@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 namespace headrace::serve {
@@ -16,6 +17,7 @@ namespace {
 constexpr std::uint32_t first_chunk_rows = 1'024;
 constexpr std::size_t few_slots_log2 = 11;
 constexpr std::size_t chunk_keys = 64;  // read side by side
+constexpr int spins_max = 100;
 
 // Words of a row: counter, key, state, then the row as kernels/stored_weights lays it out.
 constexpr std::size_t counter_word = 0;
@@ -103,13 +105,14 @@ std::uint32_t replica_rows::make_row() {
     free_.pop_back();
     return row;
   }
-  const std::uint32_t row = rows_made_++;
+  const std::uint32_t row = rows_made_;
   const std::uint32_t chunk = chunk_of(row);
   CHECK(chunk < chunks_.size());
   if (row == rows_before(chunk)) {
     const std::size_t words = (std::size_t{first_chunk_rows} << chunk) * row_words_;
     chunks_[chunk].store(new word[words], std::memory_order_release);
   }
+  ++rows_made_;
   bytes_.fetch_add(row_words_ * sizeof(word), std::memory_order_relaxed);
   word* const words = at(row);  // nobody knows of it yet
   std::fill(words, words + row_words_, 0);
@@ -153,7 +156,7 @@ void replica_rows::rebuild() {
   std::vector<std::uint32_t> gone;
   std::vector<bool> unused(rows_made_);
   for (const std::uint32_t row : free_) unused[row] = true;
-  entries_ = 0;
+  std::size_t entries = 0;
   for (std::uint32_t row = 0; row < rows_made_; ++row) {
     word* const words = at(row);
     if ((word_ref(words[state_word]).load(std::memory_order_relaxed) & live_bit) == 0) {
@@ -162,8 +165,11 @@ void replica_rows::rebuild() {
     }
     const std::uint64_t key = word_ref(words[key_word]).load(std::memory_order_relaxed);
     fresh->insert(key, mix64(key ^ secret_), row);
-    ++entries_;
+    ++entries;
   }
+  free_.reserve(free_.size() + gone.size());
+  // Nothing was changed so far, and nothing fails from here.
+  entries_ = entries;
   bytes_.fetch_add(fresh->bytes() - index_->bytes(), std::memory_order_relaxed);
   {
     const std::lock_guard lock(index_mutex_);
@@ -237,7 +243,8 @@ replica_rows::found replica_rows::copy(std::uint32_t row,
                                        std::byte* stored) const {
   word* const words = at(row);
   const word_ref counter(words[counter_word]);
-  for (;;) {
+  for (int spins = 0;; ++spins) {
+    if (spins >= spins_max) std::this_thread::yield();  // the writer may have no processor
     const std::uint64_t before = counter.load(std::memory_order_acquire);
     if (before % 2 != 0) continue;  // a write takes nanoseconds
     const word whose = word_ref(words[key_word]).load(std::memory_order_acquire);

@@ -16,15 +16,17 @@
 namespace headrace::serve {
 
 /// Rows of one table as a replica holds them: in the codec they come in, written by one thread and
-/// read by many. A reader never waits for the writer and never sees half of a row.
+/// read by many. A reader never sees half of a row, and takes no lock but to get hold of the index.
 ///
 /// Each row has a counter that is odd while the row is written: a reader copies the row and takes
-/// the copy only if the counter was even and did not move. Its words are atomic and written with
-/// release order behind the odd counter, read with acquire order before the counter is read again:
-/// whoever saw a word of the new row sees the counter moved. Keys are found by open addressing;
-/// entries are never taken out of an index. A full one is replaced by a new one without the rows
-/// that are gone, which only then may get another key; a reader of the former index finds a row of
-/// another key and looks again in the new one. Row memory is never given back.
+/// the copy only if the counter was even and did not move; else it tries again, which takes
+/// nanoseconds unless the writer lost its processor in the middle of that row: after 100 tries it
+/// gives up its own each time. Its words are atomic and written with release order behind the odd
+/// counter, read with acquire order before the counter is read again: whoever saw a word of the new
+/// row sees the counter moved. Keys are found by open addressing; entries are never taken out of an
+/// index. A full one is replaced by a new one without the rows that are gone, which only then may
+/// get another key; a reader of the former index finds a row of another key and looks again in the
+/// new one. Row memory is never given back.
 class replica_rows {
  public:
   /// `secret` places keys in the index: a flood cannot be aimed at it.
@@ -34,6 +36,8 @@ class replica_rows {
   schemas::value_codec held() const { return held_; }
 
   // ---- one thread ----
+  // Where memory ends (bad_alloc) some rows are as asked for, none is torn, and the same call may
+  // be made again.
 
   /// Writes the rows of a block, which is of this table's dim and codec. `mark` stays with them.
   void put(const schemas::delta_block& block, std::uint32_t mark);

@@ -46,6 +46,7 @@ void change_index::removed(table_id table, std::span<const std::uint64_t> keys) 
     to.rows.push_back({.key = key, .size = std::numeric_limits<float>::max()});
   rows_ += keys.size();
   end_run(to);
+  if (rows_ >= fold_rows_) fold();  // a sweep finds them without a record
 }
 
 void change_index::end_run(told& of) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <map>
 #include <set>
 
@@ -154,6 +155,70 @@ TEST(DeltaFeed, UnderLoadTheVersionSaidFollowsThatOfTheShard) {
   EXPECT_GE(said, 20U);
 }
 
+TEST(DeltaFeed, WhereTheRowsOfADeltaEndBeforeItsBytesTheOldestAndTheLargestStillGoFirst) {
+  constexpr std::uint64_t more = schemas::delta_rows_max + 10'000;
+  feed_limits limits{.delta_bytes_max = 600'000, .window_max = 4, .pending_max = 2 * more};
+  delta_feed feed(1, {1}, limits);
+  ASSERT_TRUE(feed.plan({}));
+  feed.absorb(table_id{0}, rows_of({1'000'000}, 0.001F));
+  ASSERT_TRUE(feed.plan({lsn{1}, 1, 0}));
+  ASSERT_TRUE(feed.resume(1).ok()) << "it got lost";
+  std::vector<pending_row> rows;
+  for (const std::uint64_t key : numbers(0, more)) rows.push_back({.key = key, .size = 1.0F});
+  rows.push_back({.key = 2'000'000, .size = 9.0F});
+  feed.absorb(table_id{0}, std::move(rows));
+  const auto plan = feed.plan({lsn{2}, 2, 0});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->said.version, 1U);
+  EXPECT_EQ(plan->keys[0].back(), 2'000'000U);
+  EXPECT_LE(plan->rows(), schemas::delta_rows_max);
+  EXPECT_GE(plan->rows(), 600'000U / 3) << "half full at least";
+}
+
+TEST(DeltaFeed, ARowThatChangesBeforeItsFirstDeltaIsSentOnce) {
+  delta_feed feed(1, {10, 10}, small_deltas(10));
+  feed.add_first(table_id{0}, numbers(0, 20));
+  feed.add_first(table_id{1}, numbers(0, 20));
+  ASSERT_TRUE(feed.plan({lsn{1}, 1, 0}));
+  feed.acknowledge(1);
+  std::map<std::uint64_t, int> sent;
+  for (std::uint64_t version = 2; version < 30; ++version) {
+    // 3 waits for its first delta still, 15 had it, 70 is new.
+    if (version == 2) feed.absorb(table_id{0}, rows_of({3, 15, 70}));
+    const auto plan = feed.plan({lsn{version}, version, 0});
+    ASSERT_TRUE(plan);
+    feed.acknowledge(plan->number);
+    EXPECT_LE(plan->rows(), 10U);
+    for (const std::uint64_t key : plan->keys[0]) ++sent[key];
+    if (!plan->whole) continue;
+    EXPECT_EQ(plan->said.version, version);
+    break;
+  }
+  EXPECT_EQ(sent.size(), 12U) << "20 less 10 sent before, and 15, and 70";
+  for (const auto& [key, times] : sent) EXPECT_EQ(times, 1) << key;
+}
+
+TEST(DeltaFeed, ASessionBeginsInStepsOfWhatItSends) {
+  // 15,000 deltas: where each passed over all rows that wait, this took minutes.
+  delta_feed feed(1, {10}, small_deltas(20));
+  feed.add_first(table_id{0}, numbers(0, 300'000));
+  const std::size_t bytes = feed.bytes();
+  const auto begun = std::clock();
+  std::uint64_t rows = 0;
+  for (std::uint64_t version = 1;; ++version) {
+    feed.absorb(table_id{0}, rows_of({version, 300'000 - version}));
+    const auto plan = feed.plan({lsn{version}, version, 0});
+    ASSERT_TRUE(plan);
+    feed.acknowledge(plan->number);
+    rows += plan->rows();
+    ASSERT_LE(feed.bytes(), 2 * bytes);
+    if (plan->whole) break;
+    ASSERT_LT(std::clock() - begun, 8 * CLOCKS_PER_SEC);
+  }
+  EXPECT_GE(rows, 300'000U);
+  EXPECT_LT(feed.bytes(), 10'000U);
+}
+
 TEST(DeltaFeed, ASlowSubscriberHasAWindowAndLosesNothing) {
   delta_feed feed(1, {10}, small_deltas(10));
   std::uint64_t version = 0;
@@ -293,6 +358,18 @@ TEST(DeltaBuilder, ARowThatTheSweepFindsIdleIsGone) {
   ASSERT_EQ(told.blocks.size(), 1U);
   EXPECT_TRUE(std::ranges::equal(told.blocks[0].keys, std::vector<std::uint64_t>{2}));
   EXPECT_TRUE(std::ranges::equal(told.blocks[0].gone, std::vector<std::uint64_t>{1}));
+}
+
+TEST(ChangeIndex, RowsThatASweepFindsIdleAreHandedOnInTime) {
+  change_index changes({10}, 4);
+  delta_feed& feed = changes.open(1, {});
+  for (std::uint64_t key = 0; key < 10; ++key) {
+    changes.removed(table_id{0}, {&key, 1});
+    ASSERT_LT(changes.unsorted_rows(), 4U);
+  }
+  const auto plan = changes.plan(feed, 1);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->keys[0], numbers(0, 10));
 }
 
 TEST(DeltaBuilder, AFeedThatIsClosedCostsNothingMore) {

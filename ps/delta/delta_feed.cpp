@@ -19,18 +19,12 @@ std::size_t size_class(float size) {
   return std::bit_cast<std::uint32_t>(std::max(0.0F, size)) >> 23;
 }
 
-/// What is left of one delta.
-struct room {
-  std::size_t bytes;
-  std::size_t rows;
-
-  bool take(std::size_t row_bytes) {
-    if (bytes < row_bytes || rows == 0) return false;
-    bytes -= row_bytes;
-    --rows;
-    return true;
-  }
-};
+/// Whether a row fits into what is left of a delta; takes its bytes from it.
+bool take(std::size_t& left, std::size_t row_bytes) {
+  if (left < row_bytes) return false;
+  left -= row_bytes;
+  return true;
+}
 
 }  // namespace
 
@@ -46,8 +40,12 @@ delta_feed::delta_feed(std::uint64_t session,
     : session_(session),
       row_bytes_(std::move(row_bytes)),
       limits_(limits),
+      first_(row_bytes_.size()),
       pending_(row_bytes_.size()) {
   CHECK(!row_bytes_.empty());
+  constexpr std::size_t rows_max = schemas::delta_rows_max;
+  const std::size_t share = (limits_.delta_bytes_max + rows_max - 1) / rows_max;
+  for (std::size_t& bytes : row_bytes_) bytes = std::max(bytes, share);
   CHECK(limits.window_max >= 1);
   // So that each delta takes a row of the oldest generation and one of the largest changes.
   CHECK(limits.delta_bytes_max >= 2 * *std::ranges::max_element(row_bytes_));
@@ -58,36 +56,62 @@ void delta_feed::add_first(table_id table, std::span<const std::uint64_t> keys) 
   std::vector<pending_row> rows;
   rows.reserve(keys.size());
   for (const std::uint64_t key : keys) rows.push_back({.key = key});
-  pending_[table.value].add(std::move(rows));
+  first_[table.value].add(std::move(rows));
   // A session that begins with more rows than the limit would end with the first change.
   limits_.pending_max = std::max(limits_.pending_max, 2 * pending_rows_at_most());
 }
 
 void delta_feed::absorb(table_id table, std::vector<pending_row> changed) {
   if (lapsed_) return;
+  // Those that were never sent will be, with the values of then.
+  const pending_rows& unsent = first_[table.value];
+  if (!unsent.empty())
+    std::erase_if(changed, [&](const pending_row& row) { return unsent.contains(row.key); });
   for (pending_row& row : changed) row.generation = open_generation();
   pending_[table.value].add(std::move(changed));
   if (pending_rows_at_most() <= limits_.pending_max) return;
-  for (pending_rows& rows : pending_) rows.all();  // now each row counts once
+  for (auto* const of : {&first_, &pending_}) {
+    for (pending_rows& rows : *of) rows.all();  // now each row counts once
+  }
   if (pending_rows_at_most() <= limits_.pending_max) return;
   lapsed_ = true;
-  for (pending_rows& rows : pending_) rows = {};
+  for (auto* const of : {&first_, &pending_}) {
+    for (pending_rows& rows : *of) rows = {};
+  }
   in_flight_.clear();
 }
 
 delta_feed::table_rows delta_feed::choose() {
-  std::size_t bytes = 0;
-  std::size_t rows = 0;
-  for (std::size_t i = 0; i < pending_.size(); ++i) {
-    const std::size_t count = pending_[i].all().size();
-    rows += count;
-    bytes += count * row_bytes_[i];
-  }
-  if (bytes > limits_.delta_bytes_max || rows > schemas::delta_rows_max)
-    return choose_within(limits_.delta_bytes_max);
-  table_rows chosen(pending_.size());
+  std::size_t changed = 0;
   for (std::size_t i = 0; i < pending_.size(); ++i)
-    chosen[i] = std::exchange(pending_[i].all(), {});
+    changed += pending_[i].all().size() * row_bytes_[i];
+  const std::size_t reserved = std::min(changed, limits_.delta_bytes_max / 2);
+  std::size_t for_first = limits_.delta_bytes_max - reserved;
+  table_rows first = choose_first(for_first);
+  const std::size_t left = reserved + for_first;
+  table_rows chosen(pending_.size());
+  if (changed > left) {
+    chosen = choose_within(left);
+  } else {
+    for (std::size_t i = 0; i < pending_.size(); ++i)
+      chosen[i] = std::exchange(pending_[i].all(), {});
+  }
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    if (first[i].empty()) continue;
+    const std::size_t middle = first[i].size();
+    first[i].insert(first[i].end(), chosen[i].begin(), chosen[i].end());
+    merge_runs(first[i], {middle, first[i].size()});
+    chosen[i] = std::move(first[i]);
+  }
+  return chosen;
+}
+
+delta_feed::table_rows delta_feed::choose_first(std::size_t& bytes) {
+  table_rows chosen(first_.size());
+  for (std::size_t i = 0; i < first_.size(); ++i) {
+    chosen[i] = first_[i].take_last(bytes / row_bytes_[i]);
+    bytes -= chosen[i].size() * row_bytes_[i];
+  }
   return chosen;
 }
 
@@ -99,9 +123,9 @@ delta_feed::table_rows delta_feed::choose_within(std::size_t bytes) {
     for (const pending_row& row : pending_[i].all())
       of_age[row.generation - first] += row_bytes_[i];
   }
-  room old{bytes / 2, schemas::delta_rows_max / 2};
+  std::size_t old = bytes / 2;
   std::uint32_t age_cut = first;  // older ones fit whole
-  std::size_t left = old.bytes;
+  std::size_t left = old;
   for (const std::size_t size : of_age) {
     if (size > left) break;
     left -= size;
@@ -115,7 +139,7 @@ delta_feed::table_rows delta_feed::choose_within(std::size_t bytes) {
       taken[i].resize(rows.size());
       for (std::size_t r = 0; r < rows.size(); ++r) {
         if (older ? rows[r].generation >= age_cut : rows[r].generation != age_cut) continue;
-        taken[i][r] = old.take(row_bytes_[i]);
+        taken[i][r] = take(old, row_bytes_[i]);
       }
     }
   }
@@ -125,9 +149,9 @@ delta_feed::table_rows delta_feed::choose_within(std::size_t bytes) {
       if (!taken[i][r]) of_size[size_class(rows[r].size)] += row_bytes_[i];
     }
   }
-  room large{bytes / 2 + old.bytes, schemas::delta_rows_max / 2 + old.rows};
+  std::size_t large = bytes - bytes / 2 + old;
   std::size_t size_cut = size_classes - 1;  // larger ones fit whole
-  for (std::size_t sum = 0; size_cut > 0 && sum + of_size[size_cut] <= large.bytes; --size_cut)
+  for (std::size_t sum = 0; size_cut > 0 && sum + of_size[size_cut] <= large; --size_cut)
     sum += of_size[size_cut];
   for (const bool larger : {true, false}) {
     for (std::size_t i = 0; i < pending_.size(); ++i) {
@@ -135,7 +159,7 @@ delta_feed::table_rows delta_feed::choose_within(std::size_t bytes) {
       for (std::size_t r = 0; r < rows.size(); ++r) {
         const std::size_t size = size_class(rows[r].size);
         if (taken[i][r] || (larger ? size <= size_cut : size != size_cut)) continue;
-        taken[i][r] = large.take(row_bytes_[i]);
+        taken[i][r] = take(large, row_bytes_[i]);
       }
     }
   }
@@ -156,6 +180,8 @@ delta_feed::table_rows delta_feed::choose_within(std::size_t bytes) {
 }
 
 std::uint32_t delta_feed::oldest_pending() {
+  const auto is_empty = [](const pending_rows& rows) { return rows.empty(); };
+  if (!std::ranges::all_of(first_, is_empty)) return 0;
   std::uint32_t oldest = open_generation();
   for (pending_rows& rows : pending_) {
     for (const pending_row& row : rows.all()) oldest = std::min(oldest, row.generation);
@@ -227,13 +253,17 @@ void delta_feed::forget_generations() {
 
 std::size_t delta_feed::pending_rows_at_most() const {
   std::size_t sum = 0;
-  for (const pending_rows& rows : pending_) sum += rows.rows_at_most();
+  for (const auto* const of : {&first_, &pending_}) {
+    for (const pending_rows& rows : *of) sum += rows.rows_at_most();
+  }
   return sum;
 }
 
 std::size_t delta_feed::bytes() const {
   std::size_t sum = generations_.size() * sizeof(feed_position);
-  for (const pending_rows& rows : pending_) sum += rows.bytes();
+  for (const auto* const of : {&first_, &pending_}) {
+    for (const pending_rows& rows : *of) sum += rows.bytes();
+  }
   for (const sent_delta& sent : in_flight_) {
     for (const auto& rows : sent.rows) sum += rows.capacity() * sizeof(pending_row);
   }

@@ -48,7 +48,8 @@ struct feed_limits {
 /// it is sent stays in its older generation and is sent once, with the value it has then. Where
 /// rows do not fit into a delta, half of it goes to the oldest generation, so that the version
 /// said always moves on, and half to the largest changes of any, which the subscriber then has
-/// before their version is said.
+/// before their version is said. The first generation is sent from its end, in steps of what is
+/// sent; one of its rows that changes meanwhile is none of the largest changes.
 ///
 /// A delta is taken by who has everything through the one it `follows`; what got lost is asked for
 /// again by `resume`, and comes under new numbers with the values of then: an old delta that
@@ -97,16 +98,21 @@ class delta_feed {
   std::uint32_t open_generation() const {
     return first_generation_ + static_cast<std::uint32_t>(generations_.size());
   }
-  /// Takes rows out of `pending_` for one delta.
+  /// Takes rows out of `first_` and `pending_` for one delta.
   table_rows choose();
+  /// Rows of `first_`; takes what they weigh from `bytes`.
+  table_rows choose_first(std::size_t& bytes);
   table_rows choose_within(std::size_t bytes);
   std::uint32_t oldest_pending();
   void forget_generations();
 
   std::uint64_t session_;
+  /// Of each table: what a row weighs, at least its share of the rows that a delta may have, so
+  /// that what is within the bytes is within the rows.
   std::vector<std::size_t> row_bytes_;
   feed_limits limits_;
-  std::vector<pending_rows> pending_;      // of each table
+  std::vector<pending_rows> first_;        // of each table: of the first generation, never sent
+  std::vector<pending_rows> pending_;      // of each table: all others
   std::deque<feed_position> generations_;  // closed ones: what holds once each is sent
   std::uint32_t first_generation_ = 0;     // number of generations_[0]
   std::uint32_t oldest_ = 0;               // of what was pending after the last plan

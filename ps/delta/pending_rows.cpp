@@ -56,6 +56,27 @@ std::vector<pending_row>& pending_rows::all() {
   return runs_.front();
 }
 
+std::vector<pending_row> pending_rows::take_last(std::size_t count) {
+  while (!runs_.empty() && runs_.back().empty()) runs_.pop_back();
+  if (runs_.empty() || count == 0) return {};
+  std::vector<pending_row>& run = runs_.back();
+  const std::size_t left = run.size() - std::min(count, run.size());
+  std::vector<pending_row> taken(run.begin() + static_cast<std::ptrdiff_t>(left), run.end());
+  run.resize(left);
+  if (left == 0) {
+    runs_.pop_back();
+  } else if (left < run.capacity() / 2) {
+    run.shrink_to_fit();
+  }
+  return taken;
+}
+
+bool pending_rows::contains(std::uint64_t key) const {
+  return std::ranges::any_of(runs_, [key](const auto& run) {
+    return std::ranges::binary_search(run, key, {}, &pending_row::key);
+  });
+}
+
 std::size_t pending_rows::rows_at_most() const {
   std::size_t sum = 0;
   for (const auto& run : runs_) sum += run.size();

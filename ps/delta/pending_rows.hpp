@@ -24,6 +24,10 @@ class pending_rows {
   void add(std::vector<pending_row> rows);
   /// All of them in one run, by key. The caller may take rows out and must leave the order.
   std::vector<pending_row>& all();
+  /// Takes `count` rows, or what there is, off the end of the shortest run, in steps of what is
+  /// taken. Ascending; one that lies in another run, too, stays there.
+  std::vector<pending_row> take_last(std::size_t count);
+  bool contains(std::uint64_t key) const;
   /// Rows, some of them counted in more than one run.
   std::size_t rows_at_most() const;
   bool empty() const { return rows_at_most() == 0; }
