@@ -77,8 +77,9 @@ void live_metrics::set_joined(const worker::join_figures& joined) {
       .set(static_cast<double>(joined.spilled));
 }
 
-void live_metrics::set_windows(const std::vector<worker::window_figures>& windows) {
-  for (const worker::window_figures& each : windows) {
+void live_metrics::set_windows(const worker::windows_figures& windows) {
+  if (windows.impressions) set_impressions(*windows.impressions);
+  for (const worker::window_figures& each : windows.each) {
     const metric_labels labels{{"window", each.name}};
     const auto events = [&](const char* fate, std::uint64_t count) {
       raise("headrace_window_events_total",
@@ -100,6 +101,17 @@ void live_metrics::set_windows(const std::vector<worker::window_figures>& window
     series_.gauge("headrace_window_events", "Events that a sliding window holds.", labels)
         .set(static_cast<double>(each.events));
   }
+}
+
+void live_metrics::set_impressions(const worker::impression_figures& kept) {
+  raise("headrace_window_impressions_forgotten_total",
+        "Impressions whose columns were forgotten for want of room.",
+        kept.forgotten);
+  series_
+      .gauge("headrace_window_impressions", "Impressions whose columns are kept for their actions.")
+      .set(static_cast<double>(kept.kept));
+  series_.gauge("headrace_window_impression_bytes", "Of the impressions that are kept.")
+      .set(static_cast<double>(kept.bytes));
 }
 
 void live_metrics::set_learned(const actors::progress& learned) {

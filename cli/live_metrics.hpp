@@ -4,12 +4,11 @@
 #include "base/metrics.hpp"
 #include "worker/events/event_intake.hpp"
 #include "worker/events/join_board.hpp"
-#include "worker/ingest/window_features.hpp"
+#include "worker/events/window_board.hpp"
 
 #include <mutex>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace headrace::cli {
 
@@ -18,7 +17,7 @@ struct live_figures {
   worker::event_intake::counters taken;
   actors::progress learned;
   std::optional<worker::join_figures> joined;  // of a job that joins
-  std::vector<worker::window_figures> windows = {};
+  worker::windows_figures windows = {};
 };
 
 /// The series of a live job (docs/metrics.md), brought up to date whenever they are asked for. Any
@@ -34,7 +33,8 @@ class live_metrics {
              const metric_labels& labels = {});
   void set_taken(const worker::event_intake::counters& taken);
   void set_joined(const worker::join_figures& joined);
-  void set_windows(const std::vector<worker::window_figures>& windows);
+  void set_windows(const worker::windows_figures& windows);
+  void set_impressions(const worker::impression_figures& kept);
   void set_learned(const actors::progress& learned);
 
   std::mutex mutex_;

@@ -30,7 +30,8 @@ live_figures some_figures() {
   window.count.added = 11;
   window.lacking = 3;
   window.keys = 4;
-  now.windows.push_back(window);
+  now.windows.each.push_back(window);
+  now.windows.impressions = {6, 900, 2};
   return now;
 }
 
@@ -52,6 +53,9 @@ TEST(LiveMetrics, SayWhatIsCountedNowHoweverOftenTheyAreAsked) {
   EXPECT_THAT(text, HasSubstr("headrace_window_keys{window=\"clicks_1h\"} 4\n"));
   EXPECT_THAT(text,
               HasSubstr("headrace_window_events_total{fate=\"lacking\",window=\"clicks_1h\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("\nheadrace_window_impressions 6\n"));
+  EXPECT_THAT(text, HasSubstr("\nheadrace_window_impression_bytes 900\n"));
+  EXPECT_THAT(text, HasSubstr("\nheadrace_window_impressions_forgotten_total 2\n"));
 }
 
 TEST(LiveMetrics, EachIsDocumented) {

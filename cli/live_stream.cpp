@@ -80,9 +80,9 @@ void add_join(const worker::join_figures& now, json_line& line) {
   line.end();
 }
 
-void add_windows(const std::vector<worker::window_figures>& windows, json_line& line) {
+void add_windows(const worker::windows_figures& windows, json_line& line) {
   line.begin_object("windows");
-  for (const worker::window_figures& each : windows) {
+  for (const worker::window_figures& each : windows.each) {
     line.begin_object(each.name)
         .add("keys", each.keys)
         .add("events", each.events)
@@ -95,6 +95,12 @@ void add_windows(const std::vector<worker::window_figures>& windows, json_line& 
         .end();
   }
   line.end();
+  if (!windows.impressions) return;
+  line.begin_object("window_impressions")
+      .add("kept", windows.impressions->kept)
+      .add("bytes", windows.impressions->bytes)
+      .add("forgotten", windows.impressions->forgotten)
+      .end();
 }
 
 }  // namespace
@@ -296,7 +302,7 @@ std::string live_stream::status() const {
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
   if (joined) add_join(*joined, line);
-  if (!windows.empty()) add_windows(windows, line);
+  if (!windows.each.empty()) add_windows(windows, line);
   if (feed_) line.add_raw("broker", feed_->status());
   return line.text();
 }

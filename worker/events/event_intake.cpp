@@ -392,7 +392,8 @@ void event_intake::settle() {
 }
 
 void event_intake::settle_committed(group& done) {
-  if (std::exchange(refused_, false)) {
+  // Of a group without records the log knows nothing.
+  if (done.bytes > 0 && std::exchange(refused_, false)) {
     log_info("events.taken_again");
     note_refusal(std::nullopt);
   }
@@ -404,7 +405,8 @@ void event_intake::settle_committed(group& done) {
   }
 }
 
-// Nothing of it counts, and nothing of what was judged behind it.
+// Nothing of it counts, and nothing of what was judged behind it: a group without records, though
+// `committed`, is refused for the reason of the one in front of it.
 void event_intake::settle_refused(group& done) {
   const auto& outcome = *done.outcome;
   if (!std::exchange(draining_, true)) gate_.roll_back();
@@ -414,12 +416,16 @@ void event_intake::settle_refused(group& done) {
     return break_down(
         {errc::io_error, "the event log failed: " + outcome.detail + "; restart this process"});
   }
-  const errc status = outcome.code == errc::ok ? errc::unavailable : outcome.code;
-  note_refusal(refusal{{status, "the event log: " + outcome.detail}, time_.steady_ns()});
+  if (outcome.state == storage::append_state::refused) {
+    const errc status = outcome.code == errc::ok ? errc::unavailable : outcome.code;
+    note_refusal(refusal{{status, "the event log: " + outcome.detail}, time_.steady_ns()});
+  }
+  const auto last = refused();
+  if (!last) return;  // behind one that broke everything down: all were answered
   for (judged& batch : done.batches) {
     if (!batch.asked.done) continue;  // a tick
     ++working_.failed;
-    answer(batch.asked, refusing({status, "the event log: " + outcome.detail}, failure_retry_ms));
+    answer(batch.asked, refusing(last->why, failure_retry_ms));
   }
 }
 

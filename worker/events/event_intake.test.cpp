@@ -87,12 +87,13 @@ class counted_log final : public storage::ordered_log {
 /// A log in memory that fails as it is told meanwhile.
 class moody_log final : public storage::ordered_log {
  public:
-  enum mood_kind { commits, refuses, loses, throws };
+  enum mood_kind { commits, refuses, loses, throws, waits };
   void append(std::span<const storage::log_record> group, lsn expected, on_outcome done) override {
     if (mood == throws) throw std::bad_alloc();
     if (mood == refuses) ++refused;
     if (mood == refuses) log_.next(memory_log::fate::refuse);
     if (mood == loses) log_.next(memory_log::fate::unknown_absent, errc::io_error);
+    log_.hold(mood == waits);
     log_.append(group, expected, std::move(done));
     last_ = log_.last().last.value;
   }
@@ -102,6 +103,11 @@ class moody_log final : public storage::ordered_log {
   result<void> truncate_before(lsn keep_from) override { return log_.truncate_before(keep_from); }
   extent last() const override { return {lsn{last_ > 0 ? 1U : 0U}, lsn{last_}}; }
   result<void> close() override { return log_.close(); }
+  /// What waits, while the intake appends nothing.
+  void end_what_waits(memory_log::fate how) {
+    log_.next(how);
+    log_.deliver();
+  }
 
   std::atomic<mood_kind> mood = commits;
   std::atomic<std::uint64_t> refused = 0;
@@ -182,6 +188,67 @@ TEST(EventIntake, CountsNoTickThatTheLogRefusedAsABatchNorItsTimeAsGone) {
   const std::uint64_t before = intake->log().last().last.value;
   wait_until([&] { return intake->log().last().last.value > before; });
   EXPECT_EQ(intake->count().failed, 0U) << "nobody was told to come again";
+}
+
+TEST(EventIntake, SaysThatTheLogRefusesUntilTheLogTakesSomething) {
+  const manual_clock time;
+  auto log = std::make_unique<moody_log>();
+  moody_log& disk = *log;
+  const auto intake = intake_of(std::move(log), time);
+  ASSERT_EQ(push(*intake, batch_of().impression("1", 1)).accepted, 1U);
+  disk.mood = moody_log::refuses;
+  ASSERT_EQ(push(*intake, batch_of().impression("2", 1)).status, errc::disk_full);
+  EXPECT_EQ(push(*intake, batch_of().impression("1", 1)).duplicates, 1U);
+  EXPECT_TRUE(intake->refused()) << "of duplicates the log hears nothing";
+  disk.mood = moody_log::commits;
+  EXPECT_EQ(push(*intake, batch_of().impression("2", 1)).accepted, 1U);
+  EXPECT_FALSE(intake->refused());
+}
+
+// An event, and itself again behind it, while the log ends the first so.
+std::shared_ptr<event_intake> push_twice(memory_log::fate how,
+                                         const clock& time,
+                                         std::array<schemas::event_ack, 2>& acks) {
+  auto log = std::make_unique<moody_log>();
+  moody_log& disk = *log;
+  disk.mood = moody_log::waits;
+  auto intake = intake_of(std::move(log), time);
+  std::array<std::promise<schemas::event_ack>, 2> answers;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    event_intake::request asked;
+    asked.batch = batch_of().impression("1", 1);
+    asked.done = [&answer = answers[i]](schemas::event_ack ack) {
+      answer.set_value(std::move(ack));
+    };
+    intake->offer(std::move(asked));
+    wait_until([&] { return intake->count().batches == i + 1; });
+  }
+  disk.end_what_waits(how);
+  for (std::size_t i = 0; i < answers.size(); ++i) acks[i] = answers[i].get_future().get();
+  return intake;
+}
+
+TEST(EventIntake, DuplicatesOfWhatTheLogRefusesAreRefusedForItsReason) {
+  const manual_clock time;
+  std::array<schemas::event_ack, 2> acks;
+  const auto intake = push_twice(memory_log::fate::refuse, time, acks);
+  for (const auto& ack : acks) {
+    EXPECT_EQ(ack.status, errc::disk_full);
+    EXPECT_EQ(ack.detail, "the event log: refused by plan");
+  }
+  ASSERT_TRUE(intake->refused());
+  EXPECT_EQ(intake->refused()->why.code, errc::disk_full);
+  EXPECT_EQ(intake->refused()->why.detail, "the event log: refused by plan");
+}
+
+TEST(EventIntake, DuplicatesOfWhatMayBeLostAreAnsweredAsThat) {
+  const manual_clock time;
+  std::array<schemas::event_ack, 2> acks;
+  const auto intake = push_twice(memory_log::fate::unknown_absent, time, acks);
+  for (const auto& ack : acks) EXPECT_EQ(ack.status, errc::io_error) << ack.detail;
+  EXPECT_TRUE(intake->broken());
+  EXPECT_FALSE(intake->refused());
+  EXPECT_TRUE(intake->stop());
 }
 
 TEST(EventIntake, SaysThatItIsBrokenAfterAnUnknownOutcome) {

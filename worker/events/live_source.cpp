@@ -246,7 +246,10 @@ result<void> live_source::end_record() {
 
 void live_source::tell_boards() {
   if (how_.of_windows && !windows_.empty()) {
-    windows_.look(windows_now_);
+    windows_.look(windows_now_.each);
+    const impression_columns& of = windows_.impressions();
+    if (joiner_ && schema_.keeps_columns())
+      windows_now_.impressions = {of.size(), of.bytes(), of.forgotten()};
     how_.of_windows->tell(windows_now_);
   }
   if (!joiner_ || !how_.board) return;
@@ -290,7 +293,8 @@ result<void> live_source::sealed(std::uint64_t through) {
       std::launch::async,
       [file = how_.cut_file, cut = std::move(*waiting_cut_)]() mutable -> result<stream_cut> {
         if (auto kept = keep(file, cut); !kept) return kept.error();
-        cut.joiner = {};
+        cut.joiner = std::vector<std::byte>();  // {} would keep their room
+        cut.windows = std::vector<std::byte>();
         return std::move(cut);
       });
   waiting_cut_.reset();

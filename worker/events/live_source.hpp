@@ -122,13 +122,13 @@ class live_source final : public event_source {
   std::uint64_t log_bytes_ = 0;
   std::deque<stream_cut::mark> marks_;
   std::optional<stream_cut> waiting_cut_;    // until what was made of it is sealed
-  std::future<result<stream_cut>> writing_;  // its file; the cut without its joiner
+  std::future<result<stream_cut>> writing_;  // its file; the cut without its states
   std::uint64_t next_cut_bytes_;
 
   event parsed_;
   std::vector<window_input> fed_;
   std::vector<std::byte> kept_;
-  std::vector<window_figures> windows_now_;
+  windows_figures windows_now_;
   std::vector<std::byte> packed_;
   bad_rows bad_{UINT64_MAX};  // the gate lets none in, but that of another job file did
 };

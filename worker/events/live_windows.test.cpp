@@ -1,6 +1,7 @@
 #include "base/random.hpp"
 #include "schemas/event.hpp"
 #include "schemas/hash.hpp"
+#include "storage/memory_log.hpp"
 #include "storage/segment_log.hpp"
 #include "storage/temporary_folder.hpp"
 #include "worker/events/live_source.hpp"
@@ -10,12 +11,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstdlib>
 #include <deque>
+#include <filesystem>
 #include <future>
+#include <malloc.h>
 #include <map>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 /// Window features of live events, against a look through the whole log.
@@ -352,6 +357,86 @@ TEST(LiveWindows, AreTheSameWhateverIsKilled) {
   EXPECT_GT(cuts, 2 * seeds());  // else it would prove nothing
   EXPECT_GT(clicks, 10 * seeds());
   EXPECT_GT(borrowed, 20 * seeds());
+}
+
+/// A job that joins, on a log in memory.
+struct simple_job {
+  explicit simple_job(live_source::settings settings = {}) : how(std::move(settings)) {
+    how.cut_file = folder.path() / "cut";
+    how.windows = job();
+    how.of_windows = std::make_shared<window_board>();
+    if (!how.join) how.join.emplace();
+    how.join->window_ms = join_window_ms;
+    how.join->actions = 2;
+    auto opened =
+        event_intake::open(std::make_unique<storage::memory_log>(), schema(), {}, {}, time);
+    EXPECT_TRUE(opened.ok());
+    intake = std::move(*opened);
+    auto made = live_source::open(intake, schema(), how, {});
+    EXPECT_TRUE(made.ok());
+    source = std::move(*made);
+  }
+  void read() {
+    event found;
+    while (*source->next(found)) continue;
+  }
+
+  storage::temporary_folder folder;
+  manual_clock time;
+  live_source::settings how;
+  std::shared_ptr<event_intake> intake;
+  std::unique_ptr<live_source> source;
+};
+
+TEST(LiveWindows, TellHowManyImpressionsWereForgottenForWantOfRoom) {
+  live_source::settings how;
+  how.join.emplace();
+  how.join->pending_max = 2;
+  simple_job job(how);
+  for (const char* number : {"1", "2", "3"})
+    ASSERT_EQ(push(*job.intake, {{number, "", 100, "u1", "i1", 3.0}}).accepted, 1U);
+  job.read();
+  const windows_figures told = job.how.of_windows->read();
+  EXPECT_EQ(told.each.size(), 4U);
+  ASSERT_TRUE(told.impressions);
+  EXPECT_EQ(told.impressions->kept, 2U);
+  EXPECT_EQ(told.impressions->bytes, job.source->windows().impressions().bytes());
+  EXPECT_EQ(told.impressions->forgotten, 1U);
+}
+
+// Of this process, by the allocator; 0 where another one stands in front of it (a sanitizer's).
+std::size_t allocated_bytes() {
+  const auto now = [] {
+    const struct mallinfo2 all = ::mallinfo2();
+    return all.uordblks + all.hblkhd;
+  };
+  constexpr std::size_t probe = std::size_t{1} << 20;
+  const std::size_t before = now();
+  const std::vector<char> taken(probe, 'x');
+  return now() >= before + probe ? before : 0;
+}
+
+TEST(LiveWindows, AreNotKeptInMemoryOnceTheirCutIsOnTheDisk) {
+  if (allocated_bytes() == 0) GTEST_SKIP() << "a sanitizer's own allocator";
+  live_source::settings how;
+  how.cut_bytes = 1;
+  simple_job job(how);
+  constexpr std::size_t impressions = 64;
+  constexpr std::size_t user_bytes = 60'000;
+  std::vector<happened> all;
+  for (std::size_t i = 0; i < impressions; ++i)
+    all.push_back({std::to_string(i), "", 100, std::string(user_bytes, 'u'), "i1", 3.0});
+  ASSERT_EQ(push(*job.intake, all).accepted, impressions);
+  job.read();
+  const std::size_t with_cut = allocated_bytes();
+  ASSERT_TRUE(job.source->sealed(job.source->position()).ok());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  const auto is_gone = [&] {
+    return std::filesystem::exists(job.how.cut_file) &&
+           allocated_bytes() + impressions * user_bytes / 2 < with_cut;
+  };
+  while (!is_gone() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_TRUE(is_gone());
 }
 
 /// Of one event, with these columns as texts.
