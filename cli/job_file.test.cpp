@@ -607,7 +607,7 @@ TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
   const std::string text =
       good(std::string(file_job) +
            "kind = \"float\"\ntransform = \"bucket\"\n[features.seen]\nkind = \"ids\"\n"
-           "[model]\ndim = 4\n[train]\nstaleness = 3\n")
+           "[texts.seen]\nnear = 3\n[model]\ndim = 4\n[train]\nstaleness = 3\n")
           .text +
       live_text(
           "uri = \"http://127.0.0.1:0\"\n[join]\nactions = \"click\"\nwindow = \"1s\"\n"

@@ -132,6 +132,7 @@ using list = std::vector<std::uint64_t>;
 
 TEST_F(SampleFetch, BatchesComeInOrderFromTheOneThatIsNeeded) {
   for (int i = 0; i < 5; ++i) ingest_.seal();
+  ingest_.start();
   sample_fetch fetch(settings_of_worker(), batch_number{3});
   EXPECT_FALSE(fetch.greeted());
   ASSERT_TRUE(exchange(fetch).ok());
@@ -297,6 +298,7 @@ TEST_F(SampleFetch, AReplyHasAsManyBytesAsWereAskedForAndOneBatchAtLeast) {
   sample_fetch fetch(mine, batch_number{1});
   ASSERT_TRUE(exchange(fetch).ok());
   EXPECT_EQ(numbers(fetch), (list{1, 2, 3}));
+  ingest_.start();
   mine.about.bytes_max = 1;
   sample_fetch slow(mine, batch_number{8});
   ASSERT_TRUE(exchange(slow).ok());
