@@ -117,7 +117,7 @@ jetstream_stream::answer jetstream_stream::meet() {
   if (parts_.connection && natsConnection_IsClosed(parts_.connection.get())) parts_ = {};
   if (parts_.connection) return {};
   const auto status = connect(how_.login, ask_ms, parts_);
-  const auto met = told(status, {});
+  auto met = told(status, {});
   if (!met.ok()) parts_ = {};
   return met;
 }
@@ -393,7 +393,7 @@ result<bool> jetstream_stream::read_run(std::uint64_t& next,
     const auto one = parse(raw, next);
     if (!one) return one.error();
     ++next;
-    const auto more = visit(*one);
+    auto more = visit(*one);
     if (!more || !*more) return more;
   }
   return true;
