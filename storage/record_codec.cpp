@@ -89,4 +89,23 @@ bool body_matches(const record_header& header, std::span<const std::byte> body) 
   return body.size() == header.body_bytes() && crc32c(body) == header.body_crc;
 }
 
+log_record record_of(const record_header& header,
+                     std::span<const std::byte> body,
+                     const std::shared_ptr<const void>& keeper) {
+  log_record made;
+  made.lsn = header.lsn;
+  made.epoch = header.epoch;
+  made.stamp_ms = header.stamp_ms;
+  made.schema_version = header.schema_version;
+  made.kind = header.kind;
+  made.reason = header.reason;
+  if (header.decisions_bytes > 0)
+    made.decisions = frame::sharing(body.first(header.decisions_bytes), keeper);
+  if (header.payload_bytes > 0) {
+    made.payload =
+        frame::sharing(body.subspan(padded(header.decisions_bytes), header.payload_bytes), keeper);
+  }
+  return made;
+}
+
 }  // namespace headrace::storage

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 /// The bytes of one log record, frozen (docs/adr/0001, docs/storage-format.md):
@@ -57,5 +58,9 @@ result<record_header> decode_header(std::span<const std::byte, record_header_byt
 std::uint64_t chain_hash(std::span<const std::byte, record_header_bytes> bytes);
 /// True when `body`, [header.body_bytes()], is what was written.
 bool body_matches(const record_header& header, std::span<const std::byte> body);
+/// The record of a header and its body, whose memory `keeper` keeps and the record shares.
+log_record record_of(const record_header& header,
+                     std::span<const std::byte> body,
+                     const std::shared_ptr<const void>& keeper);
 
 }  // namespace headrace::storage

@@ -66,18 +66,7 @@ result<segment_cursor::found> segment_cursor::next(log_record& into) {
   if (!begin) return begin.error();
   const std::span body(*begin + record_header_bytes, header->body_bytes());
   if (!body_matches(*header, body)) return damage("the checksum of its contents does not match");
-  into.lsn = header->lsn;
-  into.epoch = header->epoch;
-  into.stamp_ms = header->stamp_ms;
-  into.schema_version = header->schema_version;
-  into.kind = header->kind;
-  into.reason = header->reason;
-  if (header->decisions_bytes > 0)
-    into.decisions = frame::sharing(body.first(header->decisions_bytes), piece_);
-  if (header->payload_bytes > 0) {
-    into.payload = frame::sharing(
-        body.subspan(padded(header->decisions_bytes), header->payload_bytes), piece_);
-  }
+  into = record_of(*header, body, piece_);
   offset_ += header->record_bytes();
   chain_ = chain_hash(bytes);
   next_ = lsn{next_.value + 1};

@@ -159,20 +159,7 @@ result<std::span<const log_record>> message_groups::decode(const message_stream:
     if (header->record_bytes() > all.size() - at) return bad("it is cut short");
     const auto body = all.subspan(at + record_header_bytes, header->body_bytes());
     if (!body_matches(*header, body)) return bad("the checksum of its contents does not match");
-    log_record record;
-    record.lsn = header->lsn;
-    record.epoch = header->epoch;
-    record.stamp_ms = header->stamp_ms;
-    record.schema_version = header->schema_version;
-    record.kind = header->kind;
-    record.reason = header->reason;
-    if (header->decisions_bytes > 0)
-      record.decisions = frame::sharing(body.first(header->decisions_bytes), bytes_);
-    if (header->payload_bytes > 0) {
-      record.payload = frame::sharing(
-          body.subspan(padded(header->decisions_bytes), header->payload_bytes), bytes_);
-    }
-    records_.push_back(std::move(record));
+    records_.push_back(record_of(*header, body, bytes_));
     at += header->record_bytes();
     chain = chain_hash(front);
   }
