@@ -72,8 +72,7 @@ void ingest_actor::pump() {
     if (turn == batches_per_turn) return wake_at(0);
     auto pumped = stream_->next();
     if (!pumped) {
-      const errc code = pumped.error().code;
-      if (code == errc::disk_full || code == errc::unavailable) {
+      if (worker::batch_stream::is_passing(pumped.error().code)) {
         if (!std::exchange(paused_, true))
           log_warn("ingest.paused", {{"error", describe(pumped.error())}});
         return wake_at(time_.steady_ns() + disk_full_retry_ns);

@@ -143,8 +143,7 @@ void samples_actor::seal_some() {
     if (turn == batches_per_turn) return wake_at(0);
     auto pumped = stream_->next();
     if (!pumped) {
-      const errc code = pumped.error().code;
-      if (code == errc::disk_full || code == errc::unavailable) {
+      if (worker::batch_stream::is_passing(pumped.error().code)) {
         if (!std::exchange(paused_, true))
           log_warn("ingest.paused", {{"error", describe(pumped.error())}});
         retry_ns_ = time_.steady_ns() + refused_retry_ns;
@@ -155,8 +154,7 @@ void samples_actor::seal_some() {
     }
     if (std::exchange(paused_, false)) log_info("ingest.goes_on");
     if (pumped->batch) {
-      // One that was sealed as the disk filled up is read again from the log, without its bytes.
-      shelf_.put(pumped->bytes.empty() ? schemas::encode(*pumped->batch) : pumped->bytes);
+      shelf_.put(pumped->bytes);
       samples_ += pumped->batch->fresh();
       if (pumped->batch->last) shelf_.end();
       continue;

@@ -27,12 +27,15 @@ class batch_stream {
     std::uint64_t wake_ns = 0;  // when to ask again if nothing is ready; steady clock, or never
     bool finished = false;      // every batch was given out
     bool halted = false;        // every batch of the passes so far was given out
-    frame bytes = {};           // of a batch that was sealed just now: as it lies in the sample log
+    frame bytes = {};           // as it lies in the sample log, where that is in this process
   };
 
   virtual ~batch_stream() = default;
-  /// The next batch. Fails: disk_full, unavailable (ask again later: nothing is lost); anything
-  /// else is for good.
+  /// Of what `next` fails with: ask again later, nothing is lost.
+  static constexpr bool is_passing(errc code) {
+    return code == errc::disk_full || code == errc::unavailable;
+  }
+  /// The next batch. Fails: what is_passing; anything else is for good.
   virtual result<pumped> next() = 0;
   /// The source's last batch was given out, in this run or an earlier one.
   virtual bool finished() const = 0;

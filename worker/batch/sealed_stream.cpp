@@ -68,9 +68,7 @@ result<void> sealed_stream::open(batch_number first) {
 result<sealed_stream::pumped> sealed_stream::next() {
   result<pumped> given = pumped{};
   if (next_ <= sealed_) {  // logged in an earlier run
-    auto batch = next_logged();
-    if (!batch) return batch.error();
-    given->batch = std::move(*batch);
+    given = next_logged();
   } else if (sealing_) {  // refused a moment ago
     given = append_sealing();
   } else if (last_sealed_) {
@@ -92,7 +90,7 @@ result<sealed_stream::pumped> sealed_stream::next() {
 
 // Batch next_ from the log, which is read a run of batches at a time: opening it for each would be
 // quadratic.
-result<sample_batch_ptr> sealed_stream::next_logged() {
+result<sealed_stream::pumped> sealed_stream::next_logged() {
   if (logged_.empty()) {
     std::optional<error> failed;
     std::size_t samples = 0;
@@ -103,18 +101,19 @@ result<sample_batch_ptr> sealed_stream::next_logged() {
         return false;
       }
       samples += batch->samples;
-      logged_.push_back(std::make_shared<const schemas::sample_batch>(std::move(*batch)));
-      return samples < logged_samples_max && logged_.back()->batch < sealed_;
+      logged_.push_back({.batch = std::make_shared<const schemas::sample_batch>(std::move(*batch)),
+                         .bytes = record.payload});
+      return samples < logged_samples_max && logged_.back().batch->batch < sealed_;
     });
     if (!read) return read.error();
     if (failed && logged_.empty()) return *failed;
-    if (logged_.empty() || logged_.front()->batch != next_) {
+    if (logged_.empty() || logged_.front().batch->batch != next_) {
       return error{
           errc::corrupt,
           "sample log has no batch " + number(next_) + "; restore the state folder from a copy"};
     }
   }
-  sample_batch_ptr first = std::move(logged_.front());
+  pumped first = std::move(logged_.front());
   logged_.pop_front();
   return first;
 }

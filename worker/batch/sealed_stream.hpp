@@ -79,7 +79,7 @@ class sealed_stream final : public batch_stream {
     storage::log_record record;
   };
 
-  result<sample_batch_ptr> next_logged();
+  result<pumped> next_logged();
   result<std::optional<schemas::sample_batch>> read_due();
   void read_ahead();
   result<void> seal();
@@ -105,8 +105,7 @@ class sealed_stream final : public batch_stream {
   bool last_sealed_ = false;
   std::optional<schemas::sample_batch> built_;  // to be sealed
   std::optional<sealing> sealing_;
-  std::deque<sample_batch_ptr>
-      logged_;  // read from the log, to be given out; the first is batch next_
+  std::deque<pumped> logged_;  // read from the log, to be given out; the first is batch next_
 };
 
 }  // namespace headrace::worker

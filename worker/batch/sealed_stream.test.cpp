@@ -1,5 +1,6 @@
 #include "worker/batch/sealed_stream.hpp"
 
+#include "schemas/hash.hpp"
 #include "storage/memory_log.hpp"
 
 #include <gmock/gmock.h>
@@ -176,7 +177,14 @@ TEST_F(SealedStream, GivesOutTheLoggedBatchesAgainAfterARestart) {
     sealed_stream stream = open(
         {.rows = 100, .samples_max = 8, .first = first});  // another size cuts only new batches
     std::vector<sample_batch_ptr> after;
-    for (std::uint64_t i = first; i <= 11; ++i) after.push_back(stream.next()->batch);
+    for (std::uint64_t i = first; i <= 11; ++i) {
+      const auto given = stream.next();
+      ASSERT_TRUE(given.ok());
+      EXPECT_EQ(schemas::hash64(given->bytes.bytes()),
+                schemas::hash64(schemas::encode(*given->batch).bytes()))
+          << i;
+      after.push_back(given->batch);
+    }
     for (std::uint64_t i = first; i <= 10; ++i)
       EXPECT_EQ(*after[i - first], *before[i - 1]) << first;
     EXPECT_EQ(after.back()->batch.value, 11U);
