@@ -21,7 +21,7 @@ const std::map<std::string_view, words> layers{
     {"storage", {"storage", "schemas", "base"}},
     {"ps", {"ps", "kernels", "storage", "schemas", "base"}},
     {"worker", {"worker", "kernels", "storage", "schemas", "base"}},
-    {"serve", {"serve", "worker", "kernels", "storage", "schemas", "base"}},
+    {"serve", {"serve", "kernels", "storage", "schemas", "base"}},
     {"actors", {"actors", "serve", "ps", "worker", "kernels", "storage", "schemas", "base"}},
     {"cli",
      {"cli", "actors", "serve", "ps", "worker", "kernels", "storage", "schemas", "base", "bench"}},
