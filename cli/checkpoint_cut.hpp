@@ -3,7 +3,7 @@
 #include "actors/server_node.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "cli/log_holds.hpp"
 #include "storage/archived_checkpoint.hpp"
 #include "storage/job_folder.hpp"

@@ -3,7 +3,7 @@
 #include "actors/server_node.hpp"
 #include "base/result.hpp"
 #include "cli/checkpoint_cut.hpp"
-#include "cli/checkpoint_section.hpp"
+#include "cli/job/checkpoint_section.hpp"
 #include "cli/log_holds.hpp"
 #include "schemas/control.hpp"
 #include "storage/checkpoint_archive.hpp"

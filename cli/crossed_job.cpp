@@ -1,8 +1,8 @@
 #include "cli/crossed_job.hpp"
 
 #include "base/nearest_word.hpp"
-#include "cli/model_section.hpp"
-#include "cli/source_section.hpp"
+#include "cli/job/model_section.hpp"
+#include "cli/job/source_section.hpp"
 #include "worker/cross/cross_search.hpp"
 #include "worker/ingest/event_source.hpp"
 

@@ -1,6 +1,6 @@
 #include "cli/event_tokens.hpp"
 
-#include "cli/read_text.hpp"
+#include "cli/job/read_text.hpp"
 #include "schemas/event.hpp"
 
 #include <algorithm>

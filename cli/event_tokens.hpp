@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "cli/live_section.hpp"
+#include "cli/job/live_section.hpp"
 #include "worker/events/producer_policy.hpp"
 
 #include <vector>

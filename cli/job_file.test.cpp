@@ -1,6 +1,6 @@
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 
-#include "cli/model_section.hpp"
+#include "cli/job/model_section.hpp"
 #include "cli/verb_check.hpp"
 
 #include <gmock/gmock.h>

@@ -2,7 +2,7 @@
 
 #include "base/ids.hpp"
 #include "base/result.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "ps/shard/shard.hpp"
 #include "storage/job_folder.hpp"
 #include "storage/ordered_log.hpp"

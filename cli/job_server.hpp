@@ -5,7 +5,7 @@
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "cli/checkpointer.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "cli/log_holds.hpp"
 #include "storage/io_pool.hpp"
 #include "storage/job_folder.hpp"

@@ -5,7 +5,7 @@
 #include "actors/transport/context.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "cli/live_stream.hpp"
 #include "storage/job_folder.hpp"
 #include "worker/batch/batch_stream.hpp"

@@ -1,8 +1,8 @@
-#include "cli/live_section.hpp"
+#include "cli/job/live_section.hpp"
 
 #include "cli/event_tokens.hpp"
-#include "cli/job_file.hpp"
-#include "cli/model_section.hpp"
+#include "cli/job/job_file.hpp"
+#include "cli/job/model_section.hpp"
 #include "cli/verb_check.hpp"
 
 #include <gmock/gmock.h>

@@ -9,7 +9,7 @@
 #include "actors/transport/router.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "cli/live_metrics.hpp"
 #include "storage/job_folder.hpp"
 #include "worker/events/event_intake.hpp"

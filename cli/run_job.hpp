@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
 #include "cli/verbs.hpp"

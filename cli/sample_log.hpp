@@ -2,7 +2,7 @@
 
 #include "base/clock.hpp"
 #include "base/result.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "schemas/push.hpp"
 #include "storage/job_folder.hpp"
 #include "storage/ordered_log.hpp"

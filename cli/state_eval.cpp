@@ -2,7 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/nearest_word.hpp"
-#include "cli/model_section.hpp"
+#include "cli/job/model_section.hpp"
 #include "cli/next_item_cases.hpp"
 #include "schemas/pull.hpp"
 #include "worker/batch/batch_builder.hpp"

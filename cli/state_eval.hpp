@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "cli/state_versions.hpp"
 #include "worker/metrics/ranking_metrics.hpp"
 #include "worker/metrics/windowed_metrics.hpp"

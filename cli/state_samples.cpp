@@ -1,7 +1,7 @@
 #include "cli/state_samples.hpp"
 
 #include "base/nearest_word.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "cli/sample_log.hpp"
 #include "schemas/sample.hpp"
 #include "storage/file_io.hpp"

@@ -1,6 +1,6 @@
 #include "cli/state_verify.hpp"
 
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 #include "cli/sample_log.hpp"
 #include "ps/recovery/cut_tables.hpp"
 #include "schemas/hash.hpp"

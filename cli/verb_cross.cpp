@@ -1,7 +1,7 @@
 #include "base/json_line.hpp"
 #include "cli/crossed_job.hpp"
+#include "cli/job/read_text.hpp"
 #include "cli/job_flags.hpp"
-#include "cli/read_text.hpp"
 #include "cli/verbs.hpp"
 #include "storage/file_io.hpp"
 

@@ -1,7 +1,7 @@
 #include "base/clock.hpp"
 #include "base/json_line.hpp"
+#include "cli/job/read_text.hpp"
 #include "cli/job_server.hpp"
-#include "cli/read_text.hpp"
 #include "cli/state_eval.hpp"
 #include "cli/verbs.hpp"
 

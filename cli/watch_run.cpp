@@ -1,8 +1,8 @@
 #include "cli/watch_run.hpp"
 
 #include "base/log.hpp"
+#include "cli/job/model_section.hpp"
 #include "cli/live_table.hpp"
-#include "cli/model_section.hpp"
 #include "cli/pass_validation.hpp"
 #include "cli/report.hpp"
 #include "cli/run_series.hpp"

@@ -1,4 +1,4 @@
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 
 #include "base/check.hpp"
 #include "tests/fuzz/fuzz.hpp"

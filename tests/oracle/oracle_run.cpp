@@ -71,9 +71,10 @@ result<std::string> model_text(const std::string& model) {
   return text.str();
 }
 
-// What a job without a word about optimizers gets (cli/table_section.cpp), but for the first-order
-// column: values of its own show that no other column gets them. `spread`: vectors as large as a
-// model has them later. Norms of what is near 0 make its rounding large, and each side has its own.
+// What a job without a word about optimizers gets (cli/job/table_section.cpp), but for the
+// first-order column: values of its own show that no other column gets them. `spread`: vectors as
+// large as a model has them later. Norms of what is near 0 make its rounding large, and each side
+// has its own.
 schemas::table_spec table_of(const worker::model_table& wanted,
                              std::size_t id,
                              std::uint64_t seed,

@@ -116,7 +116,7 @@ TEST(Rules, IncludesUpTheLayersAreCaught) {
       {"storage/segment_log.cpp", "\"ps/shard/shard.hpp\""},
       {"kernels/fm/fm_cpu.cpp", "\"schemas/hash.hpp\""},
       {"ps/shard/shard.cpp", "\"actors/messages.hpp\""},
-      {"actors/shard_actor.cpp", "\"cli/job_file.hpp\""},
+      {"actors/shard_actor.cpp", "\"cli/job/job_file.hpp\""},
       {"worker/step/trainer.cpp", "\"bench/rows64/rows64.hpp\""}};
   for (const auto& [path, target] : wrong)
     EXPECT_EQ(include_in(path, target).size(), 1U) << path << target;
@@ -138,7 +138,7 @@ TEST(Rules, LibrariesAwayFromHomeAreCaught) {
       {"worker/ingest/event_source.cpp", "<xxhash.h>"},
       {"ps/table/table.cpp", "<rocksdb/db.h>"},
       {"cli/verb_run.cpp", "<curl/curl.h>"},
-      {"cli/job_file.cpp", "<toml++/toml.h>"},
+      {"cli/job/job_file.cpp", "<toml++/toml.h>"},
       {"storage/manifest.cpp", "<openssl/evp.h>"},
       {"storage/manifest.cpp", "<zstd.h>"},
       {"worker/step/trainer.cpp", "<hwy/highway.h>"},

@@ -1,4 +1,4 @@
-#include "cli/text_section.hpp"
+#include "cli/job/text_section.hpp"
 
 #include "base/nearest_word.hpp"
 #include "worker/text/letter_table.hpp"

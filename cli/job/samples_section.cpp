@@ -1,4 +1,4 @@
-#include "cli/samples_section.hpp"
+#include "cli/job/samples_section.hpp"
 
 #include "base/parse_number.hpp"
 

@@ -1,4 +1,4 @@
-#include "cli/checkpoint_section.hpp"
+#include "cli/job/checkpoint_section.hpp"
 
 namespace headrace::cli {
 namespace {

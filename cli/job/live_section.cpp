@@ -1,4 +1,4 @@
-#include "cli/live_section.hpp"
+#include "cli/job/live_section.hpp"
 
 #include "actors/transport/context.hpp"
 #include "base/parse_number.hpp"

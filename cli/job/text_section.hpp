@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/config.hpp"
-#include "cli/window_section.hpp"
+#include "cli/job/window_section.hpp"
 #include "worker/ingest/source_spec.hpp"
 
 namespace headrace::cli {

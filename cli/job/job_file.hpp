@@ -1,10 +1,10 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "cli/checkpoint_section.hpp"
-#include "cli/live_section.hpp"
-#include "cli/replay_section.hpp"
-#include "cli/samples_section.hpp"
+#include "cli/job/checkpoint_section.hpp"
+#include "cli/job/live_section.hpp"
+#include "cli/job/replay_section.hpp"
+#include "cli/job/samples_section.hpp"
 #include "ps/shard/limits.hpp"
 #include "schemas/push.hpp"
 #include "schemas/schema.hpp"

@@ -1,4 +1,4 @@
-#include "cli/replay_section.hpp"
+#include "cli/job/replay_section.hpp"
 
 #include "base/check.hpp"
 #include "worker/step/next_item_ranking.hpp"

@@ -1,4 +1,4 @@
-#include "cli/push_section.hpp"
+#include "cli/job/push_section.hpp"
 
 #include <algorithm>
 #include <string>

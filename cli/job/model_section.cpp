@@ -1,6 +1,6 @@
-#include "cli/model_section.hpp"
+#include "cli/job/model_section.hpp"
 
-#include "cli/read_text.hpp"
+#include "cli/job/read_text.hpp"
 #include "worker/ingest/planted_source.hpp"
 #include "worker/model/presets.hpp"
 

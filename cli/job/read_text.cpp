@@ -1,4 +1,4 @@
-#include "cli/read_text.hpp"
+#include "cli/job/read_text.hpp"
 
 #include <cerrno>
 #include <cstring>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/config.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 
 #include <optional>
 #include <string_view>

@@ -2,7 +2,7 @@
 
 #include "base/config.hpp"
 #include "base/result.hpp"
-#include "cli/job_file.hpp"
+#include "cli/job/job_file.hpp"
 
 #include <cstddef>
 #include <string>

@@ -1,7 +1,7 @@
-#include "cli/window_section.hpp"
+#include "cli/job/window_section.hpp"
 
 #include "base/nearest_word.hpp"
-#include "cli/source_section.hpp"
+#include "cli/job/source_section.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "cli/table_section.hpp"
+#include "cli/job/table_section.hpp"
 
 #include "base/parse_number.hpp"
 

@@ -1,5 +1,5 @@
-#include "cli/job_file.hpp"
-#include "cli/model_section.hpp"
+#include "cli/job/job_file.hpp"
+#include "cli/job/model_section.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
