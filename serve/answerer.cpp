@@ -12,6 +12,8 @@
 namespace headrace::serve {
 namespace {
 
+constexpr std::size_t looked_up_max = std::size_t{1} << 20;  // values; some 12 MB of JSON
+
 // The shortest digits that read back as this float.
 void append_float(std::string& out, float value) {
   char digits[32];
@@ -142,7 +144,7 @@ std::string answerer::friendly_answer(const wanted& of,
   out += ",\"predictions\":[";
   std::vector<std::string> names;  // "click":
   for (const std::size_t head : of.heads) {
-    append_json_string(names.emplace_back(), model_->heads()[head].name);
+    append_json_string(names.emplace_back(), model_->head_name(head));
     names.back() += ':';
   }
   std::vector<std::size_t> order(samples);
@@ -186,7 +188,7 @@ std::string answerer::v2_answer(const wanted& of,
   out += ",\"outputs\":[";
   for (std::size_t h = 0; h < of.heads.size(); ++h) {
     if (h > 0) out += ',';
-    append_json_string(out += "{\"name\":", model_->heads()[of.heads[h]].name);
+    append_json_string(out += "{\"name\":", model_->head_name(of.heads[h]));
     out += ",\"datatype\":\"FP32\",\"shape\":[";
     append_number(out, samples);
     out += "],\"data\":[";
@@ -217,7 +219,7 @@ result<answerer::answered> answerer::explain(std::string_view text, std::uint64_
   if (!made) return made.error();
   std::string out;
   begin_answer(out, "model", model_->name(), made->stamp, now_ms, made->unknown_ids);
-  append_json_string(out += ",\"head\":", model_->heads()[how.head].name);
+  append_json_string(out += ",\"head\":", model_->head_name(how.head));
   append_float(out += ",\"probability\":", made->probability);
   append_json_number(out += ",\"logit\":", made->logit);
   append_json_number(out += ",\"baseline_logit\":", made->baseline_logit);
@@ -254,6 +256,12 @@ result<answerer::answered> answerer::lookup(std::string_view table,
     keys.push_back(*key);
   }
   const std::size_t dim = model_->schema().tables[found->value].dim;
+  if (keys.size() * dim > looked_up_max) {
+    return error{errc::too_large,
+                 std::to_string(keys.size()) + " rows of " + std::to_string(dim) +
+                     " values are more than the " + std::to_string(looked_up_max) +
+                     " values of an answer"};
+  }
   std::vector<float> values(keys.size() * dim);
   const auto read = rows_->read(*found, keys, values);
   if (!read) return read.error();
@@ -297,7 +305,7 @@ std::string described(const served_model& model, const replica_stamp& stamp, std
     line.add("name", column.name).add("kind", kind_name(column.kind)).end();
   }
   line.end().begin_array("heads");
-  for (const auto& head : model.heads()) line.add_item(head.name);
+  for (std::size_t h = 0; h < model.heads().size(); ++h) line.add_item(model.head_name(h));
   line.end().begin_array("tables");
   for (const auto& table : model.graph()->tables()) {
     if (table.rows > 0 || table.network) continue;
@@ -320,9 +328,9 @@ std::string described_v2(const served_model& model) {
     line.end().end();
   }
   line.end().begin_array("outputs");
-  for (const auto& head : model.heads()) {
+  for (std::size_t h = 0; h < model.heads().size(); ++h) {
     line.begin_object_item();
-    line.add("name", head.name).add("datatype", "FP32").begin_array("shape");
+    line.add("name", model.head_name(h)).add("datatype", "FP32").begin_array("shape");
     line.add_item(-1).end().end();
   }
   line.end();

@@ -2,11 +2,11 @@
 
 #include "base/check.hpp"
 #include "serve/feature_orders.hpp"
-#include "worker/step/next_item_ranking.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 namespace headrace::serve {
@@ -141,11 +141,6 @@ void predictor::append(const worker::event& sample, schemas::sample_batch& batch
 result<void> predictor::add_to(schemas::sample_batch& batch,
                                const schemas::event_batch& columns,
                                bool shared) {
-  if (worker::find_next_item(*model_->graph())) {
-    return error{errc::bad_input,
-                 "model '" + model_->name() +
-                     "' ranks what comes next (op next_item): there is no probability to predict"};
-  }
   const auto known = model_->look_up(columns);
   if (!known) return known.error();
   const std::size_t first = shared ? 1 : 0;
@@ -165,9 +160,48 @@ result<void> predictor::add_to(schemas::sample_batch& batch,
 }
 
 result<void> predictor::add(const schemas::event_batch& columns, bool shared) {
+  if (model_->next_item()) return add_questions(columns, shared);
   const std::size_t first = batch_.samples;
   if (auto added = add_to(batch_, columns, shared); !added) return added;
   parts_.push_back({first, batch_.samples - first, 0});
+  return {};
+}
+
+// Questions with the same columns otherwise are of one sample.
+result<void> predictor::add_questions(const schemas::event_batch& columns, bool shared) {
+  const auto known = model_->look_up(columns);
+  if (!known) return known.error();
+  if (columns.events.size() <= (shared ? 1U : 0U))
+    return error{errc::bad_input, "there is nothing to predict"};
+  const batch_size before{batch_.samples, batch_.sequence_keys.size()};
+  const std::size_t first = questions_.size();
+  const auto refused = [&](std::size_t i, const error& why) {
+    cut_to(batch_, before);
+    questions_.resize(first);
+    return error{why.code, place_of(i, shared) + why.detail};
+  };
+  worker::event last;
+  for (std::size_t i = 0; i < columns.events.size(); ++i) {
+    const bool is_shared = shared && i == 0;
+    const worker::event* const over = shared && !is_shared ? &shared_ : nullptr;
+    auto parsed = model_->parse(columns, *known, i, over, is_shared ? shared_ : sample_);
+    if (!parsed) return refused(i, parsed.error());
+    if (is_shared) continue;
+    const auto item = model_->next_of(columns, i);
+    if (!item) return refused(i, item.error());
+    if (sample_.lengths[model_->next_item()->list] == 0)
+      return refused(i, {errc::bad_input, "the list is empty: there is nothing to go on from"});
+    const bool same = questions_.size() > first && sample_.keys == last.keys &&
+                      sample_.values == last.values && sample_.lengths == last.lengths &&
+                      sample_.sequence_keys == last.sequence_keys;
+    if (!same) {
+      append(sample_, batch_);
+      last = sample_;
+    }
+    questions_.push_back({batch_.samples - 1, *item});
+  }
+  parts_.push_back({first, questions_.size() - first, 0});
+  question_samples_.push_back({before.samples, batch_.samples - before.samples, 0});
   return {};
 }
 
@@ -195,18 +229,58 @@ result<void> predictor::score(const schemas::sample_batch& batch,
   return scored;
 }
 
+result<void> predictor::score_next(std::vector<float>& scores, replica_stamp& stamp) {
+  const worker::next_item_parts& parts = *model_->next_item();
+  stamp = rows_->stamp();
+  if (!stamp.whole) return error{errc::unavailable, "the replica does not have all rows yet"};
+  std::vector<float> states;
+  if (auto computed = scorer_.compute(batch_, parts.states, states); !computed) return computed;
+  has_network_ = false;
+  const table_id table{static_cast<std::uint32_t>(parts.table)};
+  const std::size_t width = model_->schema().tables[parts.table].dim;
+  const std::size_t dim = width - parts.first_order;
+  std::vector<std::uint64_t> keys;
+  for (const question& each : questions_) keys.push_back(each.item);
+  std::vector<float> items(keys.size() * width);
+  question_absent_.resize(keys.size());
+  if (auto got = rows_->read(table, keys, items, question_absent_); !got) return got.error();
+  std::vector<std::size_t> ends;  // of each sample's list among the tokens
+  for (std::size_t s = 0; s < batch_.samples; ++s)
+    ends.push_back((s > 0 ? ends.back() : 0) + batch_.lengths[s * batch_.sequences + parts.list]);
+  scores.clear();
+  for (std::size_t q = 0; q < questions_.size(); ++q) {
+    const float* const state = states.data() + (ends[questions_[q].sample] - 1) * dim;
+    const float* const item = items.data() + q * width + parts.first_order;
+    scores.push_back(std::inner_product(state, state + dim, item, 0.0F));
+  }
+  return {};
+}
+
 result<predictions> predictor::predict() {
   predictions made;
   made.requests = std::exchange(parts_, {});
-  auto scored = score(batch_, made.probabilities, made.stamp);
-  if (scored) count_unknown(batch_, made.requests);
+  const bool ranks = model_->next_item().has_value();
+  auto scored = ranks ? score_next(made.probabilities, made.stamp)
+                      : score(batch_, made.probabilities, made.stamp);
+  if (scored) {
+    find_unknown(batch_, ranks ? question_samples_ : made.requests);
+    for (std::size_t r = 0; ranks && r < made.requests.size(); ++r) {
+      const predictions::part& of = made.requests[r];
+      for (std::size_t q = of.first; q < of.first + of.samples; ++q)
+        if (question_absent_[q] != 0) unknown_.emplace_back(r, questions_[q].item);
+    }
+    count_unknown(made.requests);
+  }
+  questions_.clear();
+  question_samples_.clear();
   cut_to(batch_, {0, 0});
   if (!scored) return scored.error();
   return made;
 }
 
 // Of the batch that was scored last. Requests follow each other in it.
-void predictor::count_unknown(const schemas::sample_batch& batch, std::span<predictions::part> of) {
+void predictor::find_unknown(const schemas::sample_batch& batch,
+                             std::span<const predictions::part> of) {
   unknown_.clear();
   const auto tables = model_->graph()->tables();
   for (const worker::row_set& set : scorer_.used()) {
@@ -238,6 +312,9 @@ void predictor::count_unknown(const schemas::sample_batch& batch, std::span<pred
       }
     }
   }
+}
+
+void predictor::count_unknown(std::span<predictions::part> of) {
   std::ranges::sort(unknown_);
   const auto again = std::ranges::unique(unknown_);
   unknown_.erase(again.begin(), again.end());
@@ -252,6 +329,8 @@ result<explanation> predictor::explain(const schemas::event_batch& columns,
     return error{errc::bad_input,
                  "permutations: 1 to " + std::to_string(permutations_max) + " are accepted"};
   }
+  if (model_->next_item())
+    return error{errc::bad_input, "what comes next is ranked, not predicted: it is not explained"};
   begin(explained_);
   if (auto added = add_to(explained_, columns, shared); !added) return added.error();
   if (explained_.samples != 1)
@@ -276,7 +355,8 @@ result<explanation> predictor::explain(const schemas::event_batch& columns,
   std::vector<float> probabilities;
   if (auto scored = score(explained_, probabilities, made.stamp); !scored) return scored.error();
   std::array<predictions::part, 1> instance{{{0, 1, 0}}};
-  count_unknown(explained_, instance);
+  find_unknown(explained_, instance);
+  count_unknown(instance);
   made.unknown_ids = instance[0].unknown_ids;
 
   const std::size_t heads = model_->heads().size();
@@ -301,14 +381,17 @@ result<void> predictor::warm(std::size_t samples) {
   const std::size_t lists = model_->lists();
   std::vector<float> probabilities;
   for (const std::size_t size : {std::size_t{1}, std::size_t{65}, std::size_t{257}}) {
-    for (std::size_t length = 0; size <= samples && length <= lists_max; length = 4 * length + 1) {
+    for (std::size_t length = model_->next_item() ? 1 : 0; size <= samples && length <= lists_max;
+         length = 4 * length + 1) {
       if (length > 0 && (lists == 0 || length > 1 + worker::graph_model::chunk_tokens / size))
         break;
       model_->nothing(sample_);
       std::ranges::fill(sample_.lengths, static_cast<std::uint16_t>(length));
       sample_.sequence_keys.assign(length * lists, 0);
       for (std::size_t s = 0; s < size; ++s) append(sample_, batch_);
-      auto scored = scorer_.score(batch_, probabilities);
+      const auto& ranks = model_->next_item();
+      auto scored = ranks ? scorer_.compute(batch_, ranks->states, probabilities)
+                          : scorer_.score(batch_, probabilities);
       cut_to(batch_, {0, 0});
       has_network_ = false;
       if (!scored) return scored;

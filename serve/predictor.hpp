@@ -20,8 +20,11 @@ namespace headrace::serve {
 
 /// What was predicted of the requests of one batch.
 struct predictions {
-  replica_stamp stamp;               // of the rows it was made from: they are not older
-  std::vector<float> probabilities;  // [samples, heads], request after request
+  replica_stamp stamp;  // of the rows it was made from: they are not older
+  /// [samples, heads], request after request. Of a model of op `next_item` no probabilities but
+  /// scores: products of the newest state of a list with the vector of what may come, whose
+  /// exponentials are to each other as the probabilities.
+  std::vector<float> probabilities;
   struct part {
     std::size_t first = 0;  // sample
     std::size_t samples = 0;
@@ -74,7 +77,9 @@ class predictor {
   /// have in common and none itself. Fails, and nothing is added: bad_input, too_large.
   result<void> add(const schemas::event_batch& columns, bool shared);
   /// Samples added since `predict`.
-  std::size_t samples() const { return batch_.samples; }
+  std::size_t samples() const {
+    return model_->next_item() ? questions_.size() : std::size_t{batch_.samples};
+  }
   /// Of all that was added; then nothing is. Fails: unavailable (the replica is not whole yet).
   result<predictions> predict();
 
@@ -87,8 +92,8 @@ class predictor {
   /// 36(5), 2009), each order beside its reverse: what is added when a feature gets the
   /// instance's value and no longer its missing one, averaged. Crosses follow those they are made
   /// of. Of the one sample of a request as `add` takes it; what was added for `predict` stays.
-  /// Fails: as `add` and `predict`; bad_input (other than one sample), too_large (features times
-  /// permutations).
+  /// Fails: as `add` and `predict`; bad_input (other than one sample, a model of op `next_item`),
+  /// too_large (features times permutations).
   result<explanation> explain(const schemas::event_batch& columns,
                               bool shared,
                               const explain_options& how);
@@ -109,7 +114,16 @@ class predictor {
                      std::vector<float>& probabilities,
                      replica_stamp& stamp);
   result<void> read(std::span<worker::row_set> sets) const;
-  void count_unknown(const schemas::sample_batch& batch, std::span<predictions::part> of);
+  result<void> add_questions(const schemas::event_batch& columns, bool shared);
+  result<void> score_next(std::vector<float>& scores, replica_stamp& stamp);
+  void find_unknown(const schemas::sample_batch& batch, std::span<const predictions::part> of);
+  void count_unknown(std::span<predictions::part> of);
+
+  /// Of a model of op `next_item`: what may come behind the list of a sample of the batch.
+  struct question {
+    std::size_t sample = 0;
+    std::uint64_t item = 0;
+  };
 
   std::shared_ptr<const served_model> model_;
   std::shared_ptr<const replica> rows_;
@@ -117,6 +131,9 @@ class predictor {
   schemas::sample_batch batch_;
   schemas::sample_batch explained_;
   std::vector<predictions::part> parts_;
+  std::vector<question> questions_;
+  std::vector<predictions::part> question_samples_;             // of the batch, by request
+  std::vector<std::uint8_t> question_absent_;                   // [questions] the item has no row
   std::vector<std::pair<std::size_t, std::uint64_t>> unknown_;  // request and key, scratch
   worker::event shared_;
   worker::event sample_;

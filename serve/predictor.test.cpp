@@ -255,19 +255,53 @@ TEST(Predictor, NamesWhatItCannotTakeAndTakesTheNextRequest) {
   EXPECT_TRUE(scores.predict().ok());
 }
 
-TEST(Predictor, AModelOfWhatComesNextHasNothingToPredict) {
+TEST(Predictor, OfWhatComesNextScoresAreStatesTimesVectors) {
   worker::source_spec source = shop();
   source.features = {source.features[3]};
   source.crosses.clear();
+  const worker::feature_writer history(source.features[0]);
   for (const char* preset : {"sasrec", "hstu"}) {
+    SCOPED_TRACE(preset);
     const test_job job("shop", source, preset);
     const auto rows = job.empty_replica();
-    job.teach(*rows, {});
+    std::vector<std::uint64_t> keys;
+    for (int i = 0; i < 20; ++i) keys.push_back(history.key_of("i" + std::to_string(i)));
+    job.teach(*rows, keys);
+    const reference lists = score(
+        job, source, {"{\"history\":[\"i1\",\"i2\"]}", "{\"history\":[\"i3\",\"i4\",\"i5\"]}"});
+    worker::batch_scorer scorer(job.model()->graph(),
+                                [&](std::span<worker::row_set> sets) { return job.fill(sets); });
+    const auto parts = *worker::find_next_item(*job.model()->graph());
+    std::vector<float> states;
+    ASSERT_TRUE(scorer.compute(lists.batch, parts.states, states).ok());
+    const std::size_t dim = states.size() / 5;
+    const auto expected = [&](std::size_t token, const char* item) {
+      const auto row = job.row(parts.table, history.key_of(item));
+      double sum = 0.0;
+      for (std::size_t d = 0; d < dim; ++d)
+        sum += static_cast<double>(states[token * dim + d]) * row[parts.first_order + d];
+      return sum;
+    };
     predictor scores(job.model(), rows);
-    const written request({"{\"history\":[\"a\",\"b\"]}"});
-    const auto added = scores.add(request.batch(), false);
-    ASSERT_FALSE(added.ok());
-    EXPECT_THAT(added.error().detail, HasSubstr("what comes next"));
+    ASSERT_TRUE(scores.warm(512).ok());
+    const written one({"{\"history\":[\"i1\",\"i2\"]}",
+                       "{\"next\":\"i7\"}",
+                       "{\"next\":\"i8\"}",
+                       "{\"next\":\"i9\",\"history\":[\"i3\",\"i4\",\"i5\"]}"});
+    ASSERT_TRUE(scores.add(one.batch(), true).ok());
+    EXPECT_EQ(scores.samples(), 3U);
+    const written other({"{\"history\":[\"i3\",\"i4\",\"i5\"],\"next\":\"i7\"}"});
+    ASSERT_TRUE(scores.add(other.batch(), false).ok());
+    const auto got = scores.predict();
+    ASSERT_TRUE(got.ok()) << describe(got.error());
+    ASSERT_EQ(got->probabilities.size(), 4U);
+    EXPECT_NEAR(got->probabilities[0], expected(1, "i7"), 1e-4);
+    EXPECT_NEAR(got->probabilities[1], expected(1, "i8"), 1e-4);
+    EXPECT_NEAR(got->probabilities[2], expected(4, "i9"), 1e-4);
+    EXPECT_NEAR(got->probabilities[3], expected(4, "i7"), 1e-4);
+    for (const char* text : {"{\"history\":[\"a\"]}", "{\"next\":\"a\"}", "{\"nxt\":\"a\"}"})
+      EXPECT_FALSE(scores.add(written({text}).batch(), false).ok()) << text;
+    EXPECT_EQ(scores.samples(), 0U);
   }
 }
 

@@ -21,6 +21,7 @@ using schemas::field_kind;
 using worker::feature_kind;
 using worker::planted_source;
 
+constexpr std::string_view next_column = "next";
 constexpr std::size_t told_max = 40;  // names that a refusal lists
 
 // "; there are a, b, c"
@@ -81,6 +82,7 @@ result<void> served_model::bind() {
 
   worker::source_spec described = parts_.source;
   if (is_generated()) described.features = generated_features();
+  next_item_ = worker::find_next_item(*parts_.graph);
   auto bound = worker::event_schema::bind_request(described);
   if (!bound) return bound.error();
   columns_of_ = std::move(*bound);
@@ -96,6 +98,7 @@ result<void> served_model::bind() {
     CHECK(column != columns_.end());
     column->kind = feature.kind;
     if (feature.kind == feature_kind::ids) {
+      if (next_item_ && next_item_->list == lists_) next_writer_ = writers_.size() - 1;
       ++lists_;
       continue;
     }
@@ -104,6 +107,13 @@ result<void> served_model::bind() {
     missing_.push_back(writer.has_value() ? 0 : none.keys[0]);
   }
   keys_ = missing_.size();
+  if (!next_item_) return {};
+  const std::string next(next_column);
+  if (std::ranges::find(columns_, next, &request_column::name) != columns_.end()) {
+    return error{errc::bad_config,
+                 "a model of op next_item is asked with a column 'next'; name the job's otherwise"};
+  }
+  columns_.push_back({next});
   return {};
 }
 
@@ -114,8 +124,8 @@ bool served_model::is_generated() const {
 result<std::size_t> served_model::head(std::string_view name) const {
   std::vector<std::string> names;
   for (std::size_t h = 0; h < heads().size(); ++h) {
-    if (heads()[h].name == name) return h;
-    names.push_back(heads()[h].name);
+    if (head_name(h) == name) return h;
+    names.emplace_back(head_name(h));
   }
   return unknown(errc::bad_input, "head", name, names);
 }
@@ -123,7 +133,7 @@ result<std::size_t> served_model::head(std::string_view name) const {
 result<worker::event_schema::names> served_model::look_up(const schemas::event_batch& batch) const {
   auto known = columns_of_.look_up(batch);
   for (std::size_t n = 0; n < batch.names.size(); ++n) {
-    if (known.columns[n] < 0)
+    if (known.columns[n] < 0 && !(next_item_ && batch.names[n] == next_column))
       return unknown(errc::bad_input, "column", batch.names[n], columns_of_.columns());
   }
   return known;
@@ -162,6 +172,7 @@ result<void> served_model::parse_generated(const schemas::event_batch& batch,
   }
   for (const event_field& field : batch.fields_of(batch.events[i])) {
     const auto column = static_cast<std::size_t>(known.columns[field.name]);
+    CHECK(column < columns_.size());
     if (field.kind == field_kind::text && worker::trimmed(field.text).empty()) continue;
     if (column < planted_source::id_fields) {
       const auto id = field.kind == field_kind::integer
@@ -200,6 +211,20 @@ void served_model::nothing(worker::event& into) const {
   into.keys.resize(keys());
   if (!into.values.empty()) into.values.resize(keys(), 1.0F);
   cross(into);
+}
+
+result<std::uint64_t> served_model::next_of(const schemas::event_batch& batch,
+                                            std::size_t i) const {
+  CHECK(next_item_.has_value());
+  for (const event_field& field : batch.fields_of(batch.events[i])) {
+    if (batch.names[field.name] != next_column) continue;
+    const bool is_id = field.kind == field_kind::text || field.kind == field_kind::integer;
+    const std::string digits = std::to_string(field.integer);
+    const std::string_view id = field.kind == field_kind::integer ? digits : field.text;
+    if (!is_id || id.empty()) break;
+    return writers_[next_writer_].key_of(id);
+  }
+  return error{errc::bad_input, "next: an id of what may come is needed"};
 }
 
 result<std::uint64_t> served_model::key_of(std::string_view feature, std::string_view id) const {

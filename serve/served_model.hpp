@@ -8,6 +8,7 @@
 #include "worker/ingest/feature_writer.hpp"
 #include "worker/ingest/source_spec.hpp"
 #include "worker/model/model_graph.hpp"
+#include "worker/step/next_item_ranking.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +53,16 @@ class served_model {
   std::span<const worker::model_head> heads() const { return parts_.graph->heads(); }
   /// Fails: bad_input, which names the heads there are.
   result<std::size_t> head(std::string_view name) const;
+  /// As answers have it: the label's, or `score` of a model of op `next_item`.
+  std::string_view head_name(std::size_t head) const {
+    return next_item_ ? std::string_view("score") : std::string_view(heads()[head].name);
+  }
+  /// Of a model of op `next_item`, which ranks what may come next: where its parts are. Requests
+  /// then bring one column more, `next`, an id of its list.
+  const std::optional<worker::next_item_parts>& next_item() const { return next_item_; }
+  /// Row key of event i's `next`. Fails: bad_input.
+  result<std::uint64_t> next_of(const schemas::event_batch& batch, std::size_t i) const;
+
   /// Features in the order of the job, with lists, without crosses.
   std::span<const std::string> features() const { return feature_names_; }
 
@@ -108,7 +119,9 @@ class served_model {
   std::vector<std::uint64_t> missing_;           // [keys_]
   std::size_t keys_ = 0;                         // of a sample, without crosses
   std::size_t lists_ = 0;
-  bool has_values_ = false;  // some value of a sample may differ from 1
+  std::optional<worker::next_item_parts> next_item_;
+  std::size_t next_writer_ = 0;  // of its list
+  bool has_values_ = false;      // some value of a sample may differ from 1
 };
 
 }  // namespace headrace::serve
