@@ -12,7 +12,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace headrace::serve {
@@ -64,7 +65,7 @@ struct explanation {
 class predictor {
  public:
   static constexpr std::size_t permutations_max = 1'000;
-  static constexpr std::size_t explained_samples_max = 32'768;
+  static constexpr std::size_t explained_samples_max = 8'192;
 
   /// Tables of the replica's schema are the graph's.
   predictor(std::shared_ptr<const served_model> model, std::shared_ptr<const replica> rows);
@@ -100,6 +101,9 @@ class predictor {
 
  private:
   void begin(schemas::sample_batch& batch) const;
+  result<void> add_to(schemas::sample_batch& batch,
+                      const schemas::event_batch& columns,
+                      bool shared);
   static void append(const worker::event& sample, schemas::sample_batch& batch);
   result<void> score(const schemas::sample_batch& batch,
                      std::vector<float>& probabilities,
@@ -113,7 +117,7 @@ class predictor {
   schemas::sample_batch batch_;
   schemas::sample_batch explained_;
   std::vector<predictions::part> parts_;
-  std::vector<std::uint64_t> unknown_;  // of one request, scratch
+  std::vector<std::pair<std::size_t, std::uint64_t>> unknown_;  // request and key, scratch
   worker::event shared_;
   worker::event sample_;
   std::uint64_t network_version_ = 0;  // of the stamp before the parameters that are held

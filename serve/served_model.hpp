@@ -5,6 +5,7 @@
 #include "schemas/schema.hpp"
 #include "worker/events/event_schema.hpp"
 #include "worker/ingest/event_source.hpp"
+#include "worker/ingest/feature_writer.hpp"
 #include "worker/ingest/source_spec.hpp"
 #include "worker/model/model_graph.hpp"
 
@@ -15,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace headrace::serve {
@@ -48,10 +50,14 @@ class served_model {
   const schemas::job_schema& schema() const { return parts_.schema; }
   std::span<const request_column> columns() const { return columns_; }
   std::span<const worker::model_head> heads() const { return parts_.graph->heads(); }
-  /// Fails: not_found, which names the heads there are.
+  /// Fails: bad_input, which names the heads there are.
   result<std::size_t> head(std::string_view name) const;
   /// Features in the order of the job, with lists, without crosses.
   std::span<const std::string> features() const { return feature_names_; }
+
+  bool is_list(std::size_t feature) const {
+    return writers_[feature].kind() == worker::feature_kind::ids;
+  }
 
   /// Keys of a sample, crosses included, and its lists.
   std::size_t keys() const { return keys_ + parts_.source.crosses.size(); }
@@ -77,9 +83,9 @@ class served_model {
   void nothing(worker::event& into) const;
 
   /// Row key of an id of a feature, as `look_up` for embeddings wants it. Fails: not_found (no such
-  /// feature, one without ids), malformed.
+  /// feature, one without ids), bad_input.
   result<std::uint64_t> key_of(std::string_view feature, std::string_view id) const;
-  /// The table by its name, or the one and only. Fails: not_found, which names those there are.
+  /// A table that is looked up, by its name. Fails: not_found, which names those there are.
   result<table_id> table(std::string_view name) const;
   /// The feature with ids that looks up rows of the table, where there is one only.
   std::optional<std::string_view> only_feature_of(table_id table) const;
@@ -87,6 +93,7 @@ class served_model {
  private:
   explicit served_model(parts from) : parts_(std::move(from)) {}
   result<void> bind();
+  bool is_generated() const;
   result<void> parse_generated(const schemas::event_batch& batch,
                                const worker::event_schema::names& known,
                                std::size_t i,
@@ -97,10 +104,11 @@ class served_model {
   worker::event_schema columns_of_;
   std::vector<request_column> columns_;
   std::vector<std::string> feature_names_;
-  std::vector<worker::feature_writer> writers_;  // [features_]
+  std::vector<worker::feature_writer> writers_;  // [features]
   std::vector<std::uint64_t> missing_;           // [keys_]
   std::size_t keys_ = 0;                         // of a sample, without crosses
   std::size_t lists_ = 0;
+  bool has_values_ = false;  // some value of a sample may differ from 1
 };
 
 }  // namespace headrace::serve
