@@ -2,6 +2,7 @@
 
 #include "actors/transport/context.hpp"
 #include "base/parse_number.hpp"
+#include "cli/job/http_place.hpp"
 #include "schemas/event.hpp"
 
 #include <algorithm>
@@ -39,32 +40,6 @@ std::vector<std::string> split(std::string_view text, char at) {
   return parts;
 }
 
-bool is_port(std::string_view text, std::uint32_t least) {
-  const auto port = parse_number<std::uint32_t>(text);
-  return port && *port >= least && *port <= 65'535;
-}
-
-// host:port, the host without anything that belongs elsewhere in a URI.
-bool is_host_port(std::string_view text, std::uint32_t least) {
-  const auto colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return false;
-  return text.substr(0, colon).find_first_of("/@?# \t") == std::string_view::npos &&
-         is_port(text.substr(colon + 1), least);
-}
-
-// host:port of http://127.0.0.1:PORT; nothing when it is none.
-std::optional<std::string> http_endpoint(std::string_view uri) {
-  constexpr std::string_view http = "http://";
-  if (!uri.starts_with(http)) return std::nullopt;
-  std::string_view at = uri.substr(http.size());
-  if (at.ends_with('/')) at.remove_suffix(1);
-  if (!at.starts_with("127.") || !is_host_port(at, 0)) return std::nullopt;
-  return std::string(at);
-}
-
-constexpr const char* http_accepted =
-    "accepted is http://127.0.0.1:PORT, port 0 (any free one) … 65535: loopback";
-
 // One place where events are taken, for the front that takes them.
 void read_endpoint(config_reader& config,
                    const std::string& key,
@@ -72,7 +47,7 @@ void read_endpoint(config_reader& config,
                    worker::live_spec& live) {
   constexpr std::string_view zmq = "zmq://";
   if (uri.starts_with("http://")) {
-    const auto at = http_endpoint(uri);
+    const auto at = http_place(uri);
     if (!at) return config.refuse(key, http_accepted);
     live.http.push_back(*at);
     return;
@@ -251,7 +226,7 @@ std::vector<std::string> read_http_endpoints(config_reader& config,
     config.refuse("source.status", "is answered where events are pushed over HTTP: leave it out");
   if (!pushed.empty()) return pushed;
   if (!uri.empty()) {
-    const auto named = http_endpoint(uri);
+    const auto named = http_place(uri);
     if (!named) config.refuse("source.status", http_accepted);
     return {named.value_or("")};
   }

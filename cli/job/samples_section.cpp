@@ -1,6 +1,6 @@
 #include "cli/job/samples_section.hpp"
 
-#include "base/parse_number.hpp"
+#include "cli/job/http_place.hpp"
 
 #include <algorithm>
 
@@ -8,14 +8,6 @@ namespace headrace::cli {
 namespace {
 
 constexpr std::string_view nats = "nats://";
-
-bool is_host_port(std::string_view text) {
-  const auto colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return false;
-  const auto port = parse_number<std::uint32_t>(text.substr(colon + 1));
-  return text.substr(0, colon).find_first_of("/@?# \t") == std::string_view::npos && port &&
-         *port >= 1 && *port <= 65'535;
-}
 
 // "nats://a:1,b:2" as the client wants it, with the scheme before each.
 std::string read_servers(config_reader& config) {
@@ -29,7 +21,7 @@ std::string read_servers(config_reader& config) {
   while (good) {
     const auto end = std::min(rest.find(','), rest.size());
     const auto host = rest.substr(0, end);
-    good = is_host_port(host);
+    good = is_host_port(host, 1);
     servers += (servers.empty() ? "" : ",") + std::string(nats) + std::string(host);
     if (end == rest.size()) break;
     rest.remove_prefix(end + 1);
