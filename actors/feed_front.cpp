@@ -64,6 +64,11 @@ result<void> feed_front::run() {
   return reader_.run(stopping_);  // waits for what is in flight
 }
 
+feed_front::figures feed_front::look() const {
+  const std::lock_guard lock(mutex_);
+  return {seen_, counted_};
+}
+
 std::string feed_front::status() const {
   const std::lock_guard lock(mutex_);
   json_line line;

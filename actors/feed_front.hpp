@@ -39,6 +39,12 @@ class feed_front {
   /// The broker's side as one JSON object: whether it is there, what lags, dead letters. Any
   /// thread.
   std::string status() const;
+  struct figures {
+    worker::broker_feed::state broker;
+    worker::feed_reader::counters read;
+  };
+  /// The same as values, as of half a second ago. Any thread.
+  figures look() const;
   /// What is in flight is waited for, up to two seconds. Idempotent.
   void stop();
 

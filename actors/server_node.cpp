@@ -35,6 +35,21 @@ schemas::status_reply status_of(ps::durable_shard& at, schemas::status_reply rep
   return reply;
 }
 
+shard_figures figures_of(ps::durable_shard& at, std::uint64_t now_ns) {
+  shard_figures now;
+  now.status.shard = at.state().id();
+  now.status = status_of(at, std::move(now.status));
+  now.refused = at.refused();
+  at.state().quarantined().visit([&](const std::string&, const ps::quarantine::standing& of) {
+    now.quarantined += of.quarantined;
+  });
+  now.log_refuses = !at.refusing().empty();
+  now.rows_not_written = at.write_back_failure().has_value();
+  now.log_not_cut = at.truncation_failure().has_value();
+  now.heard_ns = now_ns;
+  return now;
+}
+
 }  // namespace
 
 server_node::server_node(caf::actor_system& system, options how)
@@ -50,6 +65,8 @@ result<std::unique_ptr<server_node>> server_node::start(caf::actor_system& syste
   watch.opener = made->options_.opener;
   watch.pool = made->options_.pool;
   watch.on_failure = made->options_.on_failure;
+  if (const auto& board = made->options_.board)
+    watch.on_restart = [board](shard_id shard) { board->restarted(shard); };
   made->supervisor_ = spawn_supervisor(system, std::move(watch), made->routes_);
   auto opened = router::open(
       context,
@@ -102,6 +119,16 @@ bool server_node::visit(shard_id shard, std::function<void(ps::durable_shard&)> 
                  visit_atom_v,
                  std::make_shared<const std::function<void(ps::durable_shard&)>>(std::move(what)));
   return true;
+}
+
+void server_node::look(std::uint64_t now_ns) {
+  const auto& board = options_.board;
+  for (std::uint32_t i = 0; board && i < options_.schema.shards; ++i) {
+    const bool is_there = visit(shard_id{i}, [board, now_ns](ps::durable_shard& at) {
+      board->tell(figures_of(at, now_ns));
+    });
+    if (!is_there) board->away(shard_id{i});
+  }
 }
 
 void server_node::tell_status(section_job job) {

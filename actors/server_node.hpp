@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/shard_board.hpp"
 #include "actors/supervisor.hpp"
 #include "actors/transport/router.hpp"
 #include "base/result.hpp"
@@ -37,6 +38,7 @@ class server_node {
     std::function<schemas::checkpoint_reply(const schemas::checkpoint_request&)> checkpoint;
     /// When the newest checkpoint was taken, 0 = none; any thread.
     std::function<std::uint64_t()> checkpoint_ms;
+    std::shared_ptr<shard_board> board;  // where `look` has them say how they are; may be null
   };
   /// Fails: bad_config, in_use.
   static result<std::unique_ptr<server_node>> start(caf::actor_system& system,
@@ -50,6 +52,10 @@ class server_node {
   /// Runs `what` on the shard's own thread, between two messages. False: the shard is being started
   /// again or does not exist. `what` is dropped unrun where the shard ends first. Any thread.
   bool visit(shard_id shard, std::function<void(ps::durable_shard&)> what);
+
+  /// Has every shard say on the board how it is, as of `now_ns` of the steady clock: at once, or
+  /// when it comes to it.
+  void look(std::uint64_t now_ns);
 
   /// Stops the shards, which write their rows and answer what they hold, then the router, which
   /// sends those answers; returns when all have ended. Idempotent.

@@ -70,6 +70,7 @@ class supervisor : public caf::event_based_actor {
       if (options_.on_failure) options_.on_failure(why);
       return;
     }
+    if (options_.on_restart) options_.on_restart(shard_id{shard});
     log_error("shard.restart",
               {{"shard", shard},
                {"attempt", policies_[shard].failures()},

@@ -21,6 +21,7 @@ struct supervisor_options {
   std::function<open_shard(shard_id)> opener;
   storage::io_pool* pool = nullptr;              // where shards wait for disks; outlives the node
   std::function<void(const error&)> on_failure;  // given up; any thread
+  std::function<void(shard_id)> on_restart;      // one will be started again; any thread
 };
 
 caf::actor spawn_supervisor(caf::actor_system& system,

@@ -100,6 +100,7 @@ class Supervisor : public ::testing::Test {
       };
     };
     options.on_failure = [this](const error& why) { failures_.push_back(why); };
+    options.on_restart = [this](shard_id) { ++restarts_; };
     supervisor_ = spawn_supervisor(system_, std::move(options), routes_);
     scheduler().run();
   }
@@ -118,6 +119,7 @@ class Supervisor : public ::testing::Test {
   std::uint64_t now_ms_ = 0;
   std::vector<std::uint64_t> opened_ms_;
   std::vector<error> failures_;
+  int restarts_ = 0;
 };
 
 TEST_F(Supervisor, StartsAShardAgainAfterTheWaitThatItsPolicySays) {
@@ -138,6 +140,7 @@ TEST_F(Supervisor, GivesUpOnceAndSaysWhy) {
   EXPECT_EQ(failures_[0].detail, "it does not open");
   pass(70'000);
   EXPECT_EQ(opened_ms_.size(), 6U);
+  EXPECT_EQ(restarts_, 5);
   EXPECT_EQ(failures_.size(), 1U);
 }
 

@@ -92,7 +92,7 @@ bool worker_actor::freeze_is_due(const schemas::sample_batch& batch) const {
 
 void worker_actor::start(sample_batch_ptr batch) {
   parts_.lanes->start(batch->batch, batch->last);
-  steps_.push_back({parts_.trainer->begin(std::move(batch)), 0, 0});
+  steps_.push_back({parts_.trainer->begin(std::move(batch)), 0, parts_.time->steady_ns()});
   ask_for_rows(steps_.back());
   learn_in_order();  // a batch without keys is complete at once
 }
@@ -139,8 +139,11 @@ void worker_actor::accept_rows(const schemas::envelope& head, const frame& secti
   if (is_transient(reply->status)) return;  // the tick asks again
   if (reply->status != errc::ok)
     return fail({reply->status, "pull refused by shard: " + reply->detail});
+  const bool had_all = waiting->step->plan.complete();
   if (auto accepted = parts_.trainer->accept(*waiting->step, *reply); !accepted)
     return fail(accepted.error());
+  if (parts_.durations && !had_all && waiting->step->plan.complete())
+    parts_.durations->pull.observe(seconds_since(waiting->begun_ns));
   learn_in_order();
 }
 
@@ -149,7 +152,9 @@ void worker_actor::learn_in_order() {
   while (!steps_.empty() && steps_.front().step->plan.complete()) {
     std::unique_ptr<worker::training_step> step = std::move(steps_.front().step);
     steps_.pop_front();
+    const std::uint64_t begun_ns = parts_.time->steady_ns();
     parts_.trainer->learn(*step, !parts_.lanes->dense_has(step->batch->batch));
+    if (parts_.durations) parts_.durations->learn.observe(seconds_since(begun_ns));
     if (!step->finite) log_warn("worker.step_not_finite", {{"batch", step->batch->batch.value}});
     score(*step);
     push(*step);
@@ -191,6 +196,7 @@ void worker_actor::push(worker::training_step& step) {
     for (const frame& section : sections) push_bytes_ += section.size();
     send_pushes(parts_.lanes->submit_dense(batch, sections, now));
   }
+  if (parts_.durations) pushed_.push_back({batch, now});
   give_permits();
 }
 
@@ -231,10 +237,20 @@ void worker_actor::accept_ack(const frame& section) {
 // One permit goes back to ingest for each batch that every shard has.
 void worker_actor::give_permits() {
   const batch_number completed = parts_.lanes->completed_through();
+  time_pushes(completed);
   const auto permits = static_cast<std::uint32_t>(completed.value - permitted_through_.value);
   if (permits == 0 || !ingest_) return;
   permitted_through_ = completed;
   send(ingest_, more_atom_v, permits);
+}
+
+void worker_actor::time_pushes(batch_number completed) {
+  for (; !pushed_.empty() && pushed_.front().batch <= completed; pushed_.pop_front())
+    parts_.durations->push.observe(seconds_since(pushed_.front().at_ns));
+}
+
+double worker_actor::seconds_since(std::uint64_t steady_ns) const {
+  return static_cast<double>(parts_.time->steady_ns() - steady_ns) / 1e9;
 }
 
 void worker_actor::tick() {

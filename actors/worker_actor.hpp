@@ -4,6 +4,7 @@
 #include "actors/progress_board.hpp"
 #include "actors/request_path.hpp"
 #include "base/clock.hpp"
+#include "base/metrics.hpp"
 #include "worker/metrics/score_book.hpp"
 #include "worker/step/prediction_log.hpp"
 #include "worker/step/push_lanes.hpp"
@@ -14,11 +15,19 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace headrace::actors {
+
+/// Where a worker says how long the parts of a batch's way took, in seconds.
+struct batch_durations {
+  histogram pull;   // from asking for rows until all are there
+  histogram learn;  // forward and backward
+  histogram push;   // from its push until every shard has it
+};
 
 /// What a worker is made of, ready-made by cli/.
 struct worker_parts {
@@ -39,6 +48,7 @@ struct worker_parts {
   std::function<result<void>(const worker::score_book&)> keep_book;
   std::function<result<void>(const worker::frozen_twin&)> keep_twin;
   std::uint64_t keep_interval_ms = 1'000;
+  std::optional<batch_durations> durations;  // none: nobody looks
   /// Connects to the server; the receiver may be called on any thread.
   std::function<result<std::unique_ptr<request_path>>(request_path::receiver)> connect;
 };
@@ -60,7 +70,12 @@ class worker_actor : public worker_handle::base {
   struct pulling {
     std::unique_ptr<worker::training_step> step;
     std::uint64_t request_id = 0;
-    std::uint64_t sent_ns = 0;
+    std::uint64_t begun_ns = 0;  // when rows were first asked for
+    std::uint64_t sent_ns = 0;   // and last
+  };
+  struct pushed {
+    batch_number batch;
+    std::uint64_t at_ns = 0;
   };
 
   void take(const sample_batch_ptr& batch);
@@ -80,6 +95,8 @@ class worker_actor : public worker_handle::base {
   void push(worker::training_step& step);
   void accept_ack(const frame& section);
   void give_permits();
+  void time_pushes(batch_number completed);
+  double seconds_since(std::uint64_t steady_ns) const;
   void send_pushes(const std::vector<worker::outgoing>& sections);
 
   void freeze();
@@ -96,6 +113,7 @@ class worker_actor : public worker_handle::base {
   ingest_handle ingest_;
   std::deque<sample_batch_ptr> queue_;
   std::deque<pulling> steps_;
+  std::deque<pushed> pushed_;  // not acknowledged by every shard; only where durations are wanted
   std::uint64_t next_request_ = 1;
   bool draining_ = false;
   bool finished_ = false;

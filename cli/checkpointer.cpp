@@ -187,6 +187,7 @@ void checkpointer::take() {
   std::filesystem::remove_all(scratch_home(), ignored);
   if (made) {
     ++taken_;
+    took_ms_ = made->took_ms;
     try_again_ns_ = 0;
     log_info("checkpoint.taken",
              {{"id", made->id},

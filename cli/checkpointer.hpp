@@ -44,6 +44,8 @@ class checkpointer {
   /// Of this process. Any thread.
   std::uint64_t taken() const { return taken_; }
   std::uint64_t failed() const { return failed_; }
+  /// What the newest of them took; 0: none.
+  std::uint64_t took_ms() const { return took_ms_; }
 
  private:
   checkpointer(cut_parts of, checkpoint_spec how, std::unique_ptr<storage::object_store> store);
@@ -65,6 +67,7 @@ class checkpointer {
   std::atomic<std::uint64_t> newest_ms_{0};
   std::atomic<std::uint64_t> taken_{0};
   std::atomic<std::uint64_t> failed_{0};
+  std::atomic<std::uint64_t> took_ms_{0};
   std::atomic<bool> stopping_{false};
   // Of the thread.
   bool archive_known_ = false;

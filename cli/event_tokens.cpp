@@ -1,5 +1,6 @@
 #include "cli/event_tokens.hpp"
 
+#include "actors/http/event_answer.hpp"
 #include "cli/job/read_text.hpp"
 #include "schemas/event.hpp"
 
@@ -7,10 +8,12 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 namespace headrace::cli {
 namespace {
@@ -87,6 +90,22 @@ result<std::vector<producer_token>> read_tokens(const gate_spec& gate) {
   if (!gate.token_env.empty()) return of_environment(gate.token_env);
   if (!gate.token_file.empty()) return of_file(gate.token_file);
   return std::vector<producer_token>{};
+}
+
+result<void> known(const std::vector<worker::producer_token>& tokens, std::string_view given) {
+  bool found = tokens.empty();
+  for (const auto& one : tokens) found |= worker::is_same_secret(given, one.token);
+  if (found) return {};
+  return error{errc::unauthorized,
+               given.empty() ? "a token is needed" : "this token is not known here"};
+}
+
+actors::http_route guarded(std::vector<worker::producer_token> tokens, actors::http_route route) {
+  route.admit = [tokens = std::move(tokens)](const actors::http_request& head, std::uint64_t) {
+    const auto let_in = known(tokens, head.bearer);
+    return let_in ? std::nullopt : std::optional(actors::answer_of(let_in.error()));
+  };
+  return route;
 }
 
 }  // namespace headrace::cli

@@ -293,6 +293,8 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
       {"server.listen=tcp://0.0.0.0:7411", "not loopback"},
       {"server.listen=tcp://127.0.0.1:70000", "the port is a number"},
       {"server.listen=ipc://socket", "expected ipc:///absolute/path"},
+      {"telemetry.http=http://0.0.0.0:9464", "accepted is http://127.0.0.1:PORT"},
+      {"telemetry.http=127.0.0.1:9464", "accepted is http://127.0.0.1:PORT"},
       {"source.uri=ftp://x/y", "accepted is file:///path"},
       {"source.uri=generate:plantde", "generate:planted | generate:planted_drift"},
       {"source.name=a b", "letters, digits"},

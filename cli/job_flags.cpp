@@ -26,9 +26,17 @@ void override_flags::add_to(CLI::App& verb) {
       ->check(CLI::IsMember({"job", "max"}));
 }
 
+void override_flags::add_metrics_to(CLI::App& verb) {
+  verb.add_option("--metrics",
+                  metrics,
+                  "answer /metrics, /healthz and /readyz at http://127.0.0.1:PORT (default: "
+                  "telemetry.http of the job file)");
+}
+
 std::vector<std::string> override_flags::all_overrides() const {
   std::vector<std::string> all = overrides;
   if (freeze_at) all.push_back("train.freeze_at=" + std::to_string(*freeze_at));
+  if (!metrics.empty()) all.push_back("telemetry.http=\"" + metrics + "\"");
   if (speed == "max") all.emplace_back("source.duration=0s");
   return all;
 }

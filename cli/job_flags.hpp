@@ -18,9 +18,12 @@ namespace headrace::cli {
 struct override_flags {
   std::vector<std::string> overrides;  // --set a.b=value
   std::optional<double> freeze_at;
+  std::string metrics;        // --metrics ADDRESS; empty: as the job says
   std::string speed = "job";  // job: as `source.duration` says; max: as fast as it is read
 
   void add_to(CLI::App& verb);
+  /// `--metrics`, of verbs that run a part of a job.
+  void add_metrics_to(CLI::App& verb);
   /// `--set`s and the other flags as overrides.
   std::vector<std::string> all_overrides() const;
 };

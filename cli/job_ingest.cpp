@@ -6,6 +6,7 @@
 #include "cli/sample_log.hpp"
 #include "cli/sample_source.hpp"
 #include "schemas/follow.hpp"
+#include "cli/telemetry/sealing_series.hpp"
 #include "storage/file_io.hpp"
 
 #include <caf/actor_system.hpp>
@@ -119,8 +120,23 @@ result<void> job_ingest::begin(caf::actor_system& system,
   }
   if (!served) return served.error();
   router_ = std::move(*served);
+  how.metrics->add([board = board_, progress = progress_, time = time_](metrics_page& page) {
+    sealing_figures now;
+    now.samples = board->read().samples;
+    now.newest = progress->newest.load(std::memory_order_relaxed);
+    now.learned = progress->learned.load(std::memory_order_relaxed);
+    const std::uint64_t heard_ns = progress->heard_ns.load(std::memory_order_relaxed);
+    if (heard_ns != 0) now.heard_ns_ago = time->steady_ns() - heard_ns;
+    say_sealing(now, page);
+  });
   if (!live_) return {};
-  return live_->serve(context, board_);
+  return live_->serve(context, board_, how.metrics);
+}
+
+std::string job_ingest::not_ready() const {
+  if (live_) return live_->not_ready();
+  if (const auto failure = board_->failure()) return describe(*failure);
+  return "";
 }
 
 void job_ingest::finish_early() {

@@ -8,6 +8,7 @@
 #include "base/result.hpp"
 #include "cli/job/job_file.hpp"
 #include "cli/live_stream.hpp"
+#include "cli/telemetry/job_metrics.hpp"
 #include "storage/job_folder.hpp"
 
 #include <caf/fwd.hpp>
@@ -27,6 +28,7 @@ class job_ingest {
   struct options {
     std::string listen;  // where workers ask
     std::filesystem::path state;
+    std::shared_ptr<job_metrics> metrics = std::make_shared<job_metrics>();  // of this process
   };
   /// Fails: in_use, wrong_job, corrupt, not_found, bad_config, bad_input, disk_full, io_error; in
   /// one line.
@@ -39,6 +41,8 @@ class job_ingest {
 
   const std::string& endpoint() const { return router_->endpoints()[0]; }
   actors::progress_board& board() { return *board_; }
+  /// Empty while it takes events and seals them, else why not. Any thread.
+  std::string not_ready() const;
   std::uint64_t sealed() const { return progress_->newest.load(std::memory_order_relaxed); }
 
   /// Lets no more events in and seals what was acknowledged; workers are answered as before.

@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "cli/state_manifest.hpp"
+#include "cli/telemetry/shard_series.hpp"
 #include "ps/shard/durable_shard.hpp"
 #include "storage/checkpoint_manifest.hpp"
 #include "storage/file_io.hpp"
@@ -28,6 +29,9 @@ storage::job_identity identity(const job& job) {
 
 namespace {
 
+constexpr std::uint64_t look_interval_ns = 1'000'000'000;
+constexpr std::uint64_t silent_ns_max =
+    10'000'000'000;                 // a shard that has work to do says something sooner
 constexpr unsigned io_threads = 4;  // that wait for disks, all shards together
 
 // Opens one shard over its row store and log; runs on the shard actor's thread, once for each
@@ -117,6 +121,8 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
     how.checkpoint = [taker](const auto& request) { return taker->ask(request); };
     how.checkpoint_ms = [taker] { return taker->newest_ms(); };
   }
+  made->board_ = std::make_shared<actors::shard_board>(job.schema.shards);
+  how.board = made->board_;
   how.on_failure = [slot = made->failure_](const error& why) {
     const std::lock_guard lock(slot->mutex);
     if (!slot->what) slot->what = why;
@@ -125,6 +131,7 @@ result<std::unique_ptr<job_server>> job_server::start(caf::actor_system& system,
   if (!node) return node.error();
   made->node_ = std::move(*node);
   if (made->checkpoints_) made->checkpoints_->begin(*made->node_);
+  made->node_->look(made->checkpoint_ns_);
   return made;
 }
 
@@ -138,8 +145,44 @@ std::optional<error> job_server::failure() const {
   return failure_->what;
 }
 
+std::string job_server::not_ready() const {
+  if (const auto failed = failure()) return describe(*failed);
+  const std::uint64_t now = time_->steady_ns();
+  for (const auto& shard : board_->read()) {
+    const std::string which = "shard " + std::to_string(shard.status.shard.value);
+    if (!shard.is_up) return which + " is being started again";
+    if (shard.heard_ns == 0 || now - std::min(now, shard.heard_ns) > silent_ns_max)
+      return which + " has not said how it is";
+    if (shard.log_refuses) return which + ": " + shard.status.trouble;
+  }
+  return "";
+}
+
+void job_server::add_series(job_metrics& metrics) {
+  metrics.add([this](metrics_page& page) {
+    server_figures now;
+    now.shards = board_->read();
+    now.transport = node_->count();
+    now.now_ns = time_->steady_ns();
+    if (checkpoints_) {
+      archive_figures& archive = now.archive.emplace();
+      archive.taken = checkpoints_->taken();
+      archive.failed = checkpoints_->failed();
+      archive.took_ms = checkpoints_->took_ms();
+      const std::uint64_t newest_ms = checkpoints_->newest_ms();
+      const std::uint64_t now_ms = time_->now_ms();
+      if (newest_ms > 0) archive.age_ms = now_ms - std::min(now_ms, newest_ms);
+    }
+    say_shards(now, page);
+  });
+}
+
 void job_server::tick() {
   const std::uint64_t now = time_->steady_ns();
+  if (now - looked_ns_ >= look_interval_ns) {
+    looked_ns_ = now;
+    node_->look(now);
+  }
   if (now - checkpoint_ns_ < job_.durability.flush_interval_ms * 1'000'000) return;
   checkpoint_ns_ = now;
   if (auto written = write_checkpoint(); !written) {

@@ -7,6 +7,7 @@
 #include "cli/checkpointer.hpp"
 #include "cli/job/job_file.hpp"
 #include "cli/log_holds.hpp"
+#include "cli/telemetry/job_metrics.hpp"
 #include "storage/io_pool.hpp"
 #include "storage/job_folder.hpp"
 #include "storage/rocks_row_store.hpp"
@@ -38,7 +39,13 @@ class job_server {
   const storage::job_folder& folder() const { return *folder_; }
   /// Set when a shard could not be kept running. Any thread.
   std::optional<error> failure() const;
-  /// Writes CHECKPOINT when the flush interval has passed; call it once a second.
+  /// Empty while every shard takes pushes, else what is wrong. Any thread.
+  std::string not_ready() const;
+  /// Has `metrics` say how shards and checkpoints are, as of the newest `tick`. Nobody asks once
+  /// this is destroyed.
+  void add_series(job_metrics& metrics);
+  /// Asks shards how they are, and writes CHECKPOINT when the flush interval has passed; call it
+  /// once a second or more often.
   void tick();
   /// Stops the shards; rows are written, then CHECKPOINT. Idempotent.
   result<void> stop();
@@ -57,6 +64,8 @@ class job_server {
   std::unique_ptr<log_holds> holds_;
   std::unique_ptr<checkpointer> checkpoints_;  // asked by the node, which ends before it
   std::unique_ptr<actors::server_node> node_;
+  std::shared_ptr<actors::shard_board> board_;
+  std::uint64_t looked_ns_ = 0;
   std::uint64_t checkpoint_ns_ = 0;
   bool stopped_ = false;
 };

@@ -9,6 +9,7 @@
 #include "cli/job_server.hpp"
 #include "cli/sample_log.hpp"
 #include "cli/sample_source.hpp"
+#include "cli/telemetry/learning_series.hpp"
 #include "kernels/half_gemm/half_gemm.hpp"
 #include "kernels/runtime/cuda_library.hpp"
 #include "schemas/hash.hpp"
@@ -218,6 +219,10 @@ result<void> job_worker::begin(caf::actor_system& system,
     parts->predictions = std::move(*predictions);
   }
   parts->time = &time;
+  parts->durations = batch_durations(how.metrics->series());
+  how.metrics->add([board = board_, head = job_.model->heads()[0].name](metrics_page& page) {
+    say_learning(board->read(), head, page);
+  });
   parts->connect = connector(context, how.endpoint);
   held_ = std::make_unique<actors_held>();
   held_->system = &system;
@@ -225,7 +230,7 @@ result<void> job_worker::begin(caf::actor_system& system,
   held_->ingest = system.spawn<actors::ingest_actor, caf::detached>(
       std::move(given->stream), held_->worker, time, board_, job_.train.in_flight);
   if (!live_) return {};
-  return live_->serve(context, board_);
+  return live_->serve(context, board_, how.metrics);
 }
 
 // Reads the job's source in this process.
@@ -408,6 +413,12 @@ frame job_worker::pull(shard_id shard, const frame& section, std::chrono::millis
   failed.status = answer.error().code;
   failed.detail = answer.error().detail;
   return schemas::encode(failed);
+}
+
+std::string job_worker::not_ready() const {
+  if (live_) return live_->not_ready();
+  if (const auto failure = board_->failure()) return describe(*failure);
+  return board_->ended() ? "the run has ended" : "";
 }
 
 void job_worker::go_on() {

@@ -7,6 +7,7 @@
 #include "base/result.hpp"
 #include "cli/job/job_file.hpp"
 #include "cli/live_stream.hpp"
+#include "cli/telemetry/job_metrics.hpp"
 #include "storage/job_folder.hpp"
 #include "worker/batch/batch_stream.hpp"
 #include "worker/batch/durable_mark.hpp"
@@ -39,6 +40,7 @@ class job_worker {
     std::filesystem::path state;
     std::optional<std::filesystem::path> predictions = std::nullopt;  // file for `--predictions`
     std::string ingest = {};  // where another process seals the samples; empty: here
+    std::shared_ptr<job_metrics> metrics = std::make_shared<job_metrics>();  // of this process
   };
   /// Fails: unavailable (no server, no ingest), wrong_job, in_use, corrupt, not_found, bad_config,
   /// bad_input, io_error; in one line.
@@ -59,6 +61,8 @@ class job_worker {
   std::uint64_t records() const { return records_; }
   /// Of a job whose events come live; else null.
   const live_stream* live() const { return live_.get(); }
+  /// Empty while it trains and takes events, else why not. Any thread.
+  std::string not_ready() const;
   /// The source has so many passes; 1 unless the job replays it.
   std::uint32_t passes() const { return job_.replay.passes; }
 

@@ -1,6 +1,5 @@
 #include "cli/live_stream.hpp"
 
-#include "actors/http/event_answer.hpp"
 #include "actors/http/plain_routes.hpp"
 #include "base/json_line.hpp"
 #include "base/log.hpp"
@@ -31,25 +30,6 @@ std::uint64_t idle_ms(const job& job) {
   if (!job.join) return 0;
   const worker::join_spec& join = job.join->how;
   return join.window_ms + join.out_of_order_ms + join.correct_ms + 1'000;
-}
-
-// Whether it is the token of some producer; of whom, the intake looks at.
-result<void> known(const std::vector<worker::producer_token>& tokens, std::string_view given) {
-  bool found = tokens.empty();
-  for (const auto& one : tokens) found |= worker::is_same_secret(given, one.token);
-  if (found) return {};
-  return error{errc::unauthorized,
-               given.empty() ? "a token is needed" : "this token is not known here"};
-}
-
-// For those who may push only: figures say as much of a job as its events do.
-actors::http_route guarded(const std::vector<worker::producer_token>& tokens,
-                           actors::http_route route) {
-  route.admit = [&tokens](const actors::http_request& head, std::uint64_t) {
-    const auto let_in = known(tokens, head.bearer);
-    return let_in ? std::nullopt : std::optional(actors::answer_of(let_in.error()));
-  };
-  return route;
 }
 
 void add_join(const worker::join_figures& now, json_line& line) {
@@ -141,6 +121,7 @@ result<std::unique_ptr<live_stream>> live_stream::open(const job& job,
                                  time);
   if (!opened) return opened.error();
   made->intake_ = std::move(*opened);
+  made->unread_bytes_max_ = intake.bytes_unread_max;
   return made;
 }
 
@@ -174,12 +155,19 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
 }
 
 result<void> live_stream::serve(actors::transport_context& context,
-                                std::shared_ptr<actors::progress_board> board) {
+                                std::shared_ptr<actors::progress_board> board,
+                                std::shared_ptr<job_metrics> metrics) {
   board_ = std::move(board);
+  metrics_ = std::move(metrics);
   intake_->on_broken([board = board_](const error& why) { board->end(why); });
   if (auto served = serve_zmq(context); !served) return served;
   if (auto fetched = fetch(); !fetched) return fetched;
   if (auto served = serve_http(); !served) return served;  // last: it looks at the others
+  metrics_->add([this](metrics_page& page) {
+    live_figures now = figures();
+    now.asked = http_->count();
+    say_events(now, page);
+  });
   for (const std::string& endpoint : endpoints_)
     log_info("events.listening", {{"endpoint", endpoint}});
   return {};
@@ -212,7 +200,7 @@ result<void> live_stream::serve_http() {
 
 std::vector<actors::http_route> live_stream::routes() {
   auto routes = actors::plain_routes(
-      {[this] { return not_ready(); }, [this] { return metrics_.text(figures()); }});
+      {[this] { return not_ready(); }, [metrics = metrics_] { return metrics->text(); }});
   for (auto& each : routes) {
     if (each.path == "/metrics") each = guarded(tokens_, std::move(each));
   }
@@ -243,8 +231,15 @@ bool live_stream::still_refuses(const worker::event_intake::refusal& last) const
 }
 
 live_figures live_stream::figures() const {
-  live_figures now{intake_->count(), board_->read(), std::nullopt, window_board_->read()};
-  if (job_.join) now.joined = join_board_->read();
+  live_figures now;
+  now.taken = intake_->count();
+  now.unread_bytes_max = unread_bytes_max_;
+  now.windows = window_board_->read();
+  if (job_.join) {
+    now.joined = join_board_->read();
+    now.pending_max = job_.join->how.pending_max;
+  }
+  if (feed_) now.fetched = feed_->look();
   return now;
 }
 
@@ -277,7 +272,9 @@ result<void> live_stream::fetch() {
 }
 
 std::string live_stream::status() const {
-  const auto [counted, learned, joined, windows] = figures();
+  const live_figures now = figures();
+  const auto& counted = now.taken;
+  const actors::progress learned = board_->read();
   json_line line;
   line.add("job", job_.name)
       .add("source", job_.source.name)
@@ -301,8 +298,8 @@ std::string live_stream::status() const {
       .add("samples", learned.samples)
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
-  if (joined) add_join(*joined, line);
-  if (!windows.each.empty()) add_windows(windows, line);
+  if (now.joined) add_join(*now.joined, line);
+  if (!now.windows.each.empty()) add_windows(now.windows, line);
   if (feed_) line.add_raw("broker", feed_->status());
   return line.text();
 }
@@ -315,8 +312,6 @@ void live_stream::close() {
 
 result<void> live_stream::stop() {
   close();
-  http_.reset();
-  routes_.reset();
   router_.reset();
   return intake_ ? intake_->stop() : result<void>();
 }

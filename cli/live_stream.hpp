@@ -10,13 +10,15 @@
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "cli/job/job_file.hpp"
-#include "cli/live_metrics.hpp"
+#include "cli/telemetry/job_metrics.hpp"
+#include "cli/telemetry/live_series.hpp"
 #include "storage/job_folder.hpp"
 #include "worker/events/event_intake.hpp"
 #include "worker/events/join_board.hpp"
 #include "worker/events/live_source.hpp"
 #include "worker/events/window_board.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -38,13 +40,17 @@ class live_stream {
   /// corrupt, in_use, disk_full, io_error.
   result<std::unique_ptr<worker::event_source>> source();
   /// Lets events in and answers who asks how it goes; `board` is looked at for the status, and
-  /// ended when a broker fails for good. Fails: bad_config, in_use.
+  /// ended when a broker fails for good. What comes in is said to `metrics`, whose text is answered
+  /// over HTTP: nobody else asks for it once `stop` is called. Fails: bad_config, in_use.
   result<void> serve(actors::transport_context& context,
-                     std::shared_ptr<actors::progress_board> board);
+                     std::shared_ptr<actors::progress_board> board,
+                     std::shared_ptr<job_metrics> metrics);
   /// Where events are taken, as bound.
   const std::vector<std::string>& endpoints() const { return endpoints_; }
 
   worker::event_intake& intake() { return *intake_; }
+  /// Empty while events are taken, else why not. Any thread.
+  std::string not_ready() const;
   /// What was taken, refused and why, as one line of JSON.
   std::string status() const;
   /// Lets nothing more in; what was acknowledged is in the log. Idempotent.
@@ -56,7 +62,6 @@ class live_stream {
   explicit live_stream(const job& job) : job_(job) {}
   result<void> serve_http();
   std::vector<actors::http_route> routes();
-  std::string not_ready() const;
   bool still_refuses(const worker::event_intake::refusal& last) const;
   live_figures figures() const;
   result<void> serve_zmq(actors::transport_context& context);
@@ -73,7 +78,8 @@ class live_stream {
   std::shared_ptr<worker::window_board> window_board_ = std::make_shared<worker::window_board>();
   std::vector<worker::producer_token> tokens_;
   std::shared_ptr<worker::event_intake> intake_;
-  live_metrics metrics_;
+  std::shared_ptr<job_metrics> metrics_;
+  std::uint64_t unread_bytes_max_ = 0;
   std::vector<std::string> endpoints_;
   // Fronts, which offer to the intake.
   std::unique_ptr<actors::event_routes> routes_;

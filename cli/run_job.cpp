@@ -5,6 +5,7 @@
 #include "cli/job_serve.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
+#include "cli/telemetry/telemetry_server.hpp"
 #include "cli/watch_run.hpp"
 #include "storage/file_io.hpp"
 
@@ -84,10 +85,15 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
   auto server = job_server::start(
       process.system, process.transport, job, how.state, std::move(endpoints), process.time);
   if (!server) return report_error(server.error());
+  auto metrics = std::make_shared<job_metrics>();
+  (*server)->add_series(*metrics);
   auto worker = job_worker::start(process.system,
                                   process.transport,
                                   job,
-                                  {in_process, how.state, how.predictions},
+                                  {.endpoint = in_process,
+                                   .state = how.state,
+                                   .predictions = how.predictions,
+                                   .metrics = metrics},
                                   process.time);
   if (!worker) {
     // A shard that could not open says more than the worker that got no answer from it.
@@ -102,6 +108,13 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
     serving = std::move(*begun);
     log_info("serve.listening", {{"endpoint", serving->url() + "/v1/models/" + job.name}});
   }
+  const auto not_ready = [server = server->get(), worker = worker->get()] {
+    const std::string why = worker->not_ready();
+    return why.empty() ? server->not_ready() : why;
+  };
+  const auto telemetry = serve_telemetry(
+      job, {"run", job.name, how.state, process.time.now_ms(), not_ready}, *metrics);
+  if (!telemetry) return report_error(telemetry.error());
   return train(**worker, server->get(), job, how, context, process.time);
 }
 

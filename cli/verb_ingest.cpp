@@ -2,6 +2,7 @@
 #include "cli/job_ingest.hpp"
 #include "cli/job_process.hpp"
 #include "cli/state_folder.hpp"
+#include "cli/telemetry/telemetry_server.hpp"
 #include "cli/verbs.hpp"
 
 #include <CLI/CLI.hpp>
@@ -32,10 +33,19 @@ int ingest(const ingest_flags& flags, verb_context& context) {
   if (!job) return status;
   job_process process;
   const auto state = flags.state.empty() ? default_state(job->name) : flags.state;
+  const auto metrics = std::make_shared<job_metrics>();
   auto started = job_ingest::start(
-      process.system, process.transport, *job, {flags.listen, state}, process.time);
+      process.system, process.transport, *job, {flags.listen, state, metrics}, process.time);
   if (!started) return report_error(started.error());
   job_ingest& running = **started;
+  auto telemetry = serve_telemetry(*job,
+                                   {"ingest",
+                                    job->name,
+                                    state,
+                                    process.time.now_ms(),
+                                    [&running] { return running.not_ready(); }},
+                                   *metrics);
+  if (!telemetry) return report_error(telemetry.error());
   std::printf("listening on %s, state in %s\n", running.endpoint().c_str(), state.c_str());
   std::fflush(stdout);
   while (!context.signals.wait(200ms)) {
@@ -59,6 +69,7 @@ void add_ingest(CLI::App& app, verb_context& context) {
   auto* verb = app.add_subcommand(
       "ingest", "take, join and seal the events of a job until Ctrl-C, for 'headrace worker'");
   flags->add_to(*verb);
+  flags->add_metrics_to(*verb);
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
   verb->add_option(
       "--listen",

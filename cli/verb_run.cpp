@@ -38,6 +38,7 @@ void add_run(CLI::App& app, verb_context& context) {
   auto* verb =
       app.add_subcommand("run", "train a job online, all roles in this process; resumes by itself");
   flags->add_to(*verb);
+  flags->add_metrics_to(*verb);
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
   verb->add_option(
       "--predictions", flags->predictions, "write row, label, p online, p frozen to this file");

@@ -2,6 +2,7 @@
 #include "cli/job_process.hpp"
 #include "cli/job_server.hpp"
 #include "cli/state_folder.hpp"
+#include "cli/telemetry/telemetry_server.hpp"
 #include "cli/verbs.hpp"
 
 #include <CLI/CLI.hpp>
@@ -29,6 +30,12 @@ int serve(const server_flags& flags, verb_context& context) {
   auto server =
       job_server::start(process.system, process.transport, *job, state, {listen}, process.time);
   if (!server) return report_error(server.error());
+  job_metrics metrics;
+  (*server)->add_series(metrics);
+  const auto not_ready = [server = server->get()] { return server->not_ready(); };
+  const auto telemetry = serve_telemetry(
+      *job, {"server", job->name, state, process.time.now_ms(), not_ready}, metrics);
+  if (!telemetry) return report_error(telemetry.error());
   std::printf("listening on %s, state in %s\n", (*server)->endpoints()[0].c_str(), state.c_str());
   std::fflush(stdout);
   while (!context.signals.wait(200ms)) {
@@ -46,6 +53,7 @@ void add_server(CLI::App& app, verb_context& context) {
   auto flags = std::make_shared<server_flags>();
   auto* verb = app.add_subcommand("server", "serve the shards of a job until Ctrl-C");
   flags->add_to(*verb);
+  flags->add_metrics_to(*verb);
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
   verb->add_option("--listen",
                    flags->listen,

@@ -3,6 +3,7 @@
 #include "cli/job_worker.hpp"
 #include "cli/run_job.hpp"
 #include "cli/state_folder.hpp"
+#include "cli/telemetry/telemetry_server.hpp"
 #include "cli/verbs.hpp"
 
 #include <CLI/CLI.hpp>
@@ -31,12 +32,17 @@ int work(const worker_flags& flags, verb_context& context) {
   if (!flags.predictions.empty()) how.predictions = flags.predictions;
   how.json = flags.json;
   const std::string endpoint = flags.connect.empty() ? job->listen : flags.connect;
+  const auto metrics = std::make_shared<job_metrics>();
   auto worker = job_worker::start(process.system,
                                   process.transport,
                                   *job,
-                                  {endpoint, how.state, how.predictions, flags.ingest},
+                                  {endpoint, how.state, how.predictions, flags.ingest, metrics},
                                   process.time);
   if (!worker) return report_error(worker.error());
+  const auto not_ready = [worker = worker->get()] { return worker->not_ready(); };
+  const auto telemetry = serve_telemetry(
+      *job, {"worker", job->name, how.state, process.time.now_ms(), not_ready}, *metrics);
+  if (!telemetry) return report_error(telemetry.error());
   return train(**worker, nullptr, *job, how, context, process.time);
 }
 
@@ -47,6 +53,7 @@ void add_worker(CLI::App& app, verb_context& context) {
   auto* verb =
       app.add_subcommand("worker", "train a job against a server that runs in another process");
   flags->add_to(*verb);
+  flags->add_metrics_to(*verb);
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
   verb->add_option(
       "--connect", flags->connect, "server's address (default: server.listen of the job file)");

@@ -6,6 +6,7 @@
 #include "cli/job/replay_section.hpp"
 #include "cli/job/samples_section.hpp"
 #include "cli/job/serve_section.hpp"
+#include "cli/job/telemetry_section.hpp"
 #include "ps/shard/limits.hpp"
 #include "schemas/push.hpp"
 #include "schemas/schema.hpp"
@@ -74,6 +75,7 @@ struct job {
   checkpoint_spec checkpoint;
   ps::shard_limits limits;
   std::string listen = "tcp://127.0.0.1:7411";  // `[server] listen`
+  telemetry_spec telemetry;
   std::vector<std::string> http;  // where a live job answers HTTP: host:port, one or more
   serve_spec serve;
   std::string text;  // the resolved configuration as TOML: what --print-config shows

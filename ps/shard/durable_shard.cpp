@@ -55,6 +55,11 @@ schemas::push_ack durable_shard::refusal(errc code, std::string detail) const {
   return ack;
 }
 
+void durable_shard::answer_push(const answer& reply, const schemas::push_ack& ack) {
+  if (ack.status != errc::ok) ++refused_[ack.status];
+  reply(schemas::encode(ack));
+}
+
 void durable_shard::fail(error why) {
   if (!failure_) failure_ = std::move(why);
 }
@@ -91,15 +96,17 @@ void durable_shard::fetch(const request_ptr& what, std::function<void()> then) {
 void durable_shard::push(const frame& section, answer reply) {
   if (failed()) {
     const std::string name = "shard " + std::to_string(state_->id().value);
-    return reply(schemas::encode(refusal(errc::unavailable, name + " is being opened again")));
+    return answer_push(reply, refusal(errc::unavailable, name + " is being opened again"));
   }
   auto decoded = schemas::decode_push(section);
   if (!decoded) {
-    return reply(schemas::encode(refusal(decoded.error().code, decoded.error().detail)));
+    return answer_push(reply, refusal(decoded.error().code, decoded.error().detail));
   }
   if (queue_.size() >= queue_max) {
-    return reply(schemas::encode(refusal(
-        errc::overloaded, std::to_string(queue_.size()) + " pushes wait for rows; send again")));
+    return answer_push(
+        reply,
+        refusal(errc::overloaded,
+                std::to_string(queue_.size()) + " pushes wait for rows; send again"));
   }
   auto what = std::make_shared<request>();
   what->push = std::move(*decoded);
@@ -133,7 +140,7 @@ void durable_shard::pump() {
                              "); accepted again when they can");
       ack.retry_after_ms = retry_log_ms;
       state_->close_set(first->rows);
-      first->reply(schemas::encode(ack));
+      answer_push(first->reply, ack);
       continue;
     }
     decide(*first);
@@ -153,10 +160,10 @@ void durable_shard::decide(request& what) {
   }
   state_->close_set(what.rows);
   decision.ack.mode = parts_.how.mode;
-  if (decision.wait_for <= state_->applied()) return what.reply(schemas::encode(decision.ack));
+  if (decision.wait_for <= state_->applied()) return answer_push(what.reply, decision.ack);
   if (duplicates_.size() == duplicates_max) {
-    return what.reply(
-        schemas::encode(refusal(errc::overloaded, "too many repeated pushes wait for the log")));
+    return answer_push(what.reply,
+                       refusal(errc::overloaded, "too many repeated pushes wait for the log"));
   }
   duplicates_.push_back({decision.wait_for, std::move(decision.ack), std::move(what.reply)});
 }
@@ -221,12 +228,12 @@ void durable_shard::settle(waiting done) {
   if (done.removed) {
     done.removed(done.at);
   } else {
-    done.reply(schemas::encode(ack));
+    answer_push(done.reply, ack);
   }
   for (duplicate& one : now) {
     one.ack.version = ack.version;  // decided before; versions never go back
     one.ack.slowest_clock = ack.slowest_clock;
-    one.reply(schemas::encode(one.ack));
+    answer_push(one.reply, one.ack);
   }
   tidy();
 }
@@ -258,8 +265,7 @@ void durable_shard::refuse_from(lsn at, const storage::append_outcome& outcome) 
   appended_.pop_front();
   for (duplicate& one : duplicates_) refused.push_back(std::move(one.reply));
   duplicates_.clear();
-  const frame bytes = schemas::encode(ack);
-  for (const answer& reply : refused) reply(bytes);
+  for (const answer& reply : refused) answer_push(reply, ack);
   for (const auto& done : stayed) done(error{ack.status, ack.detail});
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -134,6 +135,8 @@ class durable_shard {
   const std::optional<error>& write_back_failure() const { return write_back_failure_; }
   /// Why records that nobody needs any more could not be dropped; nothing after that went well.
   const std::optional<error>& truncation_failure() const { return truncation_failure_; }
+  /// Pushes answered with a refusal, in the life of this object.
+  const std::map<errc, std::uint64_t>& refused() const { return refused_; }
 
  private:
   /// A push or a pull on its way to the tables.
@@ -188,6 +191,7 @@ class durable_shard {
   void settle(waiting done);
   void refuse_from(lsn at, const storage::append_outcome& outcome);
   schemas::push_ack refusal(errc code, std::string detail) const;
+  void answer_push(const answer& reply, const schemas::push_ack& ack);
   frame refused_pull(const error& why) const;
   void fail(error why);
   void tidy();
@@ -216,6 +220,7 @@ class durable_shard {
   std::optional<error> truncation_failure_;
   std::uint64_t failed_ms_ = 0;  // when
   std::string refusing_;
+  std::map<errc, std::uint64_t> refused_;
 };
 
 }  // namespace headrace::ps

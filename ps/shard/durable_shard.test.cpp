@@ -204,9 +204,11 @@ TEST(DurableShard, ARefusedAppendRollsBackAllBehindItAndIsTakenLater) {
     }
   }
   EXPECT_EQ(on.acks[3].size(), 2U);  // the duplicate, too
+  EXPECT_EQ(on.at->refused(), (std::map<errc, std::uint64_t>{{errc::overloaded, 3}}));
   on.log->hold(false);
   on.push(3);
   EXPECT_EQ(on.last_status(3), errc::gap);
+  EXPECT_EQ(on.at->refused().at(errc::gap), 1U);
   on.push(2);
   on.push(3);
   EXPECT_EQ(on.last_status(3), errc::ok);

@@ -6,12 +6,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <memory>
+#include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -165,6 +170,84 @@ TEST_F(Fleet, LearnsOfPushedEventsWhatOneProcessLearns) {
   expect_all_joined(folder_ / "ingest", impressions);
   EXPECT_EQ(samples_of(folder_ / "ingest"), samples_of(folder_ / "one"));
   expect_the_same_tables();
+}
+
+// Names in the tables below docs/metrics.md's headings that begin so, and whether every job has it.
+std::map<std::string, bool> documented(const std::vector<std::string>& headings) {
+  std::ifstream page(std::filesystem::path(__FILE__).parent_path().parent_path().parent_path() /
+                     "docs/metrics.md");
+  std::map<std::string, bool> names;
+  bool wanted = false;
+  for (std::string line; std::getline(page, line);) {
+    if (line.starts_with("#")) {
+      wanted = std::ranges::any_of(
+          headings, [&](const auto& heading) { return line.starts_with("### " + heading); });
+    }
+    if (!wanted || !line.starts_with("| `headrace_")) continue;
+    const auto of = line.find('|', line.find('|', 1) + 1) + 1;
+    const auto cell = line.substr(of, line.find('|', of) - of);
+    names[line.substr(3, line.find('`', 3) - 3)] =
+        cell.find_first_not_of(' ') == std::string::npos || cell == " a join ";
+  }
+  return names;
+}
+
+// What a process serves once it is ready, where its log says.
+std::set<std::string> served(const child_process& process) {
+  const std::string said = process.errors();
+  const auto from = said.find("http://", said.find("telemetry.listening"));
+  const std::string metrics = said.substr(from, said.find('"', from) - from);
+  const std::string base = metrics.substr(0, metrics.rfind('/'));
+  const auto ready =
+      run_program({"/usr/bin/curl", "-sS", "--fail", "--retry", "60", base + "/readyz"}, patience);
+  EXPECT_EQ(ready.status, 0) << ready.errors;
+  std::set<std::string> names;
+  std::istringstream page(run_program({"/usr/bin/curl", "-sS", metrics}, patience).output);
+  for (std::string line; std::getline(page, line);) {
+    if (line.starts_with("# TYPE ")) names.insert(line.substr(7, line.find(' ', 7) - 7));
+  }
+  return names;
+}
+
+void expect_as_documented(const child_process& process, const std::vector<std::string>& headings) {
+  const auto names = served(process);
+  const auto known = documented(headings);
+  EXPECT_GE(known.size(), 15U) << headings.back();
+  for (const auto& name : names) EXPECT_TRUE(known.contains(name)) << name << " is not documented";
+  for (const auto& [name, is_of_every_job] : known) {
+    EXPECT_TRUE(!is_of_every_job || names.contains(name)) << name << " is documented, not served";
+  }
+}
+
+TEST_F(Fleet, EachProcessServesTheSeriesThatAreDocumented) {
+  if (!has_curl()) GTEST_SKIP() << "no curl: ./dev setup peers";
+  const std::string file = job(pushed,
+                               std::string("batch_max = 64\n[model]\narch = \"fm\"\ndim = 4\n") +
+                                   joining + "[telemetry]\nhttp = \"http://127.0.0.1:0\"\n");
+  std::string lines;
+  for (const auto& line : clicked_stream(200)) lines += line;
+  live_run one(file, folder_ / "one");
+  ASSERT_TRUE(one.process.wait_for_text("telemetry.listening", patience)) << one.process.errors();
+  ASSERT_NE(post(one.url, lines, folder_).output.find("status=200"), std::string::npos);
+  expect_as_documented(
+      one.process,
+      {"Every process", "Where it trains", "Where shards are", "Where events come live"});
+  one.interrupt();
+
+  serving server(file, folder_ / "server");
+  ASSERT_NE(server.endpoint, "") << server.process.errors();
+  expect_as_documented(server.process, {"Every process", "Where shards are"});
+  live_run ingest(file, folder_ / "ingest", listening(), "ingest");
+  ASSERT_NE(ingest.url, "") << ingest.process.errors();
+  child_process worker(
+      worker_arguments(file, server.endpoint, {"--metrics", "http://127.0.0.1:0"}));
+  ASSERT_TRUE(worker.wait_for_text("telemetry.listening", patience)) << worker.errors();
+  expect_as_documented(worker, {"Every process", "Where it trains"});
+  ASSERT_TRUE(ingest.process.wait_for_text("samples.asked", patience)) << ingest.process.errors();
+  expect_as_documented(ingest.process,
+                       {"Every process", "Where events come live", "Where samples are sealed"});
+  worker.signal(SIGINT);
+  EXPECT_EQ(worker.wait_for(patience), 0) << worker.errors();
 }
 
 /// A worker that is killed and started again, until it is told to let one live.
