@@ -1,5 +1,6 @@
 #include "base/check.hpp"
 #include "storage/engines/jetstream_stream.hpp"
+#include "storage/engines/kafka_stream.hpp"
 #include "storage/engines/message_log.hpp"
 #include "storage/engines/test_message_stream.hpp"
 #include "storage/test_log_contract.hpp"
@@ -7,8 +8,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -16,6 +19,7 @@
 namespace headrace::storage {
 namespace {
 
+using tests::mock_kafka;
 using tests::nats_server;
 using contents = test_message_stream::contents;
 
@@ -63,12 +67,36 @@ log_engine over_jetstream(const std::string& name, std::size_t part_bytes_max) {
           [] { return !tests::find_server("nats-server").empty(); }};
 }
 
+log_engine over_kafka(const std::string& name, std::size_t part_bytes_max) {
+  return {name,
+          [part_bytes_max](const std::filesystem::path& folder,
+                           const std::shared_ptr<memory_log::contents>&) {
+            static mock_kafka kafka;
+            static std::set<std::string> made;
+            kafka_stream_options at;
+            at.login.endpoints = kafka.bootstraps();
+            at.topic = folder.filename().string();
+            if (made.insert(at.topic).second) kafka.tell("topic " + at.topic + " 1");
+            auto stream = open_kafka_stream(at);
+            CHECK(stream.ok());
+            message_log::options how;
+            how.part_bytes_max = part_bytes_max;
+            auto log = message_log::open(std::move(*stream), how);
+            CHECK(log.ok());
+            return std::unique_ptr<ordered_log>(std::move(*log));
+          },
+          [] { return std::getenv("HEADRACE_MOCK_KAFKA") != nullptr; },
+          "the mock cluster has no DeleteRecords"};
+}
+
 INSTANTIATE_TEST_SUITE_P(Brokers,
                          OrderedLog,
                          ::testing::Values(in_parts("messages", std::size_t{1} << 20),
                                            in_parts("messages_in_parts", 100),
                                            over_jetstream("jetstream", 512 << 10),
-                                           over_jetstream("jetstream_in_parts", 100)),
+                                           over_jetstream("jetstream_in_parts", 100),
+                                           over_kafka("kafka", 512 << 10),
+                                           over_kafka("kafka_in_parts", 100)),
                          [](const auto& one) { return one.param.name; });
 
 }  // namespace
