@@ -5,6 +5,7 @@
 #include "storage/engines/message_log.hpp"
 #include "storage/test_log_records.hpp"
 #include "tests/support/test_brokers.hpp"
+#include "tests/support/test_kafka_server.hpp"
 
 #include <gmock/gmock.h>
 
@@ -21,6 +22,7 @@ namespace headrace::storage {
 namespace {
 
 using ::testing::HasSubstr;
+using tests::kafka_server;
 using tests::mock_kafka;
 using enum append_state;
 using fate = message_stream::fate;
@@ -34,18 +36,12 @@ std::string fail_next(int api, int count, int code) {
   return "errors " + std::to_string(api) + " " + std::to_string(count) + " " + std::to_string(code);
 }
 
-class KafkaLog : public ::testing::Test {
+class LogInATopic : public ::testing::Test {
  protected:
-  void SetUp() override {
-    if (std::getenv("HEADRACE_MOCK_KAFKA") == nullptr)
-      GTEST_SKIP() << "HEADRACE_MOCK_KAFKA does not name the mock cluster";
-    kafka_ = std::make_unique<mock_kafka>();
-    kafka_->tell("topic SAMPLES 1");
-  }
   std::unique_ptr<message_stream> open_stream(std::int64_t patience_ms = 10'000,
                                               const std::string& topic = "SAMPLES") {
     kafka_stream_options how;
-    how.login.endpoints = kafka_->bootstraps();
+    how.login.endpoints = servers_;
     how.login.client_id = "test";
     how.topic = topic;
     how.patience_ms = patience_ms;
@@ -79,6 +75,20 @@ class KafkaLog : public ::testing::Test {
     said_ = done ? "" : describe(done.error());
     return seen;
   }
+  std::string servers_;
+  std::string said_;
+};
+
+/// Over librdkafka's mock cluster.
+class KafkaLog : public LogInATopic {
+ protected:
+  void SetUp() override {
+    if (std::getenv("HEADRACE_MOCK_KAFKA") == nullptr)
+      GTEST_SKIP() << "HEADRACE_MOCK_KAFKA does not name the mock cluster";
+    kafka_ = std::make_unique<mock_kafka>();
+    kafka_->tell("topic SAMPLES 1");
+    servers_ = kafka_->bootstraps();
+  }
   // As anybody's producer would.
   void publish(const std::string& value) {
     broker_login login;
@@ -96,7 +106,21 @@ class KafkaLog : public ::testing::Test {
   }
 
   std::unique_ptr<mock_kafka> kafka_;
-  std::string said_;
+};
+
+/// Over a broker that has files, and what the mock cluster lacks.
+class KafkaFilesLog : public LogInATopic {
+ protected:
+  void start(const std::vector<std::string>& more = {}) {
+    kafka_ = std::make_unique<kafka_server>(more);
+    kafka_->start();
+    servers_ = kafka_->endpoint();
+  }
+  void SetUp() override {
+    if (!kafka_server::is_there()) GTEST_SKIP() << "no python3, or HEADRACE_KAFKA_SERVER unset";
+  }
+
+  std::unique_ptr<kafka_server> kafka_;
 };
 
 TEST_F(KafkaLog, WhatWasAcknowledgedIsThereWhenTheBrokerComesBack) {
@@ -342,6 +366,109 @@ TEST_F(KafkaLog, RefusesATopicThatIsNoLog) {
   kafka_->tell("down 1");
   EXPECT_FALSE(open_stream(100));
   EXPECT_THAT(said_, HasSubstr("unavailable"));
+}
+
+TEST_F(KafkaFilesLog, WhatWasAcknowledgedSurvivesTheServersKills) {
+  start();
+  const auto log = open();
+  ASSERT_TRUE(log) << said_;
+  for (std::uint64_t at = 1; at <= 200; ++at) {
+    if (at % 100 == 0) {
+      kafka_->kill();
+      kafka_->start();
+    }
+    const auto told = append(*log, at);
+    ASSERT_EQ(told.state, committed) << at << ": " << told.detail;
+  }
+  kafka_->kill();
+  kafka_->start();
+  EXPECT_EQ(read(*log), range(1, 200)) << said_;
+}
+
+TEST_F(KafkaFilesLog, IsThereOnceWhereAnswersAreLost) {
+  const auto seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  start();
+  auto log = open({.part_bytes_max = 60}, 2'000);
+  ASSERT_TRUE(log) << said_;
+  for (std::uint64_t at = 1; at <= 12; ++at) {
+    const std::vector<std::string> faults{
+        "lost", "ok lost", "drop", "lost drop", "lost lost", "ok"};
+    kafka_->then(faults.at(random() % faults.size()));
+    append_outcome told;
+    for (int tries = 0; tries < 20 && told.state != committed; ++tries) {
+      told = append(*log, at);
+      if (told.state == unknown && random() % 2 == 0) {  // the process is killed
+        log = open({.part_bytes_max = 60}, 2'000);
+        ASSERT_TRUE(log) << said_;
+        if (log->last().last == lsn{at}) break;
+      }
+    }
+    ASSERT_EQ(log->last().last, lsn{at}) << told.detail;
+  }
+  EXPECT_EQ(read(*log), range(1, 12)) << said_;
+  const auto again = open();
+  ASSERT_TRUE(again) << said_;
+  EXPECT_EQ(read(*again, 5), range(5, 12)) << said_;
+}
+
+TEST_F(KafkaFilesLog, ForgetsByDeletingRecords) {
+  start();
+  const auto first = open();
+  ASSERT_TRUE(first) << said_;
+  for (std::uint64_t at = 1; at <= 5; ++at) append(*first, at);
+  const auto second = open();
+  ASSERT_EQ(append(*second, 6).state, committed);
+  EXPECT_EQ(append(*first, 6).code, errc::in_use);  // void, at message 7
+  for (std::uint64_t at = 7; at <= 9; ++at) ASSERT_EQ(append(*second, at).state, committed);
+  const auto stream = open_stream();
+  ASSERT_TRUE(second->truncate_before(lsn{4}).ok());
+  EXPECT_EQ(stream->look()->first, 4U);
+  // Record 7 was written for the void place: who reads must see what stands before it.
+  ASSERT_TRUE(second->truncate_before(lsn{7}).ok());
+  EXPECT_EQ(stream->look()->first, 6U);
+  EXPECT_EQ(read(*second, 7), range(7, 9)) << said_;
+  const auto again = open();
+  ASSERT_TRUE(again) << said_;
+  EXPECT_EQ(read(*again, 7), range(7, 9)) << said_;
+  ASSERT_TRUE(again->truncate_before(lsn{1'000}).ok());
+  EXPECT_EQ(again->last().first, lsn{9});
+  kafka_->kill();
+  kafka_->start();
+  const auto last = open();
+  ASSERT_TRUE(last) << said_;
+  EXPECT_EQ(read(*last), range(9, 9)) << said_;
+  EXPECT_EQ(append(*last, 10).state, committed);
+}
+
+TEST_F(KafkaFilesLog, KeepsWhatItMayNotDelete) {
+  start({"--keep-all"});
+  const auto log = open();
+  ASSERT_TRUE(log) << said_;
+  for (std::uint64_t at = 1; at <= 5; ++at) append(*log, at);
+  EXPECT_TRUE(log->truncate_before(lsn{4}).ok());
+  EXPECT_EQ(log->last().first, lsn{1});
+  EXPECT_EQ(read(*log), range(1, 5)) << said_;
+}
+
+TEST_F(KafkaFilesLog, CutsRecordsToWhatTheTopicTakes) {
+  start({"--config", "max.message.bytes=4000"});
+  const auto log = open();
+  ASSERT_TRUE(log) << said_;
+  auto large = record_at(1);
+  large.payload = text_frame(std::string(20'000, 'x'));
+  ASSERT_EQ(append(*log, large).state, committed);
+  ASSERT_EQ(append(*log, 2).state, committed);
+  EXPECT_EQ(open_stream()->look()->next, 9U);
+  EXPECT_EQ(read(*log), range(1, 2)) << said_;
+}
+
+TEST_F(KafkaFilesLog, RefusesATopicThatIsCompacted) {
+  start({"--config", "cleanup.policy=compact,delete"});
+  EXPECT_FALSE(open());
+  EXPECT_THAT(said_, HasSubstr("bad_config: topic SAMPLES at"));
+  EXPECT_THAT(said_, HasSubstr("set cleanup.policy to delete"));
 }
 
 // Whoever begins to read at a message that stands where it was meant to finds what a reader of all
