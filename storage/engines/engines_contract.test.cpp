@@ -1,14 +1,18 @@
 #include "base/check.hpp"
 #include "storage/engines/jetstream_stream.hpp"
+#include "storage/engines/kafka_stream.hpp"
 #include "storage/engines/message_log.hpp"
 #include "storage/engines/test_message_stream.hpp"
 #include "storage/test_log_contract.hpp"
 #include "tests/support/test_brokers.hpp"
+#include "tests/support/test_kafka_server.hpp"
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -16,6 +20,8 @@
 namespace headrace::storage {
 namespace {
 
+using tests::kafka_server;
+using tests::mock_kafka;
 using tests::nats_server;
 using contents = test_message_stream::contents;
 
@@ -63,12 +69,55 @@ log_engine over_jetstream(const std::string& name, std::size_t part_bytes_max) {
           [] { return !tests::find_server("nats-server").empty(); }};
 }
 
+std::unique_ptr<ordered_log> open_topic(const std::string& servers,
+                                        const std::string& topic,
+                                        std::size_t part_bytes_max) {
+  kafka_stream_options at;
+  at.login.endpoints = servers;
+  at.topic = topic;
+  auto stream = open_kafka_stream(at);
+  CHECK(stream.ok());
+  message_log::options how;
+  how.part_bytes_max = part_bytes_max;
+  auto log = message_log::open(std::move(*stream), how);
+  CHECK(log.ok());
+  return std::move(*log);
+}
+
+log_engine over_mock_kafka(const std::string& name, std::size_t part_bytes_max) {
+  return {name,
+          [part_bytes_max](const std::filesystem::path& folder,
+                           const std::shared_ptr<memory_log::contents>&) {
+            static mock_kafka kafka;
+            static std::set<std::string> made;
+            const auto topic = folder.filename().string();
+            if (made.insert(topic).second) kafka.tell("topic " + topic + " 1");
+            return open_topic(kafka.bootstraps(), topic, part_bytes_max);
+          },
+          [] { return std::getenv("HEADRACE_MOCK_KAFKA") != nullptr; },
+          "the mock cluster has no DeleteRecords"};
+}
+
+log_engine over_kafka(const std::string& name, std::size_t part_bytes_max) {
+  return {name,
+          [part_bytes_max](const std::filesystem::path& folder,
+                           const std::shared_ptr<memory_log::contents>&) {
+            static kafka_server kafka;
+            static const bool started = (kafka.start(), true);
+            CHECK(started);
+            return open_topic(kafka.endpoint(), folder.filename().string(), part_bytes_max);
+          },
+          [] { return kafka_server::is_there(); }};
+}
+
 INSTANTIATE_TEST_SUITE_P(Brokers,
                          OrderedLog,
                          ::testing::Values(in_parts("messages", std::size_t{1} << 20),
                                            in_parts("messages_in_parts", 100),
                                            over_jetstream("jetstream", 512 << 10),
-                                           over_jetstream("jetstream_in_parts", 100)),
+                                           over_jetstream("jetstream_in_parts", 100),
+                                           over_mock_kafka("mock_kafka", 512 << 10),
+                                           over_kafka("kafka_in_parts", 100)),
                          [](const auto& one) { return one.param.name; });
 
 }  // namespace

@@ -2,17 +2,16 @@
 
 #include "storage/engines/message_groups.hpp"
 #include "storage/engines/nats_link.hpp"
+#include "storage/engines/patience.hpp"
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <string_view>
 #include <utility>
 
 namespace headrace::storage {
 namespace {
 
-using steady = std::chrono::steady_clock;
 constexpr std::int64_t ask_ms = 2'000;
 constexpr std::size_t headers_bytes_max = 512;  // ours, of a message
 // Codes of the server, where nats.h has no name or another one a version later.
@@ -22,25 +21,6 @@ constexpr int wrong_last_sequence = 10'071;
 constexpr int no_message = 10'037;
 constexpr int no_stream = 10'059;
 constexpr int exists_already = 10'058;
-
-/// Tries until `patience_ms` are over.
-class patience {
- public:
-  explicit patience(std::int64_t ms) : end_(steady::now() + std::chrono::milliseconds(ms)) {}
-  /// False: it is over. Waits a while first, longer each time.
-  bool again() {
-    const auto now = steady::now();
-    if (now >= end_) return false;
-    pace_.failed(now);
-    const auto until = std::min(pace_.due(), end_);
-    nats_Sleep(std::chrono::ceil<std::chrono::milliseconds>(until - now).count());
-    return true;
-  }
-
- private:
-  steady::time_point end_;
-  reconnect_pace pace_;
-};
 
 class jetstream_stream final : public message_stream {
  public:
@@ -329,16 +309,10 @@ result<std::optional<message_stream::placed>> jetstream_stream::find(std::uint64
   return std::optional(std::move(*one));
 }
 
-// Retention takes the oldest ones; any other is a hole.
 error jetstream_stream::missing(std::uint64_t position) {
   const auto kept = look();
   if (!kept) return kept.error();
-  if (kept->first > position) {
-    return {errc::not_found,
-            name() + " begins at message " + std::to_string(kept->first) +
-                " now: what came before it was removed while it was read"};
-  }
-  return stream_damage(name(), position, "it is missing");
+  return missing_message(name(), kept->first, position);
 }
 
 // One by one. A consumer would give more at a time, but libnats 3.4 now and then crashes or hangs
@@ -365,10 +339,7 @@ result<void> jetstream_stream::forget_before(std::uint64_t position) {
     const auto status = js_PurgeStream(parts_.stream.get(), how_.stream.c_str(), &how, &code);
     return told(status, code);
   });
-  if (said.ok()) {
-    static_cast<void>(look());  // how many bytes are left, where it can say
-    return {};
-  }
+  if (said.ok()) return {};
   if (said.is_absence()) return unavailable(said);
   return error{errc::io_error, name() + ": " + said.words};
 }

@@ -167,8 +167,7 @@ TEST_F(JetStreamLog, RefusesAStreamThatLostMessagesOrHasOthers) {
   EXPECT_THAT(said_, HasSubstr("message 21: it is none of a log's"));
   EXPECT_EQ(append(*log, 21).state, refused);
   client.remove_through("SAMPLES", 3);  // the oldest: as retention does
-  EXPECT_EQ(read(*log), std::vector<std::uint64_t>{});
-  EXPECT_THAT(said_, HasSubstr("begins at message 4"));
+  EXPECT_EQ(read(*log), range(4, 20)) << said_;
 }
 
 TEST_F(JetStreamLog, RefusesAHole) {

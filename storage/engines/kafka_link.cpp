@@ -1,5 +1,6 @@
 #include "storage/engines/kafka_link.hpp"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -51,6 +52,39 @@ result<kafka_handle> make_kafka_handle(rd_kafka_type_t type, kafka_settings sett
   if (made == nullptr) return error{errc::bad_config, "kafka: " + std::string(why.data())};
   (void)settings.release();  // the handle's now
   return made;
+}
+
+bool is_final(rd_kafka_resp_err_t code) {
+  constexpr std::array final_ones{RD_KAFKA_RESP_ERR__AUTHENTICATION,
+                                  RD_KAFKA_RESP_ERR__FATAL,
+                                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+                                  RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+                                  RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+                                  RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+                                  RD_KAFKA_RESP_ERR_INVALID_GROUP_ID,
+                                  RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION};
+  return std::ranges::find(final_ones, code) != final_ones.end();
+}
+
+bool is_unknown_topic(rd_kafka_resp_err_t code) {
+  return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+         code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+}
+
+bool is_topic_name(std::string_view name) {
+  constexpr std::string_view allowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  return !name.empty() && name.find_first_not_of(allowed) == std::string_view::npos;
+}
+
+std::string_view header_of(const rd_kafka_headers_t* headers, const char* name) {
+  const void* value = nullptr;
+  std::size_t size = 0;
+  if (rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+      value == nullptr) {
+    return {};
+  }
+  return {static_cast<const char*>(value), size};
 }
 
 }  // namespace headrace::storage

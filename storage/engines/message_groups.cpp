@@ -94,6 +94,13 @@ error stream_damage(const std::string& name, std::uint64_t position, const std::
               "restore its state from a checkpoint"};
 }
 
+error missing_message(const std::string& name, std::uint64_t first, std::uint64_t position) {
+  if (first <= position) return stream_damage(name, position, "it is missing");
+  return {errc::not_found,
+          name + " begins at message " + std::to_string(first) +
+              " now: what came before it was removed while it was read"};
+}
+
 error message_groups::damage(std::uint64_t position, const std::string& what) const {
   return stream_damage(name_, position, what);
 }

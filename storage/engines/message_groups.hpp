@@ -54,5 +54,8 @@ class message_groups {
 
 /// `corrupt`, in one line: where, what, and the way out.
 error stream_damage(const std::string& name, std::uint64_t position, const std::string& what);
+/// Of a message that is not there, where the stream begins at `first`: retention takes the oldest
+/// ones (`not_found`); any other is a hole.
+error missing_message(const std::string& name, std::uint64_t first, std::uint64_t position);
 
 }  // namespace headrace::storage

@@ -52,11 +52,33 @@ result<void> message_log::locate() {
     return {};
   }
   if (auto read = read_newest(**newest); !read) return read;
-  const auto oldest = stream_->find(kept_.first, kept_.next);
-  if (!oldest) return oldest.error();
-  if (!*oldest || (*oldest)->message.part != 1)
-    return stream_damage(stream_->name(), kept_.first, "the log begins in the middle of a record");
-  extent_.first = (*oldest)->message.first;
+  return find_begin(kept_.first);
+}
+
+// The first group that begins at `from` or behind it. Where the broker has retention of its own,
+// the last parts of another may stand before it.
+result<void> message_log::find_begin(std::uint64_t from) {
+  for (std::uint64_t at = from; at < kept_.next; ++at) {
+    const auto one = stream_->find(at, kept_.next);
+    if (!one) return one.error();
+    if (!*one) continue;
+    at = (*one)->position;
+    if ((*one)->message.part != 1) continue;
+    kept_.first = at;
+    extent_.first = (*one)->message.first;
+    return {};
+  }
+  return stream_damage(stream_->name(), from, "the records before it are gone, all");
+}
+
+// At what was removed, by the broker or by a call whose answer was lost. The end stays ours.
+result<void> message_log::look_again() {
+  const auto now = stream_->look();
+  if (!now) return now.error();
+  if (now->first > kept_.first) {
+    if (auto moved = find_begin(now->first); !moved) return moved;
+  }
+  begin_is_old_ = false;
   return {};
 }
 
@@ -157,20 +179,26 @@ append_outcome message_log::write(std::span<const log_record> group) {
     return {append_state::refused, errc::too_large, "a record is larger than a log takes"};
   std::uint64_t chain = chain_;
   auto bytes = encode_group(group, chain);
-  if (begun_ && begun_->bytes != bytes) {
+  if (begun_ && begun_->bytes != bytes && begun_->may_be_there) {
     return {append_state::refused,
             errc::in_use,
             "other records were sent to this position, and whether they are there is not known: "
             "append those again, or open the log anew"};
   }
-  if (!begun_) begun_ = begun{std::move(bytes)};
+  // What was refused is gone on with, if it comes again as it was.
+  const bool goes_on = begun_ && begun_->bytes == bytes &&
+                       (begun_->may_be_there || begun_->part_bytes == part_bytes_max());
+  if (!goes_on) begun_ = begun{std::move(bytes), part_bytes_max()};
   return send(group, chain);
+}
+
+std::size_t message_log::part_bytes_max() const {
+  return std::max<std::size_t>(1, std::min(options_.part_bytes_max, stream_->bytes_max()));
 }
 
 append_outcome message_log::send(std::span<const log_record> group, std::uint64_t chain) {
   using fate = message_stream::fate;
-  const std::size_t part_max =
-      std::max<std::size_t>(1, std::min(options_.part_bytes_max, stream_->bytes_max()));
+  const std::size_t part_max = begun_->part_bytes;
   const std::span<const std::byte> all(begun_->bytes);
   const std::size_t parts = (all.size() + part_max - 1) / part_max;
   log_message message;
@@ -188,10 +216,8 @@ append_outcome message_log::send(std::span<const log_record> group, std::uint64_
       taken_over_ = true;
       return {append_state::refused, errc::in_use, stream_->name() + " has another writer"};
     }
-    if (out.is == fate::refused && !begun_->may_be_there) {
-      begun_.reset();
+    if (out.is == fate::refused && !begun_->may_be_there)
       return {append_state::refused, out.code, out.detail};
-    }
     if (out.is != fate::placed) {
       begun_->may_be_there = true;
       return {append_state::unknown, out.code, out.detail};
@@ -207,6 +233,17 @@ append_outcome message_log::send(std::span<const log_record> group, std::uint64_
 }
 
 result<void> message_log::read_from(lsn from, const visitor& visit) {
+  bool visited = false;
+  auto read = read_kept(from, [&](const log_record& record) {
+    visited = true;
+    return visit(record);
+  });
+  if (read || visited || read.error().code != errc::not_found) return read;
+  if (auto looked = look_again(); !looked) return looked;
+  return read_kept(from, visit);
+}
+
+result<void> message_log::read_kept(lsn from, const visitor& visit) {
   if (extent_.first == lsn{} || from > extent_.last) return {};
   const auto begin = position_of(from);
   if (!begin) return begin.error();
@@ -232,16 +269,17 @@ result<void> message_log::read_from(lsn from, const visitor& visit) {
 result<void> message_log::truncate_before(lsn keep_from) {
   if (options_.read_only) return error{errc::in_use, "the log was opened for reading only"};
   if (extent_.first == lsn{}) return {};
+  if (begin_is_old_) {
+    if (auto looked = look_again(); !looked) return looked;
+  }
   const auto begin = position_of(std::min(keep_from, extent_.last));
   if (!begin) return begin.error();
   if (*begin <= kept_.first) return {};
-  const auto oldest = stream_->find(*begin, kept_.next);
-  if (!oldest) return oldest.error();
-  if (!*oldest) return {};
-  if (auto removed = stream_->forget_before(*begin); !removed) return removed;
-  kept_.first = *begin;
-  extent_.first = (*oldest)->message.first;
-  return {};
+  auto removed = stream_->forget_before(*begin);
+  begin_is_old_ = true;
+  auto looked = look_again();
+  if (!removed || looked || looked.error().code == errc::unavailable) return removed;
+  return looked;
 }
 
 result<void> message_log::close() {

@@ -25,7 +25,8 @@ namespace headrace::storage {
 /// then, and so is everything once another writer has taken the position (in_use): it has the log.
 ///
 /// Opening reads the newest group and the oldest message, and reading checks what it reads: see
-/// message_groups. A stream that lost its end, or all of it, is `corrupt`.
+/// message_groups. A stream that lost its end, or all of it, is `corrupt`. One that lost its oldest
+/// messages, as brokers have retention of their own, begins at the first group that is whole.
 ///
 /// `append` waits for the broker and runs `done` itself. One thread.
 class message_log final : public ordered_log {
@@ -44,7 +45,8 @@ class message_log final : public ordered_log {
 
   void append(std::span<const log_record> group, lsn expected, on_outcome done) override;
   result<void> read_from(lsn from, const visitor& visit) override;
-  /// Forgets whole groups below `keep_from`, and never the newest one.
+  /// Forgets whole groups below `keep_from`, and never the newest one; what the broker lets nobody
+  /// remove stays.
   result<void> truncate_before(lsn keep_from) override;
   extent last() const override { return extent_; }
   result<void> close() override;
@@ -56,6 +58,7 @@ class message_log final : public ordered_log {
   /// An append that was begun and whose end is not known.
   struct begun {
     std::vector<std::byte> bytes;
+    std::size_t part_bytes = 0;
     std::uint32_t next_part = 1;
     bool may_be_there = false;  // the next part, after a try without an answer
   };
@@ -63,12 +66,16 @@ class message_log final : public ordered_log {
 
   message_log(std::unique_ptr<message_stream> stream, options how);
   result<void> locate();
+  result<void> find_begin(std::uint64_t from);
+  result<void> look_again();
   result<void> read_newest(const message_stream::placed& its_last);
+  result<void> read_kept(lsn from, const visitor& visit);
   found before(std::uint64_t position);
   result<std::uint64_t> begin_of(message_stream::placed part);
   result<std::uint64_t> position_of(lsn record);
   append_outcome write(std::span<const log_record> group);
   append_outcome send(std::span<const log_record> group, std::uint64_t chain);
+  std::size_t part_bytes_max() const;
 
   options options_;
   std::unique_ptr<message_stream> stream_;
@@ -77,7 +84,8 @@ class message_log final : public ordered_log {
   extent extent_;
   std::uint64_t chain_ = 0;  // hash of the newest record
   std::optional<begun> begun_;
-  append_outcome refusal_;  // the newest failure: told to what rode on it
+  append_outcome refusal_;     // the newest failure: told to what rode on it
+  bool begin_is_old_ = false;  // something was removed, and how far is not known
   bool taken_over_ = false;
   bool closed_ = false;
 };

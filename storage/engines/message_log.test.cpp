@@ -17,6 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using plan = test_message_stream::plan;
+using forgetting = test_message_stream::forgetting;
 using contents = test_message_stream::contents;
 
 class MessageLog : public ::testing::Test {
@@ -129,6 +130,33 @@ TEST_F(MessageLog, GoesOnBehindARefusal) {
   EXPECT_EQ(read(), range(1, 3)) << said_;
 }
 
+// A full stream is tried for as long as it is full: what it has room for must not fill it up.
+TEST_F(MessageLog, AFullStreamGetsEachPartOnce) {
+  kept_->bytes_max = 50;
+  open();
+  stream_->then(plan::place);
+  for (int tries = 0; tries < 6; ++tries) stream_->then(plan::refuse);
+  for (int tries = 0; tries < 6; ++tries) {
+    EXPECT_EQ(append(1, 3).code, errc::disk_full);
+    EXPECT_EQ(kept_->messages.size(), 1U);
+  }
+  EXPECT_EQ(append(1, 3).state, committed);
+  EXPECT_EQ(kept_->messages.size(), kept_->messages.at(1).parts);
+  EXPECT_EQ(read(), range(1, 3)) << said_;
+}
+
+TEST_F(MessageLog, PartsThatWereBegunAreLeftWhereTheyBecomeSmaller) {
+  kept_->bytes_max = 50;
+  open();
+  stream_->then(plan::place);
+  stream_->then(plan::refuse);
+  EXPECT_EQ(append(1, 3).state, refused);
+  kept_->bytes_max = 40;  // whoever runs the broker has said so
+  EXPECT_EQ(append(1, 3).state, committed);
+  EXPECT_EQ(append(4, 4).state, committed);
+  EXPECT_EQ(read(), range(1, 4)) << said_;
+}
+
 TEST_F(MessageLog, OfTwoWritersOneIsRefused) {
   open();
   ASSERT_EQ(append(1, 1).state, committed);
@@ -216,6 +244,53 @@ TEST_F(MessageLog, KeepsTheLastRecordAndItsPosition) {
   open();
   EXPECT_EQ(log_->last().last, lsn{9});
   EXPECT_EQ(append(10, 10).state, committed);
+}
+
+TEST_F(MessageLog, KnowsItsBeginningAfterAPurgeWithoutAnAnswer) {
+  open();
+  for (std::uint64_t at = 1; at <= 9; ++at) append(at, at);
+  stream_->forgets(forgetting::answer_lost);
+  const auto lost = log_->truncate_before(lsn{4});
+  ASSERT_FALSE(lost.ok());
+  EXPECT_EQ(lost.error().code, errc::unavailable);
+  EXPECT_EQ(log_->last().first, lsn{4});
+  EXPECT_EQ(read(), range(4, 9)) << said_;
+  stream_->forgets(forgetting::works);
+  EXPECT_TRUE(log_->truncate_before(lsn{6}).ok());
+  EXPECT_EQ(read(), range(6, 9)) << said_;
+}
+
+TEST_F(MessageLog, KeepsWhatABrokerDoesNotLetGo) {
+  open();
+  for (std::uint64_t at = 1; at <= 9; ++at) append(at, at);
+  stream_->forgets(forgetting::refused);
+  EXPECT_TRUE(log_->truncate_before(lsn{4}).ok());
+  EXPECT_EQ(log_->last().first, lsn{1});
+  EXPECT_EQ(read(), range(1, 9)) << said_;
+}
+
+// Of a broker with retention of its own, which counts messages and knows no groups.
+TEST_F(MessageLog, BeginsBehindWhatItsBrokerForgot) {
+  kept_->bytes_max = 60;
+  open();
+  ASSERT_EQ(append(1, 4).state, committed);
+  const auto second = kept_->next;
+  ASSERT_EQ(append(5, 8).state, committed);
+  ASSERT_EQ(append(9, 12).state, committed);
+  ASSERT_GT(kept_->messages.at(1).parts, 2U);
+  ASSERT_EQ(read(2), range(2, 12)) << said_;
+  for (std::uint64_t gone = 1; gone < second; ++gone) {
+    kept_->messages.erase(gone);
+    EXPECT_EQ(read(), range(5, 12)) << gone << ": " << said_;
+    EXPECT_EQ(log_->last().first, lsn{5});
+    open();
+    EXPECT_EQ(log_->last().first, lsn{5});
+  }
+  EXPECT_EQ(append(13, 13).state, committed);
+  EXPECT_EQ(read(6), range(6, 13)) << said_;
+  kept_->messages.clear();
+  EXPECT_TRUE(read().empty());
+  EXPECT_THAT(said_, HasSubstr("the records before it are gone, all"));
 }
 
 TEST_F(MessageLog, FindsARecordInFewSteps) {

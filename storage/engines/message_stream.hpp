@@ -77,7 +77,8 @@ class message_stream {
   /// Visits the messages of [from, end) in order. Fails also: not_found (retention took some of
   /// them meanwhile), and what `visit` fails with.
   virtual result<void> read(std::uint64_t from, std::uint64_t end, const visitor& visit) = 0;
-  /// Removes what stands before `position`, which is of a message that is kept.
+  /// Removes what stands before `position`, which is of a message that is kept; where the broker
+  /// lets nobody do that, nothing. `look` tells what is left.
   virtual result<void> forget_before(std::uint64_t position) = 0;
   /// Of one message.
   virtual std::size_t bytes_max() const = 0;

@@ -21,12 +21,15 @@ class test_message_stream final : public message_stream {
     std::size_t bytes_max = std::size_t{1} << 20;
     std::size_t finds = 0;
   };
+  enum class forgetting : std::uint8_t { works, answer_lost, refused };
   enum class plan : std::uint8_t { place, refuse, lose, answer_lost };
 
   explicit test_message_stream(std::shared_ptr<contents> kept) : kept_(std::move(kept)) {}
 
   /// Of the next append that has no plan yet.
   void then(plan what) { plans_.push_back(what); }
+  /// Of `forget_before`, from now on.
+  void forgets(forgetting how) { forgetting_ = how; }
 
   result<extent> look() override {
     const auto& all = kept_->messages;
@@ -54,6 +57,7 @@ class test_message_stream final : public message_stream {
     return std::optional(placed{one->first, one->second});
   }
   result<void> read(std::uint64_t from, std::uint64_t end, const visitor& visit) override {
+    if (from < end && from < look()->first) return error{errc::not_found, "what was there is gone"};
     for (auto one = kept_->messages.lower_bound(from);
          one != kept_->messages.end() && one->first < end;
          ++one) {
@@ -64,7 +68,9 @@ class test_message_stream final : public message_stream {
     return {};
   }
   result<void> forget_before(std::uint64_t position) override {
+    if (forgetting_ == forgetting::refused) return {};
     kept_->messages.erase(kept_->messages.begin(), kept_->messages.lower_bound(position));
+    if (forgetting_ == forgetting::answer_lost) return error{errc::unavailable, "away"};
     return {};
   }
   std::size_t bytes_max() const override { return kept_->bytes_max; }
@@ -74,6 +80,7 @@ class test_message_stream final : public message_stream {
  private:
   std::shared_ptr<contents> kept_;
   std::deque<plan> plans_;
+  forgetting forgetting_ = forgetting::works;
 };
 
 }  // namespace headrace::storage

@@ -7,6 +7,7 @@
 //   leader TOPIC PARTITION BROKER
 //   topic_error TOPIC CODE        what is said of the topic when asked for it; 0: nothing
 //   errors API COUNT CODE         the next COUNT requests of that API key fail with CODE
+//   late API MS                   the next request of that API key is done, and answered MS later
 //   quit
 
 #include <array>
@@ -58,6 +59,11 @@ rd_kafka_resp_err_t obey(rd_kafka_mock_cluster_t* cluster, const std::string& li
     words >> name >> first;
     rd_kafka_mock_topic_set_error(cluster, name.c_str(), static_cast<rd_kafka_resp_err_t>(first));
     return RD_KAFKA_RESP_ERR_NO_ERROR;
+  }
+  if (command == "late") {
+    words >> first >> second;
+    return rd_kafka_mock_broker_push_request_error_rtts(
+        cluster, 1, static_cast<std::int16_t>(first), 1, RD_KAFKA_RESP_ERR_NO_ERROR, second);
   }
   if (command == "errors") return set_errors(cluster, words);
   return RD_KAFKA_RESP_ERR__INVALID_ARG;

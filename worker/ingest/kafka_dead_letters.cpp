@@ -10,7 +10,7 @@ namespace {
 constexpr int given_up_ms = 30'000;
 constexpr int step_ms = 100;
 
-using kafka_headers = std::unique_ptr<rd_kafka_headers_t, freed_by<rd_kafka_headers_destroy>>;
+using storage::kafka_headers;
 
 void add(const kafka_headers& headers, const char* name, std::string_view value) {
   rd_kafka_header_add(headers.get(), name, -1, value.data(), static_cast<ssize_t>(value.size()));

@@ -14,6 +14,10 @@
 namespace headrace::worker {
 namespace {
 
+using storage::header_of;
+using storage::is_final;
+using storage::is_topic_name;
+using storage::is_unknown_topic;
 using storage::kafka_handle;
 using storage::kafka_message;
 using storage::kafka_partitions;
@@ -42,39 +46,6 @@ std::string name_of(const char* topic, std::int32_t partition) {
 std::pair<std::string, std::int32_t> split_name(const std::string& name) {
   const auto slash = name.rfind('/');
   return {name.substr(0, slash), static_cast<std::int32_t>(std::stol(name.substr(slash + 1)))};
-}
-
-std::string_view header_of(rd_kafka_headers_t* headers, const char* name) {
-  const void* value = nullptr;
-  std::size_t size = 0;
-  if (rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-      value == nullptr) {
-    return {};
-  }
-  return {static_cast<const char*>(value), size};
-}
-
-/// What a broker will never give, however often it is asked.
-bool is_final(rd_kafka_resp_err_t code) {
-  constexpr std::array final_ones{RD_KAFKA_RESP_ERR__AUTHENTICATION,
-                                  RD_KAFKA_RESP_ERR__FATAL,
-                                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
-                                  RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
-                                  RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
-                                  RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
-                                  RD_KAFKA_RESP_ERR_INVALID_GROUP_ID,
-                                  RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION};
-  return std::find(final_ones.begin(), final_ones.end(), code) != final_ones.end();
-}
-/// Else the library would take it for a pattern, or the broker refuse it.
-bool is_topic_name(std::string_view name) {
-  constexpr std::string_view allowed =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-  return !name.empty() && name.find_first_not_of(allowed) == std::string_view::npos;
-}
-bool is_unknown_topic(rd_kafka_resp_err_t code) {
-  return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-         code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
 }
 
 class kafka_feed final : public broker_feed {
