@@ -16,11 +16,12 @@ inline constexpr std::string_view dashboard_style = R"css(
   content: ""; position: absolute; right: 10px; top: 14px; width: 9px; height: 9px; transform: rotate(45deg);
   border: solid var(--faint); border-width: 2.5px 2.5px 0 0;
 }
-.flow .stage { display: block; color: var(--soft); font-size: 14px; line-height: 1.35; }
+.flow .stage { display: block; min-height: 2.7em; color: var(--soft); font-size: 14px; line-height: 1.35; }
 .flow .rate { display: block; font-size: clamp(20px, 2.6vw, 28px); line-height: 1.25; font-weight: 640; letter-spacing: -.02em; }
 .flow .rate small { color: var(--soft); font-size: 14px; font-weight: 400; letter-spacing: 0; }
 .flow .all, .flow .note { display: block; color: var(--soft); font-size: 13.5px; line-height: 1.4; }
 .flow .note.warn { color: var(--warn); }
+.warn { color: var(--warn); }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 20px; margin: 0 0 20px; }
 .pair .card { margin: 0; }
 .pair table { margin-top: 12px; }
@@ -28,6 +29,7 @@ inline constexpr std::string_view dashboard_style = R"css(
 .left tbody tr:last-child th, .left tbody tr:last-child td { font-weight: 400; }
 @media (max-width: 720px) {
   .flow { flex-direction: column; gap: 0; }
+  .flow .stage { min-height: 0; }
   .flow li { padding: 0 0 18px 18px; }
   .flow li:last-child { padding-bottom: 0; }
   .flow li:not(:last-child)::after { right: auto; left: -7.5px; top: auto; bottom: 8px; transform: rotate(135deg); }

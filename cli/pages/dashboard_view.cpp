@@ -129,7 +129,7 @@ std::string lede(const dashboard_view& now) {
                         ? "Nothing of " + escape_html(now.data) + " was learned yet"
                         : counted(f.samples, "sample") + " of " + escape_html(now.data) +
                               ", each predicted before its label was known, then learned";
-  return out + ". This process is at it since " + people_duration(now.seconds) + ".";
+  return out + ". This process is at it for " + people_duration(now.seconds) + ".";
 }
 
 std::string duel(const dashboard_view& now) {
@@ -180,7 +180,8 @@ std::string shard_rows(const dashboard_view& now) {
           with_commas(shard.evicted),
           with_commas(shard.tail_rows),
           with_commas(shard.lsn.value),
-          shard.trouble.empty() ? std::string("well") : escape_html(shard.trouble)})
+          shard.trouble.empty() ? std::string("well")
+                                : "<span class=\"warn\">" + escape_html(shard.trouble) + "</span>"})
       rows += "<td>" + value + "</td>";
     rows += "</tr>\n";
   }
@@ -208,7 +209,7 @@ std::string sources(const dashboard_view& now) {
   const auto& taken = now.live->taken;
   std::string rows =
       row("accepted", with_commas(taken.events.accepted)) +
-      row("of them duplicates, dropped", with_commas(taken.events.duplicates)) +
+      row("duplicates, dropped", with_commas(taken.events.duplicates)) +
       row("waiting in the log", people_bytes(static_cast<double>(taken.unread_bytes)));
   for (std::size_t fault = 0; fault < taken.events.refused.size(); ++fault) {
     if (taken.events.refused[fault] == 0) continue;
