@@ -1,7 +1,7 @@
 #include "cli/plan_view.hpp"
 
 #include "base/json_line.hpp"
-#include "cli/html_text.hpp"
+#include "cli/pages/html_text.hpp"
 
 #include <algorithm>
 #include <cstdio>

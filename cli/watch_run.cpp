@@ -4,7 +4,7 @@
 #include "cli/job/model_section.hpp"
 #include "cli/live_table.hpp"
 #include "cli/pass_validation.hpp"
-#include "cli/report.hpp"
+#include "cli/pages/report.hpp"
 #include "cli/run_series.hpp"
 #include "storage/file_io.hpp"
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/http/event_feed.hpp"
 #include "actors/http/http_server.hpp"
 
 #include <atomic>
@@ -24,6 +25,7 @@ class answer_box {
     std::uint64_t connection = 0;
     std::uint64_t slot = 0;
     http_answer answer;
+    event_feed::message event = nullptr;  // for a connection that listens; then no answer
   };
   /// `wake` is called when the first letter comes into an empty box.
   explicit answer_box(std::function<void()> wake) : wake_(std::move(wake)) {}

@@ -62,7 +62,10 @@ http_connection::http_connection(connection_host& host,
       socket_(std::move(socket)),
       reader_(host.routes, host.room, host.how.header_bytes_max, std::move(peer)) {}
 
-http_connection::~http_connection() { host_.room.give(queue_.body_bytes()); }
+http_connection::~http_connection() {
+  if (feed_) feed_->leave(listener_);
+  host_.room.give(queue_.body_bytes());
+}
 
 void http_connection::start() {
   error_code ignored;
@@ -74,6 +77,7 @@ void http_connection::start() {
 
 void http_connection::close() {
   if (std::exchange(closed_, true)) return;
+  if (feed_) feed_->leave(listener_);
   error_code ignored;
   socket_.close(ignored);
   host_.forget(number_);
@@ -86,7 +90,7 @@ bool http_connection::may_take() const {
 
 void http_connection::wait_for_bytes() {
   if (closed_ || waits_for_bytes_ || peer_ended_) return;
-  if (linger_ns_ == 0 && !may_take()) return;
+  if (linger_ns_ == 0 && !feed_ && !may_take()) return;
   waits_for_bytes_ = true;
   socket_.async_wait(http_socket::wait_read, [self = shared_from_this()](error_code failure) {
     self->waits_for_bytes_ = false;
@@ -107,7 +111,7 @@ void http_connection::wait_for_room() {
 }
 
 void http_connection::on_readable() {
-  if (linger_ns_ != 0) return discard();
+  if (linger_ns_ != 0 || feed_) return discard();
   // No further than a body's end, if that is known: what lies behind a body may have to wait.
   const std::size_t most =
       std::min(std::max(reader_.body_left(), head_read_bytes), host_.scratch.size());
@@ -203,10 +207,11 @@ void http_connection::give_up(unsigned status, const char* why) {
 }
 
 void http_connection::send_ready_answers() {
-  while (queue_.front_is_ready() && unsent() < unsent_bytes_max) {
-    const answer_queue::slot slot = queue_.pop();
+  while (!feed_ && queue_.front_is_ready() && unsent() < unsent_bytes_max) {
+    answer_queue::slot slot = queue_.pop();
     host_.room.give(slot.body_bytes);
-    const bool last = slot.close || (queue_.empty() && (host_.stopping || peer_ended_));
+    const bool last =
+        slot.close || slot.answer.feed || (queue_.empty() && (host_.stopping || peer_ended_));
     append_answer(out_,
                   slot.answer,
                   {.head_only = slot.head_only,
@@ -214,12 +219,29 @@ void http_connection::send_ready_answers() {
                    .version_1_0 = slot.version_1_0,
                    .allow = slot.allow,
                    .date = host_.date});
+    if (!slot.answer.feed) continue;
+    ending_ = true;
+    if (!slot.head_only) listen(std::move(slot.answer.feed));
   }
   if (owes_continue_ && queue_.empty()) {
     owes_continue_ = false;
     stage_ns_ = steady_ns();
     out_ += "HTTP/1.1 100 Continue\r\n\r\n";
   }
+}
+
+void http_connection::listen(std::shared_ptr<event_feed> feed) {
+  feed_ = std::move(feed);
+  listener_ = feed_->listen([box = host_.box, number = number_](const event_feed::message& event) {
+    box->put({number, 0, {}, event});
+  });
+}
+
+// A message waits until the one before has gone: meanwhile a newer one takes its place.
+void http_connection::take_event() {
+  if (!event_ || unsent() > 0) return;
+  out_ += *event_;
+  event_ = nullptr;
 }
 
 // A peer that reads a little at a time never empties what is to be written: what it has goes.
@@ -257,15 +279,20 @@ void http_connection::pump() {
   if (closed_) return;
   for (;;) {
     send_ready_answers();
+    take_event();
     write_out();
     if (closed_) return;
+    if (event_ && unsent() == 0) continue;
+    if (feed_) break;
     if (queue_.front_is_ready() && unsent() == 0) continue;
     if (leftover_.empty() || !may_take()) break;
     const std::size_t used = parse(leftover_);
     leftover_.erase(0, used);
     if (used == 0) break;
   }
-  if (queue_.empty() && unsent() == 0 && (ending_ || peer_ended_ || host_.stopping)) return end();
+  if (feed_ && !host_.stopping) return wait_for_bytes();
+  if ((queue_.empty() || feed_) && unsent() == 0 && (ending_ || peer_ended_ || host_.stopping))
+    return end();
   wait_for_bytes();
 }
 

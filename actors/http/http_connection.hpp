@@ -2,6 +2,7 @@
 
 #include "actors/http/answer_box.hpp"
 #include "actors/http/answer_queue.hpp"
+#include "actors/http/event_feed.hpp"
 #include "actors/http/http_server.hpp"
 #include "actors/http/request_reader.hpp"
 
@@ -59,6 +60,8 @@ class http_connection : public std::enable_shared_from_this<http_connection> {
   void start();
   /// The answer to one of its requests; sent by `pump`.
   void fill(std::uint64_t slot, http_answer answer) { queue_.fill(slot, std::move(answer)); }
+  /// The newest message of the feed it listens to; sent by `pump`.
+  void tell(event_feed::message event) { event_ = std::move(event); }
   /// Sends what can be sent, reads on where there is room, closes when all is done.
   void pump();
   /// Looks at the deadlines.
@@ -78,6 +81,8 @@ class http_connection : public std::enable_shared_from_this<http_connection> {
   void refuse(refused_request refused);
   void give_up(unsigned status, const char* why);
   void send_ready_answers();
+  void listen(std::shared_ptr<event_feed> feed);
+  void take_event();
   void drop_sent();
   void write_out();
   void end();
@@ -91,10 +96,13 @@ class http_connection : public std::enable_shared_from_this<http_connection> {
   std::string out_;       // answers; the first sent_ bytes are gone
   std::size_t sent_ = 0;
   std::size_t sent_at_mark_ = 0;
-  std::uint64_t active_ns_ = 0;  // the last byte read or written
-  std::uint64_t stage_ns_ = 0;   // the reader came to where it is
-  std::uint64_t stuck_ns_ = 0;   // the peer takes no more, since; 0: it does
-  std::uint64_t linger_ns_ = 0;  // all is said; reading until the peer has noticed
+  std::uint64_t active_ns_ = 0;       // the last byte read or written
+  std::uint64_t stage_ns_ = 0;        // the reader came to where it is
+  std::uint64_t stuck_ns_ = 0;        // the peer takes no more, since; 0: it does
+  std::uint64_t linger_ns_ = 0;       // all is said; reading until the peer has noticed
+  std::shared_ptr<event_feed> feed_;  // all that is sent from now on
+  std::uint64_t listener_ = 0;
+  event_feed::message event_;  // not yet among what is written
   bool waits_for_bytes_ = false;
   bool waits_for_room_ = false;
   bool owes_continue_ = false;

@@ -190,7 +190,11 @@ void beast_server::deliver() {
     const auto found = connections_.find(letter.connection);
     if (found == connections_.end()) continue;
     const auto keep = found->second;
-    keep->fill(letter.slot, std::move(letter.answer));
+    if (letter.event) {
+      keep->tell(std::move(letter.event));
+    } else {
+      keep->fill(letter.slot, std::move(letter.answer));
+    }
     const bool more = i + 1 < letters_.size() && letters_[i + 1].connection == letter.connection;
     if (!more) keep->pump();
   }

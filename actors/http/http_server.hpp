@@ -14,6 +14,8 @@
 
 namespace headrace::actors {
 
+class event_feed;
+
 struct http_request {
   std::string method;            // upper case; HEAD comes as GET where no route takes HEAD
   std::string path;              // without query; percent-decoded
@@ -40,6 +42,9 @@ struct http_answer {
   std::string body;
   std::string_view content_type = "application/json";  // of static storage
   std::uint32_t retry_after_s = 0;                     // sent when not 0
+  /// Instead of a body: its messages for as long as the peer listens. Nothing that the peer sends
+  /// behind this request is looked at.
+  std::shared_ptr<event_feed> feed = nullptr;
 };
 
 /// Called once, from any thread; after that, or when the connection is gone, it does nothing. When

@@ -156,11 +156,13 @@ void append_answer(std::string& out, const http_answer& answer, const answer_fra
     out += "\r\nDate: ";
     out += how.date;
   }
-  if (!answer.body.empty()) {
+  if (answer.feed) {
+    out += "\r\nContent-Type: text/event-stream\r\nCache-Control: no-store";
+  } else if (!answer.body.empty()) {
     out += "\r\nContent-Type: ";
     out += answer.content_type;
   }
-  if (answer.status != 204) {
+  if (answer.status != 204 && !answer.feed) {
     out += "\r\nContent-Length: ";
     out += std::to_string(answer.body.size());
   }

@@ -93,6 +93,17 @@ class test_http_client {
     return out;
   }
 
+  /// What comes up to and with `end`, or nothing when the peer ended or was silent for ten seconds.
+  std::optional<std::string> read_until(std::string_view end) {
+    std::size_t at = 0;
+    while ((at = bytes_.find(end)) == std::string::npos) {
+      if (!more()) return std::nullopt;
+    }
+    std::string out = bytes_.substr(0, at + end.size());
+    bytes_.erase(0, at + end.size());
+    return out;
+  }
+
   /// True when the peer ends the connection within ten seconds; drops what it still says.
   bool ended() {
     while (more()) bytes_.clear();

@@ -1,7 +1,7 @@
-#include "cli/report.hpp"
+#include "cli/pages/report.hpp"
 
-#include "cli/html_text.hpp"
-#include "cli/svg_chart.hpp"
+#include "cli/pages/html_text.hpp"
+#include "cli/pages/svg_chart.hpp"
 #include "storage/file_io.hpp"
 #include "storage/temporary_folder.hpp"
 

@@ -1,10 +1,11 @@
-#include "cli/report.hpp"
+#include "cli/pages/report.hpp"
 
-#include "cli/html_text.hpp"
-#include "cli/report_charts.hpp"
-#include "cli/report_heads.hpp"
-#include "cli/report_style.hpp"
-#include "cli/svg_chart.hpp"
+#include "cli/pages/html_text.hpp"
+#include "cli/pages/page_parts.hpp"
+#include "cli/pages/report_charts.hpp"
+#include "cli/pages/report_heads.hpp"
+#include "cli/pages/report_style.hpp"
+#include "cli/pages/svg_chart.hpp"
 #include "storage/file_io.hpp"
 
 #include <algorithm>
@@ -30,17 +31,7 @@ std::string share_text(double share) {
   return fixed(percent, percent == std::floor(percent) ? 0 : 1) + " %";
 }
 
-// "100,000 samples", "1 sample".
-std::string counted(std::uint64_t count, const std::string& what) {
-  return with_commas(count) + " " + what + (count == 1 ? "" : "s");
-}
-
 // ---- small pieces of HTML; `value` and `text` are HTML already, names of things are ours
-
-std::string term(std::string_view name, const std::string& value, std::string_view css = "") {
-  std::string out = css.empty() ? "<div>" : "<div class=\"" + std::string(css) + "\">";
-  return out.append("<dt>").append(name).append("</dt><dd>").append(value).append("</dd></div>");
-}
 
 std::string fact(std::string_view name, const std::string& value, const std::string& meaning = "") {
   std::string out = "<dt>";
@@ -71,16 +62,6 @@ std::string head(const run_result& r) {
   return out.append(report_style).append("</style>\n</head>\n");
 }
 
-// A wheel in a stream.
-constexpr std::string_view wheel =
-    "<svg viewBox=\"0 0 32 32\" aria-hidden=\"true\"><circle cx=\"16\" cy=\"13\" "
-    "r=\"9.5\"/><circle cx=\"16\" cy=\"13\" "
-    "r=\"2\"/><path d=\"M16 11V3.5M16 15v7.500M18 13h7.500M6.500 13H14M17.500 "
-    "11.500l5.200-5.200M9.300 19.700l5.200-5.200"
-    "M17.500 14.500l5.200 5.200M9.300 6.300l5.200 5.200M2 28c3-2.600 5.600-2.600 8.600 0s5.600 "
-    "2.600 8.600 0 5.600-2.600 10.800 0\"/>"
-    "</svg>";
-
 std::string lede(const run_result& r) {
   const auto& f = r.figures;
   if (f.samples == 0) return "No sample of " + escape_html(r.data) + " was scored.";
@@ -102,23 +83,9 @@ std::string badges(const run_result& r) {
 
 std::string header(const run_result& r) {
   std::string out = "<header>\n<p class=\"brand\">";
-  out.append(wheel).append("<span><b>Headrace</b> run report</span></p>\n");
+  out.append(page_wheel).append("<span><b>Headrace</b> run report</span></p>\n");
   out += "<h1>" + escape_html(r.job) + "</h1>\n<p class=\"lede\">" + lede(r) + "</p>\n";
   return out + badges(r) + "</header>\n";
-}
-
-// ---- charts
-
-std::string figure(const chart& what,
-                   const std::string& heading,
-                   const std::vector<chart_size>& sizes) {
-  std::string out = "<figure>\n<figcaption>" + heading +
-                    (has_values(what) ? chart_legend(what) : "") + "</figcaption>\n";
-  for (const auto& size : sizes) {
-    out += svg_chart(what, size) + "\n";
-    if (!has_values(what)) break;
-  }
-  return out + "</figure>\n";
 }
 
 // ---- the story: learning on against standing still

@@ -1,6 +1,6 @@
-#include "cli/chart_axis.hpp"
+#include "cli/pages/chart_axis.hpp"
 
-#include "cli/html_text.hpp"
+#include "cli/pages/html_text.hpp"
 
 #include <algorithm>
 #include <cmath>

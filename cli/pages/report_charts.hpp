@@ -1,8 +1,8 @@
 #pragma once
 
+#include "cli/pages/svg_chart.hpp"
 #include "cli/run_result.hpp"
 #include "cli/run_series.hpp"
-#include "cli/svg_chart.hpp"
 
 #include <optional>
 #include <vector>

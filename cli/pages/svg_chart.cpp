@@ -1,7 +1,7 @@
-#include "cli/svg_chart.hpp"
+#include "cli/pages/svg_chart.hpp"
 
-#include "cli/chart_axis.hpp"
-#include "cli/html_text.hpp"
+#include "cli/pages/chart_axis.hpp"
+#include "cli/pages/html_text.hpp"
 
 #include <algorithm>
 #include <array>

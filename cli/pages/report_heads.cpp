@@ -1,6 +1,6 @@
-#include "cli/report_heads.hpp"
+#include "cli/pages/report_heads.hpp"
 
-#include "cli/html_text.hpp"
+#include "cli/pages/html_text.hpp"
 
 namespace headrace::cli {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/report_charts.hpp"
+#include "cli/pages/report_charts.hpp"
 
 #include <algorithm>
 #include <cmath>

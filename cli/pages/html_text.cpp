@@ -1,4 +1,4 @@
-#include "cli/html_text.hpp"
+#include "cli/pages/html_text.hpp"
 
 #include "base/utf8.hpp"
 

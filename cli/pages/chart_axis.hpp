@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cli/svg_chart.hpp"
+#include "cli/pages/svg_chart.hpp"
 
 #include <cstddef>
 #include <string>
