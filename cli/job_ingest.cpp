@@ -5,8 +5,8 @@
 #include "cli/job_server.hpp"
 #include "cli/sample_log.hpp"
 #include "cli/sample_source.hpp"
-#include "schemas/follow.hpp"
 #include "cli/telemetry/sealing_series.hpp"
+#include "schemas/follow.hpp"
 #include "storage/file_io.hpp"
 
 #include <caf/actor_system.hpp>

@@ -376,15 +376,9 @@ result<actors::worker_parts> job_worker::load_parts(const samples& from) const {
   return parts;
 }
 
-result<job_worker::table_counts> job_worker::count_tables(std::chrono::milliseconds patience) {
-  const auto replies = control_->counts(job_.schema.shards, patience);
-  if (!replies) return replies.error();
-  table_counts counts;
-  for (const auto& reply : *replies) {
-    counts.rows += reply.rows;
-    counts.bytes += reply.bytes;
-  }
-  return counts;
+result<std::vector<schemas::status_reply>> job_worker::ask_shards(
+    std::chrono::milliseconds patience) {
+  return control_->status(patience);
 }
 
 void job_worker::look_at_rows(const clock& time, std::chrono::milliseconds patience) {

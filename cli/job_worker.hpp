@@ -66,12 +66,8 @@ class job_worker {
   /// The source has so many passes; 1 unless the job replays it.
   std::uint32_t passes() const { return job_.replay.passes; }
 
-  /// Rows and memory of all shards, asked from the server. Fails: unavailable.
-  struct table_counts {
-    std::uint64_t rows = 0;
-    std::uint64_t bytes = 0;
-  };
-  result<table_counts> count_tables(std::chrono::milliseconds patience);
+  /// How all shards are doing, asked from the server. Fails: unavailable.
+  result<std::vector<schemas::status_reply>> ask_shards(std::chrono::milliseconds patience);
 
   /// Where another process is ingest: what it need not keep any more is told to it. Asks the server
   /// every few seconds; call it once a second.

@@ -51,7 +51,9 @@ class live_stream {
   worker::event_intake& intake() { return *intake_; }
   /// Empty while events are taken, else why not. Any thread.
   std::string not_ready() const;
-  /// What was taken, refused and why, as one line of JSON.
+  /// What was taken, refused and joined so far. Any thread.
+  live_figures figures() const;
+  /// The same as one line of JSON.
   std::string status() const;
   /// Lets nothing more in; what was acknowledged is in the log. Idempotent.
   void close();
@@ -63,7 +65,6 @@ class live_stream {
   result<void> serve_http();
   std::vector<actors::http_route> routes();
   bool still_refuses(const worker::event_intake::refusal& last) const;
-  live_figures figures() const;
   result<void> serve_zmq(actors::transport_context& context);
   result<void> fetch();
 

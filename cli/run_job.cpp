@@ -67,6 +67,7 @@ int train(job_worker& worker,
   watch_options watch;
   watch.data = how.data;
   watch.notes = how.notes;
+  watch.page = how.page;
   watch.table = !how.json && on_terminal();
   const auto made = watch_run(worker, server, job, watch, context.signals, time);
   worker.stop();
@@ -108,14 +109,21 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
     serving = std::move(*begun);
     log_info("serve.listening", {{"endpoint", serving->url() + "/v1/models/" + job.name}});
   }
+  dashboard page;
   const auto not_ready = [server = server->get(), worker = worker->get()] {
     const std::string why = worker->not_ready();
     return why.empty() ? server->not_ready() : why;
   };
   const auto telemetry = serve_telemetry(
-      job, {"run", job.name, how.state, process.time.now_ms(), not_ready}, *metrics);
+      job, {"run", job.name, how.state, process.time.now_ms(), not_ready}, *metrics, page.routes());
   if (!telemetry) return report_error(telemetry.error());
-  return train(**worker, server->get(), job, how, context, process.time);
+  run_options shown = how;
+  if (*telemetry) shown.page = &page;
+  if (*telemetry && !how.json) {
+    std::printf("Dashboard at http://%s/\n", (*telemetry)->endpoints().front().c_str());
+    std::fflush(stdout);
+  }
+  return train(**worker, server->get(), job, shown, context, process.time);
 }
 
 }  // namespace headrace::cli

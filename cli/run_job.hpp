@@ -3,6 +3,7 @@
 #include "cli/job/job_file.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
+#include "cli/pages/dashboard.hpp"
 #include "cli/verbs.hpp"
 
 #include <filesystem>
@@ -17,6 +18,7 @@ struct run_options {
   std::string data;  // where the events come from, for the result
   std::optional<std::filesystem::path> predictions;
   bool json = false;
+  dashboard* page = nullptr;  // shows the run, too; outlives it
   std::vector<std::string> notes;
 };
 

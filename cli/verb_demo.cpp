@@ -40,6 +40,7 @@ result<job> make_job(const demo_flags& flags, const demo_data& data) {
     overrides.emplace_back("durability.log=os");
     overrides.emplace_back("train.batch_max=32");
   }
+  overrides.emplace_back("telemetry.http=http://127.0.0.1:0");
   if (!flags.serve.empty()) overrides.push_back("serve.http=" + flags.serve);
   const auto given = flags.all_overrides();
   overrides.insert(overrides.end(), given.begin(), given.end());

@@ -39,10 +39,15 @@ int work(const worker_flags& flags, verb_context& context) {
                                   {endpoint, how.state, how.predictions, flags.ingest, metrics},
                                   process.time);
   if (!worker) return report_error(worker.error());
+  dashboard page;
   const auto not_ready = [worker = worker->get()] { return worker->not_ready(); };
-  const auto telemetry = serve_telemetry(
-      *job, {"worker", job->name, how.state, process.time.now_ms(), not_ready}, *metrics);
+  const auto telemetry =
+      serve_telemetry(*job,
+                      {"worker", job->name, how.state, process.time.now_ms(), not_ready},
+                      *metrics,
+                      page.routes());
   if (!telemetry) return report_error(telemetry.error());
+  if (*telemetry) how.page = &page;
   return train(**worker, nullptr, *job, how, context, process.time);
 }
 

@@ -3,8 +3,8 @@
 #include "base/log.hpp"
 #include "cli/job/model_section.hpp"
 #include "cli/live_table.hpp"
-#include "cli/pass_validation.hpp"
 #include "cli/pages/report.hpp"
+#include "cli/pass_validation.hpp"
 #include "cli/run_series.hpp"
 #include "storage/file_io.hpp"
 
@@ -58,13 +58,17 @@ class run_meter {
       point.auc_frozen = now.auc_frozen;
     }
     point.staleness = now.staleness;
-    if (auto counts = worker_.count_tables(patience)) {
-      counts_ = *counts;
-      counted_ = true;
-    } else {
-      counted_ = false;
+    auto shards = worker_.ask_shards(patience);
+    counted_ = shards.ok();
+    shards_ = counted_ ? std::move(*shards) : std::vector<schemas::status_reply>{};
+    if (counted_) {
+      rows_ = table_bytes_ = 0;
+      for (const auto& shard : shards_) {
+        rows_ += shard.rows;
+        table_bytes_ += shard.bytes;
+      }
     }
-    point.rows = counts_.rows;
+    point.rows = rows_;
     if (now.samples > before_.samples) {
       point.push_bytes_per_sample =
           static_cast<double>(now.push_bytes) / static_cast<double>(now.samples - before_.samples);
@@ -78,7 +82,10 @@ class run_meter {
 
   std::uint64_t since_last_ns() const { return time_.steady_ns() - last_ns_; }
   double seconds() const { return static_cast<double>(time_.steady_ns() - started_ns_) / 1e9; }
-  const job_worker::table_counts& counts() const { return counts_; }
+  std::uint64_t rows() const { return rows_; }
+  std::uint64_t table_bytes() const { return table_bytes_; }
+  /// As of the newest point; none where the server did not answer.
+  const std::vector<schemas::status_reply>& shards() const { return shards_; }
   /// The newest point has the counts of its own moment.
   bool counted() const { return counted_; }
 
@@ -91,7 +98,9 @@ class run_meter {
   std::uint64_t started_ns_;
   std::uint64_t last_ns_;
   std::uint64_t last_samples_;
-  job_worker::table_counts counts_;
+  std::vector<schemas::status_reply> shards_;
+  std::uint64_t rows_ = 0;  // of all shards, when they were counted last
+  std::uint64_t table_bytes_ = 0;
   bool counted_ = false;
 };
 
@@ -170,8 +179,8 @@ run_result gather(job_worker& worker,
   made.push_bytes_this_run = made.figures.push_bytes;
   made.paced = job.pace_duration_ns > 0;
   made.resumed = worker.resumed();
-  made.rows = meter.counts().rows;
-  made.table_bytes = meter.counts().bytes;
+  made.rows = meter.rows();
+  made.table_bytes = meter.table_bytes();
   made.memory_bytes = resident_bytes();
   made.notes = how.notes;
   for (auto& note : label_notes(job)) made.notes.push_back(std::move(note));
@@ -179,6 +188,24 @@ run_result gather(job_worker& worker,
     made.notes.emplace_back(
         "rows, table_bytes: as of a moment before the end, the server did not answer");
   return made;
+}
+
+void show(job_worker& worker,
+          const job& job,
+          const watch_options& how,
+          const run_meter& meter,
+          const run_series& series,
+          std::string stopped) {
+  if (how.page == nullptr) return;
+  dashboard_view now;
+  now.job = job.name;
+  now.data = how.data;
+  now.seconds = meter.seconds();
+  now.stopped = std::move(stopped);
+  now.learned = worker.board().read();
+  now.shards = meter.shards();
+  if (worker.live() != nullptr) now.live = worker.live()->figures();
+  how.page->show(std::move(now), series.points());
 }
 
 void keep_result(const job_worker& worker,
@@ -235,6 +262,7 @@ result<run_result> watch_run(job_worker& worker,
     if (meter.since_last_ns() < point_ns || worker.board().ended()) continue;
     worker.look_at_rows(time, live_patience);
     const series_point& point = meter.take(live_patience);
+    show(worker, job, how, meter, *series, "");
     if (how.table && time.steady_ns() - shown_ns >= second_ns) {
       shown_ns += second_ns;
       std::fputs(live_line(point).c_str(), stdout);
@@ -245,6 +273,7 @@ result<run_result> watch_run(job_worker& worker,
   const double seconds = meter.seconds();
   const series_point& last = meter.take(final_patience);
   if (how.table) std::fputs(live_line(last).c_str(), stdout);
+  show(worker, job, how, meter, *series, asked_ns != 0 ? "stopped" : "finished");
   run_result made = gather(worker, job, how, meter, seconds);
   made.interrupted = asked_ns != 0;
   made.passes = passes->figures();

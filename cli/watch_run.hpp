@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
+#include "cli/pages/dashboard.hpp"
 #include "cli/run_result.hpp"
 #include "cli/signals.hpp"
 
@@ -18,6 +19,7 @@ struct watch_options {
   bool table = false;              // a line a second on standard output
   bool report = true;              // report.html in the state folder
   std::vector<std::string> notes;  // for the result
+  dashboard* page = nullptr;       // shows it, too
 };
 
 /// Watches a run until it ends: takes a point a second, shows it, passes the first Ctrl-C on, and

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "actors/progress_board.hpp"
-#include "cli/live_metrics.hpp"
 #include "cli/run_series.hpp"
+#include "cli/telemetry/live_series.hpp"
 #include "schemas/control.hpp"
 
 #include <cstdint>

@@ -7,6 +7,7 @@
 #include "cli/telemetry/process_series.hpp"
 
 #include <memory>
+#include <vector>
 
 namespace headrace::cli {
 
@@ -14,9 +15,11 @@ namespace headrace::cli {
 /// where
 /// `[telemetry]` says; null where it says nowhere. A job whose producers need a token asks for one
 /// at `/metrics` too. `metrics` and all that its parts look at outlive the server. Fails:
-/// bad_config (tokens that cannot be read), in_use.
-result<std::unique_ptr<actors::http_server>> serve_telemetry(const job& job,
-                                                             process_facts what,
-                                                             job_metrics& metrics);
+/// bad_config (tokens that cannot be read), in_use. `more` is answered there too.
+result<std::unique_ptr<actors::http_server>> serve_telemetry(
+    const job& job,
+    process_facts what,
+    job_metrics& metrics,
+    std::vector<actors::http_route> more = {});
 
 }  // namespace headrace::cli
