@@ -116,10 +116,12 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
   };
   const auto telemetry = serve_telemetry(
       job, {"run", job.name, how.state, process.time.now_ms(), not_ready}, *metrics, page.routes());
-  if (!telemetry) return report_error(telemetry.error());
+  if (!telemetry && !how.page_may_fail) return report_error(telemetry.error());
+  if (!telemetry) log_warn("dashboard.none", {{"error", describe(telemetry.error())}});
   run_options shown = how;
-  if (*telemetry) shown.page = &page;
-  if (*telemetry && !how.json) {
+  const bool is_shown = telemetry && *telemetry;
+  if (is_shown) shown.page = &page;
+  if (is_shown && !how.json) {
     std::printf("Dashboard at http://%s/\n", (*telemetry)->endpoints().front().c_str());
     std::fflush(stdout);
   }

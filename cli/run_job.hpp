@@ -18,7 +18,8 @@ struct run_options {
   std::string data;  // where the events come from, for the result
   std::optional<std::filesystem::path> predictions;
   bool json = false;
-  dashboard* page = nullptr;  // shows the run, too; outlives it
+  dashboard* page = nullptr;   // shows the run, too; outlives it
+  bool page_may_fail = false;  // nobody asked for it: a run goes on without
   std::vector<std::string> notes;
 };
 

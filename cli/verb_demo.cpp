@@ -40,7 +40,6 @@ result<job> make_job(const demo_flags& flags, const demo_data& data) {
     overrides.emplace_back("durability.log=os");
     overrides.emplace_back("train.batch_max=32");
   }
-  overrides.emplace_back("telemetry.http=http://127.0.0.1:0");
   if (!flags.serve.empty()) overrides.push_back("serve.http=" + flags.serve);
   const auto given = flags.all_overrides();
   overrides.insert(overrides.end(), given.begin(), given.end());
@@ -69,7 +68,7 @@ int demo(const demo_flags& flags, verb_context& context) {
   auto data = find_demo_data(flags.data.empty() ? std::nullopt
                                                 : std::optional<std::filesystem::path>(flags.data));
   if (!data) return report_error(data.error());
-  const auto job = make_job(flags, *data);
+  auto job = make_job(flags, *data);
   if (!job) return report_error(job.error());
   if (!data->warning.empty()) std::fprintf(stderr, "headrace: %s\n", data->warning.c_str());
   if (!flags.json) {
@@ -82,6 +81,8 @@ int demo(const demo_flags& flags, verb_context& context) {
   how.data = data->description;
   if (!flags.predictions.empty()) how.predictions = flags.predictions;
   how.json = flags.json;
+  how.page_may_fail = job->telemetry.http.empty();
+  if (how.page_may_fail) job->telemetry.http = "127.0.0.1:0";
   if (!data->warning.empty()) how.notes.push_back("data: " + data->warning);
   return run_job(*job, how, context);
 }
