@@ -617,7 +617,10 @@ TEST(JobFile, EachKeyIsDocumentedAndEachDocumentedKeyExists) {
       live_text("uri = \"kafka://h:1\"\ntopics = \"t\"\nlabel = \"click > 0\"\n") +
       live_text(
           "uri = \"nats://h:1\"\nstream = \"s\"\nlabel = \"click > 0\"\n[samples]\n"
-          "engine = \"jetstream\"\nurl = \"nats://h:1\"\nstream = \"s\"\n");
+          "engine = \"jetstream\"\nurl = \"nats://h:1\"\nstream = \"s\"\n") +
+      live_text(
+          "uri = \"nats://h:1\"\nstream = \"s\"\nlabel = \"click > 0\"\n[samples]\n"
+          "engine = \"kafka\"\nurl = \"kafka://h:1\"\ntopic = \"s\"\n");
   std::istringstream lines(text);
   std::string section;
   int keys = 0;
@@ -665,6 +668,7 @@ TEST(JobFile, SamplesAreKeptInTheFolderOrByAStream) {
   EXPECT_THAT(failure("url", "nats://me@a:1"), HasSubstr("nats://HOST:PORT"));
   EXPECT_THAT(failure("stream", "a.b"), HasSubstr("samples.stream"));
   EXPECT_THAT(failure("engine", "segments"), HasSubstr("needs samples.engine"));
+  EXPECT_THAT(failure("topic", "a"), HasSubstr("needs samples.engine = \"kafka\""));
   EXPECT_THAT(failure("engine", "kafkaesque"), HasSubstr("jetstream"));
 }
 
@@ -689,6 +693,26 @@ TEST(JobFile, PredictionsAreAnsweredOnLoopbackOnly) {
     EXPECT_THAT(refused.error().detail, HasSubstr("loopback")) << http;
   }
   EXPECT_FALSE(parse_job(file_job, "job.toml", std::vector<std::string>{"serve.interval=0s"}).ok());
+}
+
+TEST(JobFile, SamplesAreKeptInATopic) {
+  const std::vector<std::string> kept{
+      "samples.engine=kafka", "samples.url=kafka://a:1,b:2", "samples.topic=clicks.samples"};
+  const auto made = parse_job(file_job, "job.toml", kept);
+  ASSERT_TRUE(made.ok()) << describe(made.error());
+  EXPECT_EQ(made->samples.servers, "a:1,b:2");
+  EXPECT_EQ(made->samples.stream, "clicks.samples");
+  EXPECT_TRUE(parse_job(made->text, "resolved.toml", {}).ok());
+  const auto failure = [&](const std::string& key, const std::string& value) {
+    auto set = kept;
+    set.push_back("samples." + key + "=" + value);
+    const auto refused = parse_job(file_job, "job.toml", set);
+    return refused.ok() ? "no failure" : refused.error().detail;
+  };
+  EXPECT_THAT(failure("url", "nats://a:1"), HasSubstr("kafka://HOST:PORT"));
+  EXPECT_THAT(failure("topic", "a b"), HasSubstr("samples.topic"));
+  EXPECT_THAT(failure("topic", ""), HasSubstr("samples.topic"));
+  EXPECT_THAT(failure("stream", "a"), HasSubstr("needs samples.engine = \"jetstream\""));
 }
 
 TEST(JobFile, ABatchThatOneShardCouldNotTakeIsRefusedWithTheBound) {

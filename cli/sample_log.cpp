@@ -4,6 +4,7 @@
 #include "schemas/hash.hpp"
 #include "storage/checkpoint_manifest.hpp"
 #include "storage/engines/jetstream_stream.hpp"
+#include "storage/engines/kafka_stream.hpp"
 #include "storage/engines/message_log.hpp"
 #include "storage/log_copy.hpp"
 #include "storage/segment_files.hpp"
@@ -78,27 +79,37 @@ result<void> note_earlier(storage::message_log& log,
   return {};
 }
 
+result<std::unique_ptr<storage::message_stream>> open_messages(const samples_spec& spec,
+                                                               storage::broker_login login,
+                                                               bool read_only) {
+  if (spec.engine == sample_engine::kafka)
+    return storage::open_kafka_stream({.login = std::move(login), .topic = spec.stream});
+  storage::jetstream_options how;
+  how.login = std::move(login);
+  how.stream = spec.stream;
+  how.read_only = read_only;
+  return storage::open_jetstream_stream(how);
+}
+
 result<std::unique_ptr<storage::message_log>> open_stream(const job& job,
                                                           const storage::job_folder& folder,
                                                           bool read_only,
                                                           lsn continue_after) {
   const samples_spec& spec = job.samples;
-  storage::jetstream_options how;
-  how.login.endpoints = spec.servers;
-  how.login.client_id = "headrace-" + job.name + "-samples";
-  how.login.user = spec.user;
-  how.login.tls = spec.tls;
-  how.stream = spec.stream;
-  how.read_only = read_only;
+  storage::broker_login login;
+  login.endpoints = spec.servers;
+  login.client_id = "headrace-" + job.name + "-samples";
+  login.user = spec.user;
+  login.tls = spec.tls;
   if (!spec.password_env.empty()) {
     const char* password = std::getenv(spec.password_env.c_str());
     if (password == nullptr) {
       return error{errc::bad_config,
                    "samples.password_env: there is no environment variable " + spec.password_env};
     }
-    how.login.password = password;
+    login.password = password;
   }
-  auto stream = storage::open_jetstream_stream(how);
+  auto stream = open_messages(spec, std::move(login), read_only);
   if (!stream) return stream.error();
   const auto& owner = folder.job();
   storage::message_log::options log;
@@ -164,7 +175,7 @@ schemas::source_id source_of(const job& job) { return {job.source.name, worker_g
 result<std::unique_ptr<storage::ordered_log>> open_sample_log(const job& job,
                                                               const storage::job_folder& folder,
                                                               schemas::log_mode least) {
-  if (job.samples.engine == sample_engine::jetstream) {
+  if (job.samples.engine != sample_engine::segments) {
     auto stream = open_stream_of(job, folder);
     if (!stream) return stream.error();
     return std::unique_ptr<storage::ordered_log>(std::move(*stream));
@@ -181,8 +192,8 @@ result<std::unique_ptr<storage::ordered_log>> open_sample_log(const job& job,
 result<std::unique_ptr<storage::ordered_log>> read_sample_log(const job& job,
                                                               const storage::job_folder& folder,
                                                               const std::string& source) {
-  const bool is_stream = job.samples.engine == sample_engine::jetstream &&
-                         source == schemas::to_string(source_of(job));
+  const bool is_stream =
+      job.samples.engine != sample_engine::segments && source == schemas::to_string(source_of(job));
   if (is_stream) {
     auto stream = open_stream(job, folder, true, {});
     if (!stream) return stream.error();

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -241,6 +242,52 @@ log = "os"
     EXPECT_EQ(inspected(state_), of_file_);
   }
 
+  // The file's samples, kept by a broker, which goes and comes back; the run is killed on the way.
+  void expect_kept(const std::vector<std::string>& by,
+                   const std::function<std::uint64_t()>& messages,
+                   const std::function<void()>& restart) {
+    const std::string state = folder_ / "kept";
+    std::vector<std::string> words{headrace_binary(), "run", job_, "--state", state, "--json"};
+    for (const auto& one : by) words.insert(words.end(), {"--set", "samples." + one});
+    words.insert(words.end(), {"--set", "train.batch_max=16"});
+    auto paced = words;
+    paced.insert(paced.end(), {"--set", "source.duration=60s"});
+    {
+      child_process run(paced);
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+      const auto wait_for = [&](std::uint64_t count) {
+        while (messages() < count) {
+          ASSERT_FALSE(run.wait_for(std::chrono::milliseconds(10))) << run.errors();
+          ASSERT_LT(std::chrono::steady_clock::now(), deadline) << run.errors();
+        }
+      };
+      wait_for(5);
+      restart();
+      const auto before = messages();
+      EXPECT_GE(before, 5U);
+      wait_for(before + 5);
+      run.signal(SIGKILL);
+    }
+    words.insert(words.end(), {"--speed", "max"});
+    const auto said = run_program(words, live_patience);
+    ASSERT_EQ(said.status, 0) << said.errors;
+    EXPECT_EQ(inspected(state), of_file_);
+    EXPECT_TRUE(std::filesystem::is_empty(state + "/samples"));
+    const auto whole = run_program(
+        {headrace_binary(), "inspect", "digest", "--state", state, "--json"}, live_patience);
+    EXPECT_EQ(whole.status, 0) << whole.output << whole.errors;
+    EXPECT_EQ(json_field(whole.output, "sealed"), json_field(whole.output, "batches"));
+
+    // Another job has no business there.
+    auto other = words;
+    other[4] = folder_ / "other";
+    other.insert(other.end(), {"--set", "job.name=other"});
+    const auto refused = run_program(other, live_patience);
+    EXPECT_NE(refused.status, 0);
+    EXPECT_NE(refused.errors.find("has the samples of 'same/"), std::string::npos)
+        << refused.errors;
+  }
+
   const std::uint64_t seed_ = test_seed();
   temporary_folder folder_;
   std::vector<row> rows_;
@@ -318,56 +365,34 @@ TEST_F(SameSamples, FromJetStream) {
   expect_the_same();
 }
 
-// The file's samples, kept by a broker; the run is killed on the way, and so is the server.
 TEST_F(SameSamples, KeptByJetStream) {
   if (find_server("nats-server").empty()) GTEST_SKIP() << "nats-server is not installed";
   nats_server server;
   server.start();
-  const std::string state = folder_ / "kept";
-  std::vector<std::string> words{headrace_binary(), "run", job_, "--state", state, "--json"};
-  for (const std::string& one : {std::string("samples.engine=jetstream"),
-                                 "samples.url=" + server.url(),
-                                 std::string("samples.stream=SAME"),
-                                 std::string("train.batch_max=16")})
-    words.insert(words.end(), {"--set", one});
-  auto paced = words;
-  paced.insert(paced.end(), {"--set", "source.duration=60s"});
-  {
-    child_process run(paced);
-    nats_client client(server.url());
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (client.messages("SAME") < 5) {
-      ASSERT_FALSE(run.wait_for(std::chrono::milliseconds(10))) << run.errors();
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << run.errors();
-    }
-    server.kill();
-    server.start();
-    nats_client again(server.url());
-    const auto before = again.messages("SAME");
-    EXPECT_GE(before, 5U);
-    while (again.messages("SAME") < before + 5) {
-      ASSERT_FALSE(run.wait_for(std::chrono::milliseconds(10))) << run.errors();
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << run.errors();
-    }
-    run.signal(SIGKILL);
-  }
-  words.insert(words.end(), {"--speed", "max"});
-  const auto said = run_program(words, live_patience);
-  ASSERT_EQ(said.status, 0) << said.errors;
-  EXPECT_EQ(inspected(state), of_file_);
-  EXPECT_TRUE(std::filesystem::is_empty(state + "/samples"));
-  const auto whole = run_program(
-      {headrace_binary(), "inspect", "digest", "--state", state, "--json"}, live_patience);
-  EXPECT_EQ(whole.status, 0) << whole.output << whole.errors;
-  EXPECT_EQ(json_field(whole.output, "sealed"), json_field(whole.output, "batches"));
+  expect_kept(
+      {"engine=jetstream", "url=" + server.url(), "stream=SAME"},
+      [&] { return nats_client(server.url()).messages("SAME"); },
+      [&] {
+        server.kill();
+        server.start();
+      });
+}
 
-  // Another job has no business there.
-  auto other = words;
-  other[4] = folder_ / "other";
-  other.insert(other.end(), {"--set", "job.name=other"});
-  const auto refused = run_program(other, live_patience);
-  EXPECT_NE(refused.status, 0);
-  EXPECT_NE(refused.errors.find("has the samples of 'same/"), std::string::npos) << refused.errors;
+TEST_F(SameSamples, KeptByKafka) {
+  const std::string kcat = find_server("kcat");
+  if (kcat.empty()) GTEST_SKIP() << "no kcat: ./dev setup peers";
+  mock_kafka kafka;
+  kafka.tell("topic SAME 1");
+  const auto messages = [&]() -> std::uint64_t {
+    const auto said =
+        run_program({kcat, "-Q", "-b", kafka.bootstraps(), "-t", "SAME:0:-1"}, live_patience);
+    const auto at = said.output.rfind("offset ");  // "SAME [0] offset 5"
+    return at == std::string::npos ? 0 : std::stoul(said.output.substr(at + 7));
+  };
+  expect_kept({"engine=kafka", "url=kafka://" + kafka.bootstraps(), "topic=SAME"}, messages, [&] {
+    kafka.tell("down 1");
+    kafka.tell("up 1");
+  });
 }
 
 // A job that kept its samples in its folder goes on in a stream.
