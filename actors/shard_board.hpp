@@ -18,12 +18,12 @@ struct shard_figures {
   schemas::status_reply status;
   std::map<errc, std::uint64_t> refused = {};  // pushes, by this incarnation
   std::uint64_t quarantined = 0;               // sources
+  std::uint64_t heard_ns = 0;                  // steady clock: when it said so; 0: not yet
+  std::uint64_t restarts = 0;
+  bool is_up = true;  // else it is being started again
   bool log_refuses = false;
   bool rows_not_written = false;
   bool log_not_cut = false;
-  std::uint64_t heard_ns = 0;  // steady clock: when it said so; 0: not yet
-  bool is_up = true;           // else it is being started again
-  std::uint64_t restarts = 0;
 };
 
 /// Where shards say how they are, and others read it. The mutex guards every field; it is held for
