@@ -5,6 +5,7 @@
 #include "base/parse_number.hpp"
 #include "schemas/hash.hpp"
 #include "worker/ingest/column_text.hpp"
+#include "worker/text/text_cleaning.hpp"
 
 #include <algorithm>
 #include <array>
@@ -258,6 +259,11 @@ result<event_schema> event_schema::bind(const source_spec& source,
   for (const feature_spec& feature : source.features) {
     if (auto bound = made.bind_feature(feature); !bound) return bound.error();
   }
+  for (const text_spec& text : source.texts) {
+    auto column = made.column_of(text.column, "a text");
+    if (!column) return column.error();
+    made.texts_.push_back(*column);
+  }
   made.order_.resize(made.columns_.size());
   std::iota(made.order_.begin(), made.order_.end(), 0U);
   std::sort(made.order_.begin(), made.order_.end(), [&](std::uint32_t a, std::uint32_t b) {
@@ -377,6 +383,9 @@ std::optional<event_schema::problem> event_schema::check(const event_batch& batc
     if (auto wrong = check_window(window, fields, feeds)) return wrong;
   }
   if (is_action) return std::nullopt;
+  for (const std::size_t text : texts_) {
+    if (auto wrong = check_id(columns_[text], fields[text])) return wrong;
+  }
   for (const bound_label& label : labels_) {
     const event_field* field = fields[label.column];
     if (is_blank(field)) {
@@ -402,6 +411,28 @@ std::optional<event_schema::problem> event_schema::check(const event_batch& batc
       return wrong(fault, columns_[feature.column], needed_by(feature.writer), *field);
   }
   return std::nullopt;
+}
+
+void event_schema::clean_texts(event_batch& batch,
+                               const names& known,
+                               std::size_t i,
+                               std::vector<std::string>& into) const {
+  into.resize(texts_.size());
+  for (std::string& text : into) text.clear();
+  const schemas::event_head& event = batch.events[i];
+  std::array<char, 24> buffer;
+  for (event_field& field :
+       std::span(batch.fields).subspan(event.fields_begin, event.fields_count)) {
+    const std::int32_t column = field.name < known.columns.size() ? known.columns[field.name] : -1;
+    if (column < 0) continue;
+    for (std::size_t t = 0; t < texts_.size(); ++t) {
+      if (texts_[t] != static_cast<std::size_t>(column)) continue;
+      if (field.kind == field_kind::integer) into[t] = digits(field.integer, buffer);
+      if (field.kind != field_kind::text) continue;
+      CHECK(clean_text(field.text, into[t]));  // the decoder let no other in
+      field.text = into[t];
+    }
+  }
 }
 
 void event_schema::parse(const event_batch& batch,
