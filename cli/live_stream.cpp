@@ -60,6 +60,13 @@ void add_join(const worker::join_figures& now, json_line& line) {
   line.end();
 }
 
+void add_texts(const worker::texts_figures& texts, json_line& line) {
+  line.begin_object("texts").add("taken", texts.count.taken).add("known", texts.known);
+  for (std::size_t why = 0; why < worker::text_faults; ++why)
+    line.add(worker::name(static_cast<worker::text_fault>(why)), texts.count.refused[why]);
+  line.end();
+}
+
 void add_windows(const worker::windows_figures& windows, json_line& line) {
   line.begin_object("windows");
   for (const worker::window_figures& each : windows.each) {
@@ -141,7 +148,8 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
     }
   }
   how.of_windows = window_board_;
-  how.windows = job_.source;
+  how.of_texts = text_board_;
+  how.source = job_.source;
   how.cut_file = cut_file_;
   how.may_lose_ends = job_.durability.log != schemas::log_mode::fsync;
   how.keep_ms = job_.source.live.keep_ms;
@@ -240,6 +248,7 @@ live_figures live_stream::figures() const {
     now.pending_max = job_.join->how.pending_max;
   }
   if (feed_) now.fetched = feed_->look();
+  if (!job_.source.texts.empty()) now.texts = text_board_->read();
   return now;
 }
 
@@ -296,8 +305,10 @@ std::string live_stream::status() const {
       .add("failed_batches", counted.failed)
       .add("unread_bytes", counted.unread_bytes)
       .add("samples", learned.samples)
+      .add("history", learned.history)
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
+  if (now.texts) add_texts(*now.texts, line);
   if (now.joined) add_join(*now.joined, line);
   if (!now.windows.each.empty()) add_windows(now.windows, line);
   if (feed_) line.add_raw("broker", feed_->status());

@@ -79,6 +79,9 @@ void say_learning(const actors::progress& now, const std::string& head, metrics_
   page.count("headrace_samples_learned_total",
              "Samples learned, over all runs of the state folder.",
              now.samples);
+  page.count("headrace_history_samples_total",
+             "Samples of older batches that were mixed into new ones.",
+             now.history);
   page.count("headrace_batches_learned_total",
              "Batches learned, over all runs of the state folder.",
              now.batches);

@@ -124,6 +124,18 @@ void say_windows(const worker::windows_figures& windows, metrics_page& page) {
   }
 }
 
+void say_texts(const worker::texts_figures& texts, metrics_page& page) {
+  page.count(
+      "headrace_texts_taken_total", "Events whose texts are learned from.", texts.count.taken);
+  for (std::size_t why = 0; why < worker::text_faults; ++why) {
+    page.count("headrace_texts_refused_total",
+               "Events that were left out for a text of theirs, by reason.",
+               texts.count.refused[why],
+               {{"reason", std::string(worker::name(static_cast<worker::text_fault>(why)))}});
+  }
+  page.measure("headrace_texts_known", "Texts that near ones are told by.", texts.known);
+}
+
 void say_fetched(const actors::feed_front::figures& fetched, metrics_page& page) {
   page.measure(
       "headrace_source_connected", "1 while the broker is there.", fetched.broker.connected);
@@ -176,6 +188,7 @@ void say_events(const live_figures& now, metrics_page& page) {
     page.measure("headrace_join_pending_max", "Entries that there is room for.", now.pending_max);
   }
   say_windows(now.windows, page);
+  if (now.texts) say_texts(*now.texts, page);
   if (now.fetched) say_fetched(*now.fetched, page);
   if (now.asked) say_asked(*now.asked, page);
 }

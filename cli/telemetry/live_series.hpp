@@ -5,6 +5,7 @@
 #include "cli/telemetry/job_metrics.hpp"
 #include "worker/events/event_intake.hpp"
 #include "worker/events/join_board.hpp"
+#include "worker/events/text_board.hpp"
 #include "worker/events/window_board.hpp"
 
 #include <cstdint>
@@ -19,6 +20,7 @@ struct live_figures {
   std::optional<worker::join_figures> joined;  // of a job that joins
   std::uint64_t pending_max = 0;               // of it
   worker::windows_figures windows = {};
+  std::optional<worker::texts_figures> texts = {};          // of a job that judges them
   std::optional<actors::feed_front::figures> fetched = {};  // of a job that a broker feeds
   std::optional<actors::http_server::counters> asked = {};  // where it answers HTTP
 };

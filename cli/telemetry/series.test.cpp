@@ -37,6 +37,10 @@ live_figures some_events() {
   window.keys = 4;
   now.windows.each.push_back(window);
   now.windows.impressions = {6, 900, 2};
+  now.texts.emplace();
+  now.texts->count.taken = 12;
+  now.texts->count.refused[static_cast<std::size_t>(worker::text_fault::near_duplicate)] = 8;
+  now.texts->known = 10;
   now.fetched.emplace();
   now.fetched->broker.lag = {{"a/0", 5}, {"a/1", 6}};
   now.asked.emplace();
@@ -110,6 +114,9 @@ TEST(JobMetrics, SayWhatIsCountedNowHoweverOftenTheyAreAsked) {
               HasSubstr("headrace_window_events_total{fate=\"lacking\",window=\"clicks_1h\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("\nheadrace_window_impressions 6\n"));
   EXPECT_THAT(text, HasSubstr("\nheadrace_source_lag_events 11\n"));
+  EXPECT_THAT(text, HasSubstr("\nheadrace_texts_taken_total 12\n"));
+  EXPECT_THAT(text, HasSubstr("headrace_texts_refused_total{reason=\"text_near_duplicate\"} 8\n"));
+  EXPECT_THAT(text, HasSubstr("\nheadrace_texts_known 10\n"));
 }
 
 // A shard that was started again counts from 0.
