@@ -668,6 +668,29 @@ TEST(JobFile, SamplesAreKeptInTheFolderOrByAStream) {
   EXPECT_THAT(failure("engine", "kafkaesque"), HasSubstr("jetstream"));
 }
 
+TEST(JobFile, PredictionsAreAnsweredOnLoopbackOnly) {
+  const job without = good(std::string(file_job));
+  EXPECT_EQ(without.serve.http, "");
+  EXPECT_EQ(without.serve.interval_ms, 50U);
+  const job made = good(std::string(file_job),
+                        {"serve.http=http://127.0.0.1:0/",
+                         "serve.interval=20ms",
+                         "serve.batch_wait=300us",
+                         "serve.stale_max=0s"});
+  EXPECT_EQ(made.serve.http, "127.0.0.1:0");
+  EXPECT_EQ(made.serve.interval_ms, 20U);
+  EXPECT_EQ(made.serve.wait_us, 300U);
+  EXPECT_EQ(made.serve.stale_ms_max, 0U);
+  for (const char* http :
+       {"127.0.0.1:80", "http://10.0.0.1:80", "http://127.0.0.1", "https://127.0.0.1:1"}) {
+    const auto refused =
+        parse_job(file_job, "job.toml", std::vector{std::string("serve.http=") + http});
+    ASSERT_FALSE(refused.ok()) << http;
+    EXPECT_THAT(refused.error().detail, HasSubstr("loopback")) << http;
+  }
+  EXPECT_FALSE(parse_job(file_job, "job.toml", std::vector<std::string>{"serve.interval=0s"}).ok());
+}
+
 TEST(JobFile, ABatchThatOneShardCouldNotTakeIsRefusedWithTheBound) {
   const auto wide =
       parse_job(generated_job, "wide.toml", {"train.batch_max=20000", "shards.count=1"});

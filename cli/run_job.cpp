@@ -1,6 +1,8 @@
 #include "cli/run_job.hpp"
 
+#include "base/log.hpp"
 #include "cli/job_process.hpp"
+#include "cli/job_serve.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
 #include "cli/telemetry/telemetry_server.hpp"
@@ -98,6 +100,14 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
     const auto cause = (*server)->failure();
     return report_error(cause.value_or(worker.error()));
   }
+  std::unique_ptr<job_serve> serving;
+  if (!job.serve.http.empty()) {
+    auto begun =
+        job_serve::start(process.transport, job, {in_process, job.serve.http}, process.time);
+    if (!begun) return report_error(begun.error());
+    serving = std::move(*begun);
+    log_info("serve.listening", {{"endpoint", serving->url() + "/v1/models/" + job.name}});
+  }
   const auto not_ready = [server = server->get(), worker = worker->get()] {
     const std::string why = worker->not_ready();
     return why.empty() ? server->not_ready() : why;
@@ -105,6 +115,8 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
   const auto telemetry = serve_telemetry(
       job, {"run", job.name, how.state, process.time.now_ms(), not_ready}, *metrics);
   if (!telemetry) return report_error(telemetry.error());
+  if (serving)
+    metrics->add([at = serving.get()](metrics_page& page) { say_serving(at->figures(), page); });
   return train(**worker, server->get(), job, how, context, process.time);
 }
 

@@ -159,6 +159,7 @@ result<job> parse_job(const std::string& text,
   read_server(*config, made.listen);
   made.telemetry = read_telemetry(*config);
   made.http = read_http_endpoints(*config, made.source, made.listen);
+  made.serve = read_serve(*config);
   auto resolved = config->finish();
   if (!resolved) return resolved.error();
   made.text = std::move(*resolved);

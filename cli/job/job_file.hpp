@@ -5,6 +5,7 @@
 #include "cli/job/live_section.hpp"
 #include "cli/job/replay_section.hpp"
 #include "cli/job/samples_section.hpp"
+#include "cli/job/serve_section.hpp"
 #include "cli/job/telemetry_section.hpp"
 #include "ps/shard/limits.hpp"
 #include "schemas/push.hpp"
@@ -76,7 +77,8 @@ struct job {
   std::string listen = "tcp://127.0.0.1:7411";  // `[server] listen`
   telemetry_spec telemetry;
   std::vector<std::string> http;  // where a live job answers HTTP: host:port, one or more
-  std::string text;               // the resolved configuration as TOML: what --print-config shows
+  serve_spec serve;
+  std::string text;  // the resolved configuration as TOML: what --print-config shows
 };
 
 /// Reads and checks a job file. `overrides` are `a.b=value` in TOML's own syntax, bare words taken
