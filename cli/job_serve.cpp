@@ -4,6 +4,7 @@
 #include "actors/transport/link.hpp"
 #include "base/json_line.hpp"
 #include "cli/job_server.hpp"
+#include "cli/telemetry/process_series.hpp"
 #include "schemas/delta.hpp"
 
 #include <optional>
@@ -70,7 +71,12 @@ result<std::unique_ptr<job_serve>> job_serve::start(actors::transport_context& c
                                                   time);
   if (!follower) return follower.error();
   made->follower_ = std::move(*follower);
-  made->metrics_.add([at = made.get()](metrics_page& page) { say_serving(at->figures(), page); });
+  const process_facts what{
+      "serve", job.name, {}, time.now_ms(), [at = made.get()] { return at->not_ready(); }};
+  made->metrics_.add([at = made.get(), what](metrics_page& page) {
+    say_process(what, page);
+    say_serving(at->figures(), page);
+  });
   auto http = actors::http_server::open({how.http}, made->routes());
   if (!http && http.error().code == errc::in_use) {
     return error{errc::in_use,

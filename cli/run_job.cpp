@@ -109,18 +109,23 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
     serving = std::move(*begun);
     log_info("serve.listening", {{"endpoint", serving->url() + "/v1/models/" + job.name}});
   }
-  dashboard page;
+  dashboard board;
   const auto not_ready = [server = server->get(), worker = worker->get()] {
     const std::string why = worker->not_ready();
     return why.empty() ? server->not_ready() : why;
   };
-  const auto telemetry = serve_telemetry(
-      job, {"run", job.name, how.state, process.time.now_ms(), not_ready}, *metrics, page.routes());
+  const auto telemetry =
+      serve_telemetry(job,
+                      {"run", job.name, how.state, process.time.now_ms(), not_ready},
+                      *metrics,
+                      board.routes());
   if (!telemetry && !how.page_may_fail) return report_error(telemetry.error());
   if (!telemetry) log_warn("dashboard.none", {{"error", describe(telemetry.error())}});
+  if (serving)
+    metrics->add([at = serving.get()](metrics_page& page) { say_serving(at->figures(), page); });
   run_options shown = how;
   const bool is_shown = telemetry && *telemetry;
-  if (is_shown) shown.page = &page;
+  if (is_shown) shown.page = &board;
   if (is_shown && !how.json) {
     std::printf("Dashboard at http://%s/\n", (*telemetry)->endpoints().front().c_str());
     std::fflush(stdout);

@@ -117,6 +117,7 @@ class event_schema {
   std::size_t features() const { return features_.size() - lists_; }
   std::size_t labels() const { return joins() ? actions_.size() : labels_.size(); }
   bool joins() const { return !actions_.empty(); }
+  bool has_texts() const { return !texts_.empty(); }
   const std::vector<std::string>& actions() const { return actions_; }
   /// What it looks at, each once.
   const std::vector<std::string>& columns() const { return columns_; }
