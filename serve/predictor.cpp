@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <deque>
 #include <numeric>
-#include <optional>
 #include <utility>
 
 namespace headrace::serve {
@@ -141,14 +139,10 @@ void predictor::append(const worker::event& sample, schemas::sample_batch& batch
 }
 
 result<void> predictor::add_to(schemas::sample_batch& batch,
-                               const schemas::event_batch& brought,
+                               const schemas::event_batch& columns,
                                bool shared) {
-  const auto known = model_->look_up(brought);
+  const auto known = model_->look_up(columns);
   if (!known) return known.error();
-  std::deque<std::vector<std::string>> kept;
-  std::optional<schemas::event_batch> clean;
-  if (model_->has_texts()) clean = model_->clean(brought, *known, kept);
-  const schemas::event_batch& columns = clean ? *clean : brought;
   const std::size_t first = shared ? 1 : 0;
   if (columns.events.size() <= first) return error{errc::bad_input, "there is nothing to predict"};
   const batch_size before{batch.samples, batch.sequence_keys.size()};
@@ -174,13 +168,9 @@ result<void> predictor::add(const schemas::event_batch& columns, bool shared) {
 }
 
 // Questions with the same columns otherwise are of one sample.
-result<void> predictor::add_questions(const schemas::event_batch& brought, bool shared) {
-  const auto known = model_->look_up(brought);
+result<void> predictor::add_questions(const schemas::event_batch& columns, bool shared) {
+  const auto known = model_->look_up(columns);
   if (!known) return known.error();
-  std::deque<std::vector<std::string>> kept;
-  std::optional<schemas::event_batch> clean;
-  if (model_->has_texts()) clean = model_->clean(brought, *known, kept);
-  const schemas::event_batch& columns = clean ? *clean : brought;
   if (columns.events.size() <= (shared ? 1U : 0U))
     return error{errc::bad_input, "there is nothing to predict"};
   const batch_size before{batch_.samples, batch_.sequence_keys.size()};

@@ -132,25 +132,6 @@ TEST(Predictor, PredictsToTheBitWhatAWorkerWouldWithEveryPreset) {
   }
 }
 
-// Else a request asks for other words than those that were learned.
-TEST(Predictor, TextsOfARequestAreCleanAsThoseOfEventsAre) {
-  worker::source_spec source = shop();
-  worker::text_spec text;
-  text.column = "user";
-  source.texts = {text};
-  const test_job job("shop", source, "deepfm");
-  const reference expected = score(job, source, {R"({"user":"an old friend","item":"i1"})"});
-  const auto rows = job.empty_replica();
-  job.teach(*rows, keys_of(expected.batch));
-  predictor scores(job.model(), rows);
-  const written columns({R"({"user":" an  old\tfri\u00adend","item":"i1"})"});
-  ASSERT_TRUE(scores.add(columns.batch(), false).ok());
-  const auto got = scores.predict();
-  ASSERT_TRUE(got.ok()) << describe(got.error());
-  EXPECT_EQ(got->probabilities, expected.probabilities);
-  EXPECT_EQ(got->requests[0].unknown_ids, 0U);
-}
-
 TEST(Predictor, RequestsOfOneBatchGetWhatTheyWouldAlone) {
   const std::uint64_t seed = test_seed();
   SCOPED_TRACE("HEADRACE_SEED=" + std::to_string(seed));

@@ -139,15 +139,6 @@ result<worker::event_schema::names> served_model::look_up(const schemas::event_b
   return known;
 }
 
-schemas::event_batch served_model::clean(const schemas::event_batch& batch,
-                                         const worker::event_schema::names& known,
-                                         std::deque<std::vector<std::string>>& kept) const {
-  schemas::event_batch cleaned = batch;
-  for (std::size_t i = 0; i < cleaned.events.size(); ++i)
-    columns_of_.clean_texts(cleaned, known, i, kept.emplace_back());
-  return cleaned;
-}
-
 result<void> served_model::parse(const schemas::event_batch& batch,
                                  const worker::event_schema::names& known,
                                  std::size_t i,

@@ -12,7 +12,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -82,13 +81,6 @@ class served_model {
   /// The columns of a batch of events by place. Fails: bad_input, for a name that is no column: it
   /// names the nearest, and those there are.
   result<worker::event_schema::names> look_up(const schemas::event_batch& batch) const;
-  /// Whether the job cleans texts of events (docs/text.md): those of requests are, too, or they
-  /// would be other words than those that were learned.
-  bool has_texts() const { return columns_of_.has_texts(); }
-  /// The batch with clean texts, which `kept` holds.
-  schemas::event_batch clean(const schemas::event_batch& batch,
-                             const worker::event_schema::names& known,
-                             std::deque<std::vector<std::string>>& kept) const;
   /// Event i as a sample without labels; columns that it lacks are `shared`'s, where that is one.
   /// Fails: bad_input, which names the column.
   result<void> parse(const schemas::event_batch& batch,
