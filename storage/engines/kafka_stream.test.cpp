@@ -111,11 +111,16 @@ class KafkaLog : public LogInATopic {
     ASSERT_TRUE(settings.ok());
     const auto made = make_kafka_handle(RD_KAFKA_PRODUCER, std::move(*settings));
     ASSERT_TRUE(made.ok());
-    rd_kafka_producev(made->get(),
-                      RD_KAFKA_V_TOPIC("SAMPLES"),
-                      RD_KAFKA_V_PARTITION(0),
-                      RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()),
-                      RD_KAFKA_V_END);
+    const kafka_topic topic(rd_kafka_topic_new(made->get(), "SAMPLES", nullptr));
+    EXPECT_EQ(rd_kafka_produce(topic.get(),
+                               0,
+                               RD_KAFKA_MSG_F_COPY,
+                               const_cast<char*>(value.data()),
+                               value.size(),
+                               nullptr,
+                               0,
+                               nullptr),
+              0);
     EXPECT_EQ(rd_kafka_flush(made->get(), 10'000), RD_KAFKA_RESP_ERR_NO_ERROR);
   }
 
