@@ -130,6 +130,9 @@ void live_metrics::set_learned(const actors::progress& learned) {
   raise("headrace_samples_learned_total",
         "Samples learned, over all runs of the state folder.",
         learned.samples);
+  raise("headrace_history_samples_total",
+        "Samples of older batches that were mixed into new ones.",
+        learned.history);
   const auto available = [this](const char* quantile, std::uint64_t ms) {
     series_
         .gauge("headrace_event_available_seconds",

@@ -21,6 +21,7 @@ live_figures some_figures() {
   now.taken.events.refused[static_cast<std::size_t>(schemas::event_fault::wrong_type)] = 2;
   now.taken.unread_bytes = 7;
   now.learned.samples = 38;
+  now.learned.history = 4;
   now.learned.available_ms_p99 = 20;
   now.joined.emplace();
   now.joined->count.matched = 5;
@@ -51,6 +52,7 @@ TEST(LiveMetrics, SayWhatIsCountedNowHoweverOftenTheyAreAsked) {
   EXPECT_THAT(text, HasSubstr("headrace_events_refused_total{fault=\"wrong_type\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("\nheadrace_event_log_unread_bytes 7\n"));
   EXPECT_THAT(text, HasSubstr("\nheadrace_samples_learned_total 38\n"));
+  EXPECT_THAT(text, HasSubstr("\nheadrace_history_samples_total 4\n"));
   EXPECT_THAT(text, HasSubstr("headrace_event_available_seconds{quantile=\"0.99\"} 0.02\n"));
   EXPECT_THAT(text, HasSubstr("headrace_join_actions_total{outcome=\"matched\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("\nheadrace_join_pending 8\n"));

@@ -308,6 +308,7 @@ std::string live_stream::status() const {
       .add("failed_batches", counted.failed)
       .add("unread_bytes", counted.unread_bytes)
       .add("samples", learned.samples)
+      .add("history", learned.history)
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
   if (texts) add_texts(*texts, line);
