@@ -344,6 +344,7 @@ class Pipeline : public Actors {
         worker::batch_builder({.source = source, .samples_max = 16}),
         std::nullopt,
         pass_};
+    if (history_ > 0) stream_parts.history.emplace(worker::history_mix({.share = history_}));
     auto stream = std::make_unique<worker::sealed_stream>(std::move(stream_parts), node_.time);
     EXPECT_TRUE(stream->open(first).ok());
     return stream;
@@ -414,6 +415,7 @@ class Pipeline : public Actors {
   std::shared_ptr<memory_log::contents> samples_ = std::make_shared<memory_log::contents>();
   std::shared_ptr<int> losses_ = std::make_shared<int>(0);
   std::uint64_t pass_ = 0;  // records between two halts
+  double history_ = 0;      // share of a batch
   worker_handle worker_;
   ingest_handle ingest_;
   bool apart_ = false;          // sealed by an actor that is asked for batches
@@ -442,6 +444,21 @@ TEST_F(Pipeline, EveryEventReachesItsRowsOnce) {
   EXPECT_FALSE(board_->failure().has_value());
   EXPECT_EQ(board_->read().samples, rows);
   EXPECT_EQ(total(), rows * features);
+}
+
+TEST_F(Pipeline, SaysHowManySamplesOfHistoryWereMixedIn) {
+  start_shards();
+  history_ = 0.25;
+  start_worker({batch_number{0}, batch_number{0}});
+  run_to_end();
+  EXPECT_FALSE(board_->failure().has_value());
+  std::uint64_t mixed = 0;
+  for (const auto& record : samples_->records)
+    mixed += schemas::decode_sample_batch(record.payload)->history;
+  EXPECT_GT(mixed, rows / 5);
+  EXPECT_EQ(board_->read().history, mixed);
+  EXPECT_EQ(board_->read().samples, rows) << "which counts what came";
+  EXPECT_EQ(total(), static_cast<double>(rows + mixed) * features);
 }
 
 TEST_F(Pipeline, HaltsBetweenPassesWithEveryPushAcknowledged) {

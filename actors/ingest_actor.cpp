@@ -82,7 +82,7 @@ void ingest_actor::pump() {
     if (std::exchange(paused_, false)) log_info("ingest.goes_on");
     if (pumped->batch) {
       --permits_;
-      if (stream_->live()) measure(*pumped->batch);
+      measure(*pumped->batch);
       if (pumped->batch->last) publish_bad_rows();  // before the worker can end the run
       send(worker_, sealed_atom_v, pumped->batch);
       if (pumped->batch->last) return end();
@@ -99,9 +99,11 @@ void ingest_actor::pump() {
 }
 
 void ingest_actor::measure(const schemas::sample_batch& batch) {
+  history_ += batch.history;
   const std::uint64_t now_ms = time_.now_ms();
-  available_.add(now_ms > batch.accepted_ms ? now_ms - batch.accepted_ms : 0);
+  if (stream_->live()) available_.add(now_ms > batch.accepted_ms ? now_ms - batch.accepted_ms : 0);
   board_->update([&](progress& p) {
+    p.history = history_;
     p.available_ms_p50 = available_.quantile(0.5);
     p.available_ms_p99 = available_.quantile(0.99);
   });

@@ -49,6 +49,7 @@ class ingest_actor : public ingest_handle::base {
   const std::uint32_t permits_all_;
   std::uint32_t permits_;
   worker::latency_histogram available_;
+  std::uint64_t history_ = 0;  // samples of older batches in those that were given out
   std::uint64_t wake_ns_ = worker::batch_stream::never;  // of the tick on its way
   bool paused_ = false;                                  // the disk is full
   /// An arrival is in the mailbox: one is enough, however much arrives meanwhile.

@@ -63,6 +63,7 @@ struct progress {
   std::uint64_t routed = 0;          // assignments: k for each vector
   std::uint64_t routed_dropped = 0;  // of which found no room
   std::uint64_t routed_room = 0;     // of all experts
+  std::uint64_t history = 0;         // samples of older batches that were mixed in, in this run
   std::uint64_t passes = 0;  // over the source, complete: the ingest waits to go on with the next
   // Of live events, in this run: from when the oldest event of a batch was accepted until training
   // had the batch.

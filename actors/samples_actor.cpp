@@ -156,6 +156,7 @@ void samples_actor::seal_some() {
     if (pumped->batch) {
       shelf_.put(pumped->bytes);
       samples_ += pumped->batch->fresh();
+      history_ += pumped->batch->history;
       if (pumped->batch->last) shelf_.end();
       continue;
     }
@@ -180,7 +181,10 @@ void samples_actor::publish() {
   progress_->newest.store(shelf_.newest().value, std::memory_order_relaxed);
   progress_->learned.store(shelf_.learned().value, std::memory_order_relaxed);
   progress_->covered.store(shelf_.covered().value, std::memory_order_relaxed);
-  board_->update([this](progress& p) { p.samples = samples_; });
+  board_->update([this](progress& p) {
+    p.samples = samples_;
+    p.history = history_;
+  });
 }
 
 }  // namespace headrace::actors

@@ -67,6 +67,7 @@ class samples_actor : public samples_handle::base {
   std::deque<waiting> waiting_;
   std::uint64_t wake_ns_ = worker::batch_stream::never;  // of the tick on its way
   std::uint64_t samples_ = 0;                            // sealed by this process
+  std::uint64_t history_ = 0;                            // mixed in beside them
   bool stopping_ = false;
   bool failed_ = false;
   bool paused_ = false;         // the disk is full, or the log's broker away

@@ -311,7 +311,10 @@ void worker_actor::publish() {
   progress now;
   copy_figures(*parts_.book, now);
   parts_.board->update([&](progress& p) {
-    now.passes = p.passes;  // ingest's, as those of bad rows
+    now.history = p.history;  // ingest's, as what follows
+    now.passes = p.passes;
+    now.available_ms_p50 = p.available_ms_p50;
+    now.available_ms_p99 = p.available_ms_p99;
     now.bad_rows = p.bad_rows;
     now.first_bad_row = std::move(p.first_bad_row);
     now.bad_row_reasons = std::move(p.bad_row_reasons);

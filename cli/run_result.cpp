@@ -141,6 +141,7 @@ std::string to_json(const run_result& r) {
       .add("logloss_after_freeze", when(tail, f.logloss_tail))
       .add("logloss_frozen_after_freeze", when(tail, f.logloss_frozen))
       .add("batches", f.batches)
+      .add("history", f.history)
       .add("rows", r.rows)
       .add("table_bytes", r.table_bytes)
       .add("bad_rows", f.bad_rows)
@@ -244,6 +245,8 @@ std::string to_summary(const run_result& r) {
           "  experts %.1f %% full, %.2f %% of what was sent to them dropped\n",
           100 * r.expert_utilisation().value_or(0.0),
           100 * r.expert_dropped_share().value_or(0.0));
+  if (f.history > 0)
+    print(out, "  %llu samples of history mixed in\n", static_cast<unsigned long long>(f.history));
   if (f.bad_rows > 0) {
     print(out, "  %llu bad rows left out: ", static_cast<unsigned long long>(f.bad_rows));
     out += f.bad_row_reasons + "\n    first: " + f.first_bad_row + "\n";

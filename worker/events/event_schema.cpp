@@ -73,7 +73,7 @@ result<event_schema> event_schema::bind_request(const source_spec& source) {
     feature.window.reset();
   }
   event_schema made;
-  if (auto bound = made.bind_columns(features, source.texts); !bound) return bound.error();
+  if (auto bound = made.bind_columns(features, {}); !bound) return bound.error();
   return made;
 }
 
