@@ -19,11 +19,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 /// A node of real shards on loopback, a replica that follows it, and pushes meanwhile.
@@ -64,7 +64,8 @@ class AReplicaFollows : public ::testing::Test {
  protected:
   AReplicaFollows() {
     for (auto& disk : disks_) disk = std::make_shared<storage::memory_log::contents>();
-    start_node("tcp://127.0.0.1:*");
+    // Not a port: who asks for one that nobody listens at may be given it to ask from.
+    start_node("ipc://" + ::testing::TempDir() + "replica_follows_" + std::to_string(::getpid()));
   }
   ~AReplicaFollows() override { follower_ = nullptr; }
 
@@ -87,6 +88,7 @@ class AReplicaFollows : public ::testing::Test {
         parts.time = &time_;
         parts.io = std::move(io);
         parts.deliver = std::move(deliver);
+        parts.how.tail_rows_max = 100'000'000;  // written back on this thread, it would be measured
         return ps::durable_shard::open(std::move(parts));
       };
     };
