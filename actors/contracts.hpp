@@ -59,6 +59,8 @@ using shard_handle = caf::typed_actor<
     caf::reacts_to<done_atom, done_ptr>,
     // Time for rows to expire.
     caf::reacts_to<tick_atom>,
+    // Time to tell those who follow what changed.
+    caf::reacts_to<follow_atom>,
     // Something of this process to do with the shard, between two messages.
     caf::reacts_to<visit_atom, visit_ptr>,
     // Time to write changed rows whole. A failure is logged and tried again at the next interval.

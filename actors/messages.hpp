@@ -52,6 +52,7 @@ CAF_ADD_ATOM(headrace,
 CAF_ADD_ATOM(headrace, headrace::actors, settle_atom, "settle")  // log → shard: an append's outcome
 CAF_ADD_ATOM(headrace, headrace::actors, done_atom, "done")      // I/O pool → shard: a work ended
 CAF_ADD_ATOM(headrace, headrace::actors, flush_atom, "flush")    // timer → shard: write rows
+CAF_ADD_ATOM(headrace, headrace::actors, follow_atom, "follow")  // timer → shard: tell followers
 CAF_ADD_ATOM(headrace, headrace::actors, visit_atom, "visit")  // node → shard: a look from inside
 CAF_ADD_ATOM(headrace, headrace::actors, sealed_atom, "sealed")  // ingest → worker: a sealed batch
 CAF_ADD_ATOM(headrace, headrace::actors, more_atom, "more")      // worker → ingest: permits

@@ -1,6 +1,7 @@
 #include "actors/server_node.hpp"
 
 #include "schemas/control.hpp"
+#include "schemas/follow.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/scoped_actor.hpp>
@@ -76,9 +77,22 @@ void server_node::dispatch(section_job job) {
   if (job.kind == schemas::message_kind::hello) return greet(job);
   if (job.kind == schemas::message_kind::status) return tell_status(std::move(job));
   if (job.kind == schemas::message_kind::checkpoint) return take_checkpoint(job);
+  if (job.kind == schemas::message_kind::follow && refuse_stranger(job)) return;
   const shard_handle owner = routes_.find(job.shard);
   if (!owner) return;  // restarting, or no such shard: the worker's deadline asks again
   caf::anon_send(owner, serve_atom_v, std::make_shared<const section_job>(std::move(job)));
+}
+
+// Who follows with another job's file would take its rows for those of its own.
+bool server_node::refuse_stranger(const section_job& job) const {
+  const auto asks = schemas::decode_follow_request(job.section);
+  if (!asks || asks->job_fingerprint == options_.job_fingerprint) return false;
+  job.answer(schemas::encode(schemas::follow_reply{
+      errc::wrong_job,
+      "server and replica were given different job files (name, tables or shards differ)",
+      0,
+      {}}));
+  return true;
 }
 
 bool server_node::visit(shard_id shard, std::function<void(ps::durable_shard&)> what) {

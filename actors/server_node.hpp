@@ -59,6 +59,7 @@ class server_node {
   server_node(caf::actor_system& system, options how);
   void dispatch(section_job job);
   void greet(const section_job& job);
+  bool refuse_stranger(const section_job& job) const;
   void tell_status(section_job job);
   void take_checkpoint(const section_job& job);
 

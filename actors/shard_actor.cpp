@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "schemas/control.hpp"
 #include "schemas/event.hpp"
+#include "schemas/follow.hpp"
 #include "schemas/refusing.hpp"
 #include "schemas/samples.hpp"
 
@@ -18,6 +19,11 @@ namespace headrace::actors {
 namespace {
 
 constexpr std::chrono::milliseconds tick_interval{500};
+constexpr std::uint64_t early_ns = 1'000'000;  // that a timer may be before the clock
+
+ps::followers::moment now_of(const headrace::clock& time) {
+  return {time.steady_ns(), time.now_ms()};
+}
 
 }  // namespace
 
@@ -73,6 +79,10 @@ shard_actor::behavior_type shard_actor::make_behavior() {
         (*visit)(*shard_);
         check();
       },
+      [this](follow_atom) {
+        followers_wake_ns_ = ps::followers::never;
+        tell_followers();
+      },
       [this](tick_atom) {
         shard_->tick();
         check();
@@ -83,6 +93,7 @@ shard_actor::behavior_type shard_actor::make_behavior() {
 
 // The shard's delivery holds a handle of this actor: let go of it, or neither is ever freed.
 void shard_actor::on_exit() {
+  followers_.reset();
   shard_.reset();
   open_ = nullptr;
   on_damage_ = nullptr;
@@ -143,6 +154,8 @@ void shard_actor::serve(const section_job& job) {
       reply.detail = "rows are served here: ask for samples at the address of 'headrace ingest'";
       return job.answer(schemas::encode(reply));
     }
+    case message_kind::follow:
+      return follow(job);
     case message_kind::hello:
     case message_kind::status:
     case message_kind::checkpoint:
@@ -190,6 +203,32 @@ void shard_actor::release(const section_job& job) {
   check();
 }
 
+void shard_actor::follow(const section_job& job) {
+  const auto asks = schemas::decode_follow_request(job.section);
+  if (!asks) {
+    return job.answer(
+        schemas::encode(schemas::follow_reply{asks.error().code, asks.error().detail, 0, {}}));
+  }
+  if (!followers_) followers_ = std::make_unique<ps::followers>(*shard_, ps::followers::settings{});
+  followers_->take(
+      *asks,
+      [job](const schemas::follow_reply& reply) { job.answer(schemas::encode(reply)); },
+      now_of(shard_->time()));
+  check();
+}
+
+void shard_actor::tell_followers() {
+  if (!followers_) return;
+  auto now = now_of(shard_->time());
+  now.steady_ns += early_ns;
+  followers_->advance(now);
+  const std::uint64_t wake_ns = followers_->wake_ns(now);
+  if (wake_ns >= followers_wake_ns_) return;
+  followers_wake_ns_ = wake_ns;
+  const std::uint64_t wait_ns = wake_ns > now.steady_ns ? wake_ns - now.steady_ns : 0;
+  delayed_send(this, std::chrono::nanoseconds(wait_ns + early_ns), follow_atom_v);
+}
+
 // Tells once when the log starts to refuse pushes, and once when it takes them again.
 void shard_actor::note_refusals() {
   if (shard_->refusing() == refusing_) return;
@@ -210,6 +249,7 @@ void shard_actor::settle(std::uint64_t at, const storage::append_outcome& outcom
 void shard_actor::check() {
   if (const auto& why = shard_->failure()) return fail(*why);
   note_refusals();
+  tell_followers();
 }
 
 void shard_actor::flush() {

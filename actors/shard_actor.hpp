@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/contracts.hpp"
+#include "ps/delta/followers.hpp"
 #include "ps/shard/durable_shard.hpp"
 #include "storage/io_pool.hpp"
 
@@ -40,6 +41,8 @@ class shard_actor : public shard_handle::base {
   void serve(const section_job& job);
   void forget(const section_job& job);
   void release(const section_job& job);
+  void follow(const section_job& job);
+  void tell_followers();
   void settle(std::uint64_t at, const storage::append_outcome& outcome);
   void flush();
   void note_refusals();
@@ -52,7 +55,9 @@ class shard_actor : public shard_handle::base {
   storage::io_pool* pool_;
   std::function<void(const error&)> on_damage_;
   std::unique_ptr<ps::durable_shard> shard_;
-  std::string refusing_;  // as logged last
+  std::unique_ptr<ps::followers> followers_;                // once somebody follows
+  std::uint64_t followers_wake_ns_ = ps::followers::never;  // of the timer on its way
+  std::string refusing_;                                    // as logged last
 };
 
 }  // namespace headrace::actors

@@ -5,6 +5,7 @@
 #include "cli/job_server.hpp"
 #include "cli/sample_log.hpp"
 #include "cli/sample_source.hpp"
+#include "schemas/follow.hpp"
 #include "storage/file_io.hpp"
 
 #include <caf/actor_system.hpp>
@@ -100,6 +101,13 @@ result<void> job_ingest::begin(caf::actor_system& system,
       std::move(*stream), std::move(shelf), *time_, board_, progress_);
   auto served =
       actors::router::open(context, {how.listen}, [actor = actor_](actors::section_job job) {
+        if (job.kind == schemas::message_kind::follow) {
+          return job.answer(schemas::encode(
+              schemas::follow_reply{errc::not_found,
+                                    "samples are served here: follow an address of the servers",
+                                    0,
+                                    {}}));
+        }
         if (job.kind != schemas::message_kind::samples) return;
         caf::anon_send(actor,
                        actors::serve_atom_v,

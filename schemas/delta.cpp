@@ -132,6 +132,13 @@ std::uint64_t delta_checksum(std::span<const std::byte> bytes) {
   return mix64(hash64(bytes.subspan(checked_from)) ^ word_at(bytes, checksum_at - 8));
 }
 
+std::vector<value_codec> delta_codecs(const job_schema& schema) {
+  std::vector<value_codec> codecs;
+  for (const table_spec& spec : schema.tables)
+    codecs.push_back(spec.dim < 8 ? value_codec::fp32 : value_codec::int8);
+  return codecs;
+}
+
 frame encode(const delta& message) {
   CHECK(message.blocks.size() <= section_blocks_max);
   std::vector<packed_block> packed;

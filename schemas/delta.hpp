@@ -3,6 +3,7 @@
 #include "base/frame.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
+#include "schemas/schema.hpp"
 #include "schemas/value_codec.hpp"
 
 #include <cstddef>
@@ -30,6 +31,10 @@ struct delta_block {
   std::span<const std::byte> values;      // [keys, dim]
   std::span<const std::uint64_t> gone;
 };
+
+/// How the rows of each table travel, which both ends know: int8 for tables of 8 columns and more,
+/// fp32 for narrower ones.
+std::vector<value_codec> delta_codecs(const job_schema& schema);
 
 /// One message of a session, the stream from one shard to one subscriber. A session begins at
 /// number 1 with nothing and sends every row; newer sessions have larger numbers of their own.

@@ -4,6 +4,7 @@
 #include "schemas/control.hpp"
 #include "schemas/delta.hpp"
 #include "schemas/event.hpp"
+#include "schemas/follow.hpp"
 #include "schemas/pull.hpp"
 #include "schemas/push.hpp"
 #include "schemas/sample.hpp"
@@ -114,6 +115,7 @@ class maker {
     made.prev = batch_number{number()};
     made.pulled_version = number();
     made.event_time_ms = number();
+    made.accepted_ms = number();
     for (std::size_t i = below(4); i > 0; --i) made.blocks.push_back(block(small()));
     return made;
   }
@@ -322,6 +324,19 @@ class maker {
     return made;
   }
   event_push pushed_events() { return {text(40), encode(events())}; }
+  follow_request ask_deltas() {
+    return {shard_id{small()},
+            number(),
+            number() | 1,
+            number() >> 1,
+            number(),
+            small(),
+            small(),
+            small()};
+  }
+  follow_reply followed() {
+    return {status(), text(200), small(), coin() ? encode(delta()) : frame{}};
+  }
   samples_request ask_samples() {
     return {source(),
             number(),
@@ -423,7 +438,7 @@ inline bool same(const push_section& a, const push_section& b) {
   return a.epoch == b.epoch && a.schema_version == b.schema_version && a.shard == b.shard &&
          a.source == b.source && a.lane == b.lane && a.batch == b.batch && a.prev == b.prev &&
          a.pulled_version == b.pulled_version && a.event_time_ms == b.event_time_ms &&
-         same_blocks(a.blocks, b.blocks);
+         a.accepted_ms == b.accepted_ms && same_blocks(a.blocks, b.blocks);
 }
 inline bool same(const delta& a, const delta& b) {
   return a.shard == b.shard && a.epoch == b.epoch && a.schema_version == b.schema_version &&
@@ -483,6 +498,10 @@ inline bool same(const event_batch& a, const event_batch& b) {
 inline bool same(const event_push& a, const event_push& b) {
   return a.token == b.token && same(a.batch.bytes(), b.batch.bytes());
 }
+inline bool same(const follow_reply& a, const follow_reply& b) {
+  return a.status == b.status && a.detail == b.detail && a.retry_after_ms == b.retry_after_ms &&
+         same(a.delta.bytes(), b.delta.bytes());
+}
 inline bool same(const samples_reply& a, const samples_reply& b) {
   return a.status == b.status && a.detail == b.detail && a.stream == b.stream && a.from == b.from &&
          a.newest == b.newest && a.records == b.records && a.live == b.live && a.ended == b.ended &&
@@ -528,6 +547,8 @@ void each_kind(maker& from, Visit visit) {
   visit("event_push", from.pushed_events(), decode_event_push);
   visit("samples_request", from.ask_samples(), decode_samples_request);
   visit("samples_reply", from.sealed_samples(), decode_samples_reply);
+  visit("follow_request", from.ask_deltas(), decode_follow_request);
+  visit("follow_reply", from.followed(), decode_follow_reply);
 }
 
 }  // namespace headrace::schemas::example

@@ -1,6 +1,7 @@
 #include "schemas/control.capnp.h"
 #include "schemas/envelope.capnp.h"
 #include "schemas/example_messages.hpp"
+#include "schemas/follow.capnp.h"
 #include "schemas/pull.capnp.h"
 #include "schemas/push.capnp.h"
 #include "schemas/sample.capnp.h"
@@ -174,7 +175,8 @@ TEST(Hostile, UnknownAndReservedKindsAreTold) {
   };
   expect_refused(kind(0), errc::malformed, "kind 0 is not known");
   EXPECT_EQ(kind(12)->kind, message_kind::samples);
-  expect_refused(kind(13), errc::malformed, "kind 13 is not known");
+  EXPECT_EQ(kind(13)->kind, message_kind::follow);
+  expect_refused(kind(14), errc::malformed, "kind 14 is not known");
   expect_refused(kind(32), errc::bad_protocol, "kind 32 is reserved");
   expect_refused(kind(65'535), errc::bad_protocol, "reserved");
 }
@@ -498,6 +500,24 @@ TEST(Hostile, SamplesAreAskedForFromOneOnAndComeInBoundedNumber) {
   };
   EXPECT_EQ(batches(reply_batches_max)->batches.size(), reply_batches_max);
   expect_refused(batches(reply_batches_max + 1), errc::too_large, "1025 batches");
+}
+
+TEST(Hostile, FollowersHaveANameAndRoomForALaterSession) {
+  const auto request = [](std::uint64_t subscriber, std::uint64_t session) {
+    return decode_follow_request(crafted<wire::FollowRequest>([&](auto root) {
+      root.setSubscriber(subscriber);
+      root.setSession(session);
+    }));
+  };
+  EXPECT_EQ(request(7, session_max)->session, session_max);
+  expect_refused(request(0, 1), errc::malformed, "subscriber 0");
+  expect_refused(request(7, session_max + 1), errc::malformed, "no later one");
+  // A delta that is none comes as it is: it has a decoder and a checksum of its own.
+  const auto reply =
+      decode_follow_reply(crafted<wire::FollowReply>([](auto root) { root.initDelta(3); }));
+  ASSERT_TRUE(reply.ok());
+  EXPECT_EQ(reply->delta.size(), 3U);
+  EXPECT_FALSE(decode_delta(reply->delta).ok());
 }
 
 TEST(Hostile, AListOfNothingIsNotReadAsManyBlocks) {

@@ -22,6 +22,7 @@ struct PushSection {
   pulledVersion @8 :UInt64;
   eventTimeMs @9 :UInt64;    # 0 = unknown
   blocks @10 :List(RowBlock);  # empty = an advance
+  acceptedMs @11 :UInt64;    # every event of the source accepted before it is in this batch or an earlier one; 0 = unknown
 }
 
 struct RowBlock {

@@ -121,6 +121,7 @@ result<push_section> read_push(wire::PushSection::Reader in) {
   section.prev = batch_number{in.getPrev()};
   section.pulled_version = in.getPulledVersion();
   section.event_time_ms = in.getEventTimeMs();
+  section.accepted_ms = in.getAcceptedMs();
   const auto blocks = in.getBlocks();
   fields.list(blocks.size(), section_blocks_max, "blocks");
   if (fields.ok()) section.blocks.reserve(blocks.size());
@@ -224,6 +225,7 @@ frame encode(const push_section& section) {
   root.setPrev(section.prev.value);
   root.setPulledVersion(section.pulled_version);
   root.setEventTimeMs(section.event_time_ms);
+  root.setAcceptedMs(section.accepted_ms);
   if (!section.blocks.empty()) {
     auto blocks = root.initBlocks(static_cast<unsigned>(section.blocks.size()));
     unsigned i = 0;

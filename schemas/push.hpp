@@ -72,6 +72,8 @@ struct unpacked_rows {
 /// codec being a known one; of topk also that it chooses no more than there is.
 bool sizes_fit(const row_block& block);
 
+inline constexpr std::uint64_t source_ended_ms = UINT64_MAX;
+
 /// One push for one (shard, source, lane). `blocks` empty = an *advance*: the shard has no keys in
 /// (prev, batch]. The push rule reads (source, lane, batch, prev): see ps/shard/push_rule.hpp.
 struct push_section {
@@ -84,8 +86,11 @@ struct push_section {
   batch_number prev;
   std::uint64_t pulled_version = 0;  // of this shard, when the rows were pulled
   std::uint64_t event_time_ms = 0;   // newest event in the batch, for freshness; 0 = unknown
-  std::vector<row_block> blocks;     // at most one for each table, ascending table id
-  frame bytes;                       // decode only: what the block spans point into
+  /// Every event of the source accepted before it is in this batch or an earlier one; since 1970
+  /// UTC, 0 = unknown. `source_ended_ms`: none will follow.
+  std::uint64_t accepted_ms = 0;
+  std::vector<row_block> blocks;  // at most one for each table, ascending table id
+  frame bytes;                    // decode only: what the block spans point into
   std::shared_ptr<std::deque<unpacked_rows>> unpacked;  // the same, of packed keys
 };
 

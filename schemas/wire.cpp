@@ -37,13 +37,15 @@ message_kind read_kind(field_reader& fields, std::uint16_t number) {
       return message_kind::events;
     case 12:
       return message_kind::samples;
+    case 13:
+      return message_kind::follow;
     default:
       break;
   }
   if (number >= reserved_kinds_from) {
     fields.refuse(errc::bad_protocol,
                   "message kind " + std::to_string(number) +
-                      " is reserved for deltas, lookup, predict or audit, not spoken yet");
+                      " is reserved for lookup, predict or audit, not spoken yet");
   } else {
     fields.refuse(errc::malformed, "message kind " + std::to_string(number) + " is not known");
   }

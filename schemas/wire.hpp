@@ -38,7 +38,8 @@ enum class message_kind : std::uint16_t {
   release = 10,    // release_request → release_reply: a source let out of quarantine
   events = 11,     // event_push → event_ack; the shard named is not looked at
   samples = 12,    // samples_request → samples_reply; the shard named is not looked at
-  // 32 and up: reserved for deltas, lookup, predict and audit
+  follow = 13,     // follow_request → follow_reply: what a shard changed
+  // 32 and up: reserved for lookup, predict and audit
 };
 
 /// One section: which shard it is for, and its frame's place is its index.

@@ -5,6 +5,7 @@
 #include "actors/transport/peer_credit.hpp"
 #include "actors/transport/zmq_frame.hpp"
 #include "schemas/event.hpp"
+#include "schemas/follow.hpp"
 #include "schemas/pull.hpp"
 #include "schemas/push.hpp"
 #include "schemas/refusing.hpp"
@@ -57,6 +58,8 @@ std::optional<frame> overloaded_reply(schemas::message_kind kind,
     reply.detail = why;
     return schemas::encode(reply);
   }
+  if (kind == schemas::message_kind::follow)
+    return schemas::encode(schemas::follow_reply{errc::overloaded, why, retry_after_ms, {}});
   if (kind == schemas::message_kind::events)
     return schemas::encode(schemas::refusing({errc::overloaded, why}, retry_after_ms));
   return std::nullopt;

@@ -29,7 +29,7 @@ struct followed {
               one_table(schemas::optimizer_kind::adagrad, dim),
               shard_limits{},
               headrace::epoch{1}),
-        codecs(choose_codecs(state.schema())),
+        codecs(schemas::delta_codecs(state.schema())),
         changes(delta_row_bytes(state.schema(), codecs)) {
     std::vector<std::uint64_t> keys;
     for (std::uint64_t rank = 1; rank <= table_rows; ++rank) keys.push_back(key_of(rank));
@@ -75,7 +75,7 @@ struct followed {
   }
 
   shard state;
-  delta_codecs codecs;
+  std::vector<schemas::value_codec> codecs;
   change_index changes;
   std::vector<schemas::push_section> sections;
   std::uint64_t batch = 0;

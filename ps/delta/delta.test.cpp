@@ -277,7 +277,7 @@ TEST(DeltaFeed, RowsThatLieElsewhereAreWaitedFor) {
 /// A shard whose changes are told, and what it is pushed.
 struct told_shard {
   explicit told_shard(schemas::job_schema schema)
-      : codecs(choose_codecs(schema)),
+      : codecs(schemas::delta_codecs(schema)),
         changes(delta_row_bytes(schema, codecs)),
         state(shard_id{0}, std::move(schema), shard_limits{}, headrace::epoch{1}) {
     state.report_changes(&changes);
@@ -304,7 +304,7 @@ struct told_shard {
     return std::move(*read);
   }
 
-  delta_codecs codecs;
+  std::vector<schemas::value_codec> codecs;
   change_index changes;
   shard state;
   std::uint64_t batch = 0;

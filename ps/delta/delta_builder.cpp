@@ -58,13 +58,6 @@ block_arrays read_rows(const shard& of,
 
 }  // namespace
 
-delta_codecs choose_codecs(const schemas::job_schema& schema) {
-  delta_codecs codecs;
-  for (const schemas::table_spec& spec : schema.tables)
-    codecs.push_back(spec.dim < 8 ? schemas::value_codec::fp32 : schemas::value_codec::int8);
-  return codecs;
-}
-
 std::vector<std::size_t> delta_row_bytes(const schemas::job_schema& schema,
                                          std::span<const schemas::value_codec> codecs) {
   CHECK(codecs.size() == schema.tables.size());

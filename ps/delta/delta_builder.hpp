@@ -17,10 +17,6 @@
 /// of building, never older than the version that the plan says.
 namespace headrace::ps {
 
-/// How the rows of each table travel.
-using delta_codecs = std::vector<schemas::value_codec>;
-/// int8 for embedding tables of 8 columns and more, fp32 for narrower ones.
-delta_codecs choose_codecs(const schemas::job_schema& schema);
 /// Of one row of each table in a delta, its key included.
 std::vector<std::size_t> delta_row_bytes(const schemas::job_schema& schema,
                                          std::span<const schemas::value_codec> codecs);

@@ -62,12 +62,15 @@ class delta_feed {
   delta_feed(std::uint64_t session, std::vector<std::size_t> row_bytes, feed_limits limits);
 
   std::uint64_t session() const { return session_; }
+  /// Number of the last delta planned.
+  std::uint64_t newest() const { return number_; }
   /// Keys of the first generation, ascending; before the first plan, or until `all_known` where
   /// some rows lie elsewhere.
   void add_first(table_id table, std::span<const std::uint64_t> keys);
   /// More of the first generation comes by `add_first`: nothing is whole before `all_known`.
   void wait_for_more() { waiting_ = true; }
   void all_known() { waiting_ = false; }
+  bool is_waiting() const { return waiting_; }
 
   /// Rows that changed since the last call, by key, each once; their generation is set here.
   void absorb(table_id table, std::vector<pending_row> changed);

@@ -111,7 +111,19 @@ class durable_shard {
   /// Where others wait for this shard's disks: works given to it end before its log is closed.
   background& io() { return *parts_.io; }
 
+  /// Tells `to`, which outlives this, of every row that changes or goes from now on (null: nobody).
+  void report_changes(change_index* to) { state_->report_changes(to); }
+  /// Runs `use` with the rows of these keys in DRAM, fetched first where they lie in the store
+  /// only; keys strictly ascending, of tables of the job. Where they cannot be read it is not run:
+  /// `failure` says why.
+  void with_rows(std::span<const schemas::pull_block> blocks, std::function<void()> use);
+  /// Shows the keys of all stored rows, piece by piece, ascending within a table, beside other
+  /// work, until `see` says false; then `done`.
+  using key_visitor = std::function<bool(table_id table, std::span<const std::uint64_t> keys)>;
+  void scan_stored_keys(key_visitor see, std::function<void()> done);
+
   const shard& state() const { return *state_; }
+  const clock& time() const { return *parts_.time; }
   /// Why this object must be dropped and opened again; nothing while all is well. Pushes are
   /// refused as `unavailable` meanwhile.
   const std::optional<error>& failure() const { return failure_; }
@@ -155,6 +167,7 @@ class durable_shard {
   };
 
   struct piece;  // of rows on their way from the store
+  struct key_piece;
 
   explicit durable_shard(parts from);
   result<void> recover();
@@ -162,6 +175,7 @@ class durable_shard {
   void take_rest();
   void take_rest(storage::row_place from, std::shared_ptr<piece> found);
 
+  void scan_keys(const std::shared_ptr<key_piece>& scan);
   void fetch(const request_ptr& what, std::function<void()> then);
   void answer_pull(request& what);
   void pump();

@@ -347,6 +347,7 @@ void shard::apply(const schemas::push_section& section,
     ++version_;
     newest_row_ = std::max(newest_row_, at);
   }
+  stamps_.note(section);
   advance_to(at, stamp_ms, section.bytes.size());
 }
 

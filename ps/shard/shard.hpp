@@ -2,6 +2,7 @@
 
 #include "base/ids.hpp"
 #include "base/result.hpp"
+#include "ps/shard/accepted_stamps.hpp"
 #include "ps/shard/admission.hpp"
 #include "ps/shard/decisions.hpp"
 #include "ps/shard/gate.hpp"
@@ -115,6 +116,9 @@ class shard {
               const schemas::pulled_block_memory& to) const;
   /// Tells `to`, which outlives this, of every row that changes or goes from now on (null: nobody).
   void report_changes(change_index* to) { changes_ = to; }
+  /// Every event accepted before it is in the rows, as far as sources said in this run; 0: none
+  /// did.
+  std::uint64_t accepted_ms() const { return stamps_.least(); }
 
   /// Sources whose pushes are voided until they are released.
   const quarantine& quarantined() const { return quarantine_; }
@@ -325,6 +329,7 @@ class shard {
   std::uint64_t releases_behind_ = 0;  // of the write-back under way
   residency seen_;
   change_index* changes_ = nullptr;
+  accepted_stamps stamps_;
 };
 
 }  // namespace headrace::ps

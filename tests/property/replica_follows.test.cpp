@@ -37,7 +37,7 @@ schemas::job_schema two_tables() {
 /// by a removal.
 struct source {
   source()
-      : codecs(ps::choose_codecs(schema)),
+      : codecs(schemas::delta_codecs(schema)),
         changes(ps::delta_row_bytes(schema, codecs), 64),
         state(shard_id{0}, schema, ps::shard_limits{}, epoch{1}) {
     state.report_changes(&changes);
@@ -105,7 +105,7 @@ struct source {
   void remember() { history[state.version()] = pulled(); }
 
   schemas::job_schema schema = two_tables();
-  ps::delta_codecs codecs;
+  std::vector<schemas::value_codec> codecs;
   ps::change_index changes;
   ps::shard state;
   std::uint64_t batch = 0;
