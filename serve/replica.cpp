@@ -172,14 +172,15 @@ replica_stamp replica::stamp() const {
 
 result<replica::answer> replica::read(table_id table,
                                       std::span<const std::uint64_t> keys,
-                                      std::span<float> values) const {
+                                      std::span<float> values,
+                                      std::span<std::uint8_t> absent) const {
   if (table.value >= tables_.size()) {
     return error{
         errc::unknown_table,
         "table " + std::to_string(table.value) + ", the job has " + std::to_string(tables_.size())};
   }
   answer made{.stamp = stamp(), .absent = 0};  // before the rows, so that it is never too new
-  made.absent = tables_[table.value].read(keys, values);
+  made.absent = tables_[table.value].read(keys, values, absent);
   return made;
 }
 

@@ -64,10 +64,12 @@ class replica {
     replica_stamp stamp;
     std::size_t absent = 0;  // keys without a row, answered with what a new row starts with
   };
-  /// values [keys, dim] of a table of the job. Keys in any order. Fails: unknown_table.
+  /// values [keys, dim] of a table of the job; `absent` [keys], where it is wanted, 1 for keys
+  /// without a row. Keys in any order. Fails: unknown_table.
   result<answer> read(table_id table,
                       std::span<const std::uint64_t> keys,
-                      std::span<float> values) const;
+                      std::span<float> values,
+                      std::span<std::uint8_t> absent = {}) const;
 
   const schemas::job_schema& schema() const { return schema_; }
   std::size_t rows() const;

@@ -289,14 +289,18 @@ void replica_rows::make_absent(std::span<const std::uint64_t> keys, std::span<fl
   }
 }
 
-std::size_t replica_rows::read(std::span<const std::uint64_t> keys, std::span<float> values) const {
+std::size_t replica_rows::read(std::span<const std::uint64_t> keys,
+                               std::span<float> values,
+                               std::span<std::uint8_t> absent) const {
   const std::size_t dim = spec_.dim;
   CHECK(values.size() == keys.size() * dim);
+  CHECK(absent.empty() || absent.size() == keys.size());
+  std::ranges::fill(absent, std::uint8_t{0});
   const auto in = current();
   std::vector<std::byte> stored(std::min(keys.size(), chunk_keys) * stored_bytes_);
   std::array<std::uint32_t, chunk_keys> rows;
   std::array<const std::byte*, chunk_keys> live;
-  std::size_t absent = 0;
+  std::size_t without = 0;
   for (std::size_t begin = 0; begin < keys.size(); begin += chunk_keys) {
     const std::size_t size = std::min(chunk_keys, keys.size() - begin);
     for (std::size_t i = 0; i < size; ++i)
@@ -324,13 +328,14 @@ std::size_t replica_rows::read(std::span<const std::uint64_t> keys, std::span<fl
       if (rows[i] != 0) now = copy(rows[i] - 1, keys[begin + i], to);
       if (now == found::another) now = find_again(keys[begin + i], to);
       if (now == found::live) continue;
-      ++absent;
+      ++without;
+      if (!absent.empty()) absent[begin + i] = 1;
       widen(i);
       make_absent(keys.subspan(begin + i, 1), values.subspan((begin + i) * dim, dim));
     }
     widen(size);
   }
-  return absent;
+  return without;
 }
 
 }  // namespace headrace::serve

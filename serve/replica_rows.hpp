@@ -48,8 +48,11 @@ class replica_rows {
   // ---- any thread ----
 
   /// values [keys, dim]: each row as it is held, made f32. A key without a row gets what a new row
-  /// starts with, as a pull from the shard says; returns how many did.
-  std::size_t read(std::span<const std::uint64_t> keys, std::span<float> values) const;
+  /// starts with, as a pull from the shard says; returns how many did. `absent` [keys], where it is
+  /// wanted: 1 for those.
+  std::size_t read(std::span<const std::uint64_t> keys,
+                   std::span<float> values,
+                   std::span<std::uint8_t> absent = {}) const;
   std::size_t rows() const { return live_.load(std::memory_order_relaxed); }
   /// Memory of rows and index.
   std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }

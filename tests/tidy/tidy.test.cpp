@@ -126,6 +126,10 @@ TEST(Rules, SiblingsAreCaught) {
   EXPECT_THAT(include_in("ps/shard/shard.cpp", "\"worker/model/model_graph.hpp\""),
               ElementsAre(HasSubstr("ps/shard/shard.cpp:2: ps/ must not include")));
   EXPECT_EQ(include_in("worker/step/trainer.cpp", "\"ps/shard/shard.hpp\"").size(), 1U);
+  EXPECT_EQ(include_in("serve/replica.cpp", "\"ps/shard/shard.hpp\"").size(), 1U);
+  EXPECT_EQ(include_in("ps/shard/shard.cpp", "\"serve/replica.hpp\"").size(), 1U);
+  EXPECT_EQ(include_in("worker/step/trainer.cpp", "\"serve/replica.hpp\"").size(), 1U);
+  EXPECT_THAT(include_in("serve/predictor.cpp", "\"worker/step/batch_scorer.hpp\""), IsEmpty());
   EXPECT_EQ(include_in("storage/segment_log.cpp", "\"kernels/fm/fm.hpp\"").size(), 1U);
 }
 

@@ -255,15 +255,31 @@ result<event_schema> event_schema::bind(const source_spec& source,
     if (!column) return column.error();
     label.column = *column;
   }
-  for (const feature_spec& feature : source.features) {
-    if (auto bound = made.bind_feature(feature); !bound) return bound.error();
-  }
-  made.order_.resize(made.columns_.size());
-  std::iota(made.order_.begin(), made.order_.end(), 0U);
-  std::sort(made.order_.begin(), made.order_.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return made.columns_[a] < made.columns_[b];
-  });
+  if (auto bound = made.bind_features(source.features); !bound) return bound.error();
   return made;
+}
+
+result<event_schema> event_schema::bind_request(const source_spec& source) {
+  std::vector<feature_spec> features = source.features;
+  for (feature_spec& feature : features) {
+    if (feature.window || parse_number<std::int64_t>(feature.column)) feature.column = feature.name;
+    feature.window.reset();
+  }
+  event_schema made;
+  if (auto bound = made.bind_features(features); !bound) return bound.error();
+  return made;
+}
+
+result<void> event_schema::bind_features(const std::vector<feature_spec>& features) {
+  for (const feature_spec& feature : features) {
+    if (auto bound = bind_feature(feature); !bound) return bound;
+  }
+  order_.resize(columns_.size());
+  std::iota(order_.begin(), order_.end(), 0U);
+  std::sort(order_.begin(), order_.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return columns_[a] < columns_[b];
+  });
+  return {};
 }
 
 result<void> event_schema::bind_feature(const feature_spec& feature) {
@@ -411,7 +427,7 @@ void event_schema::parse(const event_batch& batch,
   const schemas::event_head& event = batch.events[i];
   const column_fields fields(batch, known, event, columns_.size());
   into.label = 0.0F;
-  into.more_labels.assign(labels() - 1, 0.0F);
+  into.more_labels.assign(std::max<std::size_t>(labels(), 1) - 1, 0.0F);
   for (std::size_t l = 0; l < labels_.size(); ++l) {
     const bound_label& label = labels_[l];
     double value = 0.0;
@@ -434,6 +450,45 @@ void event_schema::parse(const event_batch& batch,
       into.windows.push_back(parse_window(windows_[w], fields, windows_[w].action < 0));
     } else {
       write_feature(feature.writer, batch, fields[feature.column], has_values_, into);
+    }
+  }
+}
+
+void event_schema::parse_over(const event_batch& batch,
+                              const names& known,
+                              std::size_t i,
+                              const event& shared,
+                              event& into) const {
+  CHECK(windows_.empty() && labels_.empty());
+  const schemas::event_head& event = batch.events[i];
+  const column_fields fields(batch, known, event, columns_.size());
+  into.label = 0.0F;
+  into.more_labels.assign(shared.more_labels.size(), 0.0F);
+  into.event_time_ms = event.time_ms;
+  into.keys.clear();
+  into.values.clear();
+  into.lengths.clear();
+  into.sequence_keys.clear();
+  into.windows.clear();
+  auto list = shared.sequence_keys.begin();
+  std::size_t lists = 0;
+  std::size_t keys = 0;
+  for (const bound_feature& feature : features_) {
+    const event_field* const field = fields[feature.column];
+    const bool is_list = feature.writer.kind() == feature_kind::ids;
+    if (field != nullptr) {
+      write_feature(feature.writer, batch, field, has_values_, into);
+    } else if (is_list) {
+      into.lengths.push_back(shared.lengths[lists]);
+      into.sequence_keys.insert(into.sequence_keys.end(), list, list + shared.lengths[lists]);
+    } else {
+      into.keys.push_back(shared.keys[keys]);
+      if (has_values_) into.values.push_back(shared.values[keys]);
+    }
+    if (is_list) {
+      list += shared.lengths[lists++];
+    } else {
+      ++keys;
     }
   }
 }

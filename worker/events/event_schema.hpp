@@ -36,6 +36,11 @@ class event_schema {
   static result<event_schema> bind(const source_spec& source,
                                    const std::vector<std::string>& actions = {});
 
+  /// What a request for a prediction has: no labels and no windows. A window feature is a column of
+  /// its own name, which holds what the window would give; one whose column is given by number goes
+  /// by its name. `check` and `parse` serve as for impressions. Fails: as `bind`.
+  static result<event_schema> bind_request(const source_spec& source);
+
   /// Names of one batch, looked up once: place of each among the columns and the actions of the
   /// job, or −1.
   struct names {
@@ -67,6 +72,14 @@ class event_schema {
              std::size_t i,
              event& into) const;
 
+  /// The same over another: a feature whose column event i lacks is as `shared`, which this schema
+  /// parsed, has it.
+  void parse_over(const schemas::event_batch& batch,
+                  const names& known,
+                  std::size_t i,
+                  const event& shared,
+                  event& into) const;
+
   /// Of event i, which is an action and passed `check`: what it is to the windows, of which it asks
   /// nothing. `of_impression` is what `keep_columns` gave for its impression, or empty: a column
   /// that the action lacks is taken from there. What doesn't fit the window is as if it were not
@@ -94,6 +107,8 @@ class event_schema {
   std::size_t labels() const { return joins() ? actions_.size() : labels_.size(); }
   bool joins() const { return !actions_.empty(); }
   const std::vector<std::string>& actions() const { return actions_; }
+  /// What it looks at, each once.
+  const std::vector<std::string>& columns() const { return columns_; }
   /// Of the features and the actions: what `parse` makes of an event of a job that joins, and which
   /// actions are which labels.
   std::uint64_t fingerprint() const { return fingerprint_; }
@@ -121,6 +136,7 @@ class event_schema {
   class column_fields;
   class kept_columns;
   result<std::size_t> column_of(const std::string& column, const std::string& use);
+  result<void> bind_features(const std::vector<feature_spec>& features);
   result<void> bind_feature(const feature_spec& feature);
   void keep_column(std::size_t column);
   result<void> bind_window(const feature_spec& feature, bound_window& into);

@@ -117,9 +117,7 @@ bool json_event_reader::text(std::string_view name,
   return fits(name, into, most);
 }
 
-json_event_reader::outcome json_event_reader::read(simdjson::ondemand::object from,
-                                                   const options& how,
-                                                   schemas::event_batch_builder& into) {
+void json_event_reader::begin(const options& how, schemas::event_batch_builder& into) {
   how_ = &how;
   into_ = &into;
   ++event_;
@@ -128,8 +126,23 @@ json_event_reader::outcome json_event_reader::read(simdjson::ondemand::object fr
   known_members_ = 0;
   has_key_ = false;
   broken_by_ = simdjson::SUCCESS;
-  const std::uint32_t version = into.batch().schema_version;
   into.event("", "", how.now_ms);
+}
+
+json_event_reader::outcome json_event_reader::read_columns(simdjson::ondemand::object from,
+                                                           schemas::event_batch_builder& into) {
+  static const options none;
+  begin(none, into);
+  if (members(from, true) && nulls_once()) return outcome::added;
+  into.drop_event();
+  return broken_by_ == simdjson::SUCCESS ? outcome::refused : outcome::broken;
+}
+
+json_event_reader::outcome json_event_reader::read(simdjson::ondemand::object from,
+                                                   const options& how,
+                                                   schemas::event_batch_builder& into) {
+  const std::uint32_t version = into.batch().schema_version;
+  begin(how, into);
   if (members(from, false) && nulls_once() && (has_key_ || message_key())) return outcome::added;
   into.drop_event();
   into.schema_version(version);

@@ -13,8 +13,8 @@
 
 namespace headrace::worker {
 
-/// One JSON object → one event of a builder. Included by event_json.cpp only: it has the JSON
-/// library in it.
+/// One JSON object → one event of a builder. Has the JSON library in it: included by what reads
+/// texts, event_json.cpp and serve/request_json.cpp.
 class json_event_reader {
  public:
   using options = event_json_reader::read_options;
@@ -27,6 +27,8 @@ class json_event_reader {
   outcome read(simdjson::ondemand::object from,
                const options& how,
                schemas::event_batch_builder& into);
+  /// The same where every member is a column, whatever its name.
+  outcome read_columns(simdjson::ondemand::object from, schemas::event_batch_builder& into);
 
   schemas::event_fault fault() const { return fault_; }
   const std::string& detail() const { return detail_; }
@@ -39,6 +41,7 @@ class json_event_reader {
   using value = simdjson::ondemand::value;
   using fault_kind = schemas::event_fault;
 
+  void begin(const options& how, schemas::event_batch_builder& into);
   bool members(simdjson::ondemand::object from, bool in_features);
   bool member(std::string_view name, value& from);
   bool column(std::string_view name, value& from);

@@ -27,10 +27,6 @@ double normal(std::uint64_t k) {
          std::sqrt(3.0);
 }
 
-std::uint64_t key_of(std::size_t field, std::uint64_t id) {
-  return (std::uint64_t{field + 1} << 40) | id;
-}
-
 }  // namespace
 
 planted_source::planted_source(std::uint64_t rows, std::uint64_t seed, generator kind)

@@ -27,6 +27,11 @@ class planted_source final : public event_source {
   static constexpr std::size_t id_fields = 26;
   static constexpr std::size_t dense_fields = 13;
 
+  static constexpr std::uint64_t ids_max = std::uint64_t{1} << 40;  // ids are below
+  static constexpr std::uint64_t key_of(std::size_t field, std::uint64_t id) {
+    return (std::uint64_t{field + 1} << 40) | id;
+  }
+
   /// `kind` is one of the planted.
   planted_source(std::uint64_t rows, std::uint64_t seed, generator kind);
 

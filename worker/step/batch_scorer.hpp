@@ -6,10 +6,10 @@
 #include "schemas/sample.hpp"
 #include "schemas/schema.hpp"
 #include "worker/model/graph_model.hpp"
-#include "worker/step/pull_plan.hpp"
 #include "worker/step/row_set.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -19,25 +19,36 @@ namespace headrace::worker {
 
 /// Predicts batches with rows that somebody has, and learns nothing: the forward half of a trainer.
 ///
-/// Rows are asked for as a worker asks a shard, so a key without a row has its table's initial
-/// values, and what is scored is what a worker would have predicted. Deterministic.
-/// Single-threaded.
+/// A key without a row has its table's initial values, so what is scored is what a worker would
+/// have predicted. Deterministic. Single-threaded.
 class batch_scorer {
  public:
+  /// Writes values and flags of the sets that have keys: set i is of table i of the model in
+  /// `score` and `compute`, one of any table alone in `rows`. A failure is the scorer's.
+  using row_read = std::function<result<void>(std::span<row_set>)>;
   /// Answers an encoded pull section of a shard with an encoded pull reply.
   using row_pull = std::function<frame(shard_id, const frame&)>;
 
-  /// Tables of `schema` are the model's, in its order and widths.
+  batch_scorer(std::shared_ptr<const model_graph> model, row_read read);
+  /// Rows that are asked for as a worker asks shards. Tables of `schema` are the model's, in its
+  /// order and widths.
   batch_scorer(std::shared_ptr<const model_graph> model,
                const schemas::job_schema& schema,
                row_pull pull);
+
+  /// Parameters of the network: read with the batch, or as the last batch that read them left them.
+  enum class network : std::uint8_t { read, kept };
 
   /// What the model predicts: the columns of a score.
   std::span<const model_head> heads() const { return model_.graph().heads(); }
 
   /// Probability of each head's label being 1 into probabilities [samples, heads], resized. Fails:
-  /// as the pull's answer says, malformed (the answer is of other rows).
-  result<void> score(const schemas::sample_batch& batch, std::vector<float>& probabilities);
+  /// as the reading does; of pulled rows as the answer says, malformed (it is of other rows).
+  result<void> score(const schemas::sample_batch& batch,
+                     std::vector<float>& probabilities,
+                     network parameters = network::read);
+  /// What the last batch was scored with, by table.
+  std::span<const row_set> used() const { return sets_; }
 
   /// What node `node` of the model gives, all samples or tokens in a row, into values. Fails: as
   /// `score`.
@@ -55,14 +66,10 @@ class batch_scorer {
   std::size_t samples_max(std::size_t keys) const;
 
  private:
-  result<void> pull(std::span<row_set> sets);
   std::size_t rows_max() const;
 
   graph_model model_;
-  std::uint32_t shards_;
-  std::uint32_t schema_version_;
-  row_pull pull_;
-  pull_plan plan_;
+  row_read read_;
   std::vector<row_set> sets_;
 };
 
