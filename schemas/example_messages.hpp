@@ -207,6 +207,7 @@ class maker {
     made.event_time_min_ms = number();
     made.event_time_max_ms = number();
     made.accepted_ms = number();
+    made.accepted_span_ms = small();
     made.last = coin();
     made.samples = static_cast<std::uint32_t>(count());
     made.history = static_cast<std::uint32_t>(below(made.samples + 1));

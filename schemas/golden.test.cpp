@@ -227,8 +227,8 @@ std::string json_of(const pull_reply& m) {
 }
 
 std::string json_of(const sample_batch& m) {
-  return json()
-      .add("source", m.source)
+  json text;
+  text.add("source", m.source)
       .add("batch", m.batch)
       .add("prev", m.prev)
       .add("schema_version", m.schema_version)
@@ -247,8 +247,9 @@ std::string json_of(const sample_batch& m) {
       .add("sequences", m.sequences)
       .small_numbers("lengths", std::span<const std::uint16_t>(m.lengths))
       .numbers("sequence_keys", m.sequence_keys)
-      .add("history", m.history)
-      .text();
+      .add("history", m.history);
+  if (m.accepted_span_ms != 0) text.add("accepted_span_ms", m.accepted_span_ms);  // newer
+  return text.text();
 }
 
 std::string json_of(const hello& m) {
@@ -809,6 +810,8 @@ TEST(Golden, SampleBatches) {
   golden("sample_batch_no_history", m, decode_sample_batch);
   m.history = 2;
   golden("sample_batch_history", m, decode_sample_batch);
+  m.accepted_span_ms = 45;
+  golden("sample_batch_accepted", m, decode_sample_batch);
 }
 
 TEST(Golden, Control) {

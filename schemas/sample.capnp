@@ -28,4 +28,5 @@ struct SampleBatch {
   lengths @18 :Data;         # samples × sequences × u16, sample-major
   sequenceKeys @19 :Data;    # Σ lengths × u64, list after list
   history @20 :UInt32;       # so many samples, the last ones, are learned again
+  acceptedSpanMs @21 :UInt32;  # from acceptedMs until the newest sample was accepted
 }

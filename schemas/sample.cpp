@@ -50,6 +50,7 @@ result<sample_batch> read_sample_batch(wire::SampleBatch::Reader in) {
   batch.event_time_min_ms = in.getEventTimeMinMs();
   batch.event_time_max_ms = in.getEventTimeMaxMs();
   batch.accepted_ms = in.getAcceptedMs();
+  batch.accepted_span_ms = in.getAcceptedSpanMs();
   batch.last = in.getLast();
   batch.samples = in.getSamples();
   batch.history = in.getHistory();
@@ -99,6 +100,7 @@ frame encode(const sample_batch& batch) {
   root.setEventTimeMinMs(batch.event_time_min_ms);
   root.setEventTimeMaxMs(batch.event_time_max_ms);
   root.setAcceptedMs(batch.accepted_ms);
+  root.setAcceptedSpanMs(batch.accepted_span_ms);
   root.setLast(batch.last);
   root.setSamples(batch.samples);
   root.setHistory(batch.history);

@@ -26,8 +26,9 @@ struct sample_batch {
   std::uint64_t offset_end = 0;  // records of the source consumed through this batch
   std::uint64_t event_time_min_ms = 0;
   std::uint64_t event_time_max_ms = 0;
-  std::uint64_t accepted_ms = 0;  // wall time when the oldest sample was accepted
-  bool last = false;              // the source is finished with this batch
+  std::uint64_t accepted_ms = 0;       // wall time when the oldest sample was accepted
+  std::uint32_t accepted_span_ms = 0;  // from then until the newest fresh one was
+  bool last = false;                   // the source is finished with this batch
 
   // Columnar: n samples of f features each, the same list for every sample; a missing value has a
   // key of its own.
@@ -45,6 +46,8 @@ struct sample_batch {
   std::vector<std::uint16_t> lengths;        // [n * s], sample-major
   std::vector<std::uint64_t> sequence_keys;  // list after list
 
+  /// Every sample of the source accepted before it is in this batch or an earlier one.
+  std::uint64_t accepted_through_ms() const { return accepted_ms + accepted_span_ms; }
   /// Samples that came from the source with this batch; they stand first.
   std::uint32_t fresh() const { return samples - history; }
   friend bool operator==(const sample_batch&, const sample_batch&) = default;

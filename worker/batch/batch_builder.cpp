@@ -38,6 +38,11 @@ std::optional<schemas::sample_batch> batch_builder::add(const event& next,
   held_.event_time_min_ms = std::min(held_.event_time_min_ms, next.event_time_ms);
   held_.event_time_max_ms = std::max(held_.event_time_max_ms, next.event_time_ms);
   held_.offset_end = position;
+  const std::uint64_t accepted_ms = next.arrived_ms == 0 ? now_ms : next.arrived_ms;
+  const std::uint64_t span_ms = accepted_ms - std::min(accepted_ms, held_.accepted_ms);
+  held_.accepted_span_ms =
+      std::max(held_.accepted_span_ms,
+               static_cast<std::uint32_t>(std::min<std::uint64_t>(span_ms, UINT32_MAX)));
   ++held_.samples;
   if (held_.samples < settings_.samples_max) return std::nullopt;
   return flush();

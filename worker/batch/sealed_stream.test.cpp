@@ -461,6 +461,7 @@ TEST(BatchBuilder, ReturnsABatchWhenItIsFullAndKeepsValues) {
   EXPECT_EQ(full->schema_version, 3U);
   EXPECT_EQ(full->values, (std::vector<float>{1.0F, 0.5F, 1.0F, 0.5F}));
   EXPECT_EQ(full->accepted_ms, 7U);
+  EXPECT_EQ(full->accepted_through_ms(), 8U) << "when the newest came";
   EXPECT_EQ(full->offset_end, 43U);
   EXPECT_TRUE(builder.empty());
   EXPECT_EQ(builder.flush(), std::nullopt);

@@ -130,7 +130,8 @@ schemas::push_section trainer::header_of(const training_step& step,
   header.prev = prev;
   header.pulled_version = step.plan.pulled_version(shard);
   header.event_time_ms = step.batch->event_time_max_ms;
-  header.accepted_ms = step.batch->last ? schemas::source_ended_ms : step.batch->accepted_ms;
+  header.accepted_ms =
+      step.batch->last ? schemas::source_ended_ms : step.batch->accepted_through_ms();
   return header;
 }
 
