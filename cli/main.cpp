@@ -20,6 +20,7 @@ int run(int argc, char** argv) {
   add_server(app, context);
   add_worker(app, context);
   add_ingest(app, context);
+  add_serve(app, context);
   add_check(app, context);
   add_explain_plan(app, context);
   add_inspect(app, context);

@@ -1,12 +1,15 @@
 #include "cli/run_job.hpp"
 
+#include "base/log.hpp"
 #include "cli/job_process.hpp"
+#include "cli/job_serve.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
 #include "cli/watch_run.hpp"
 #include "storage/file_io.hpp"
 
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <unistd.h>
 #include <utility>
@@ -90,6 +93,14 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
     // A shard that could not open says more than the worker that got no answer from it.
     const auto cause = (*server)->failure();
     return report_error(cause.value_or(worker.error()));
+  }
+  std::unique_ptr<job_serve> serving;
+  if (!job.serve.http.empty()) {
+    auto begun =
+        job_serve::start(process.transport, job, {in_process, job.serve.http}, process.time);
+    if (!begun) return report_error(begun.error());
+    serving = std::move(*begun);
+    log_info("serve.listening", {{"endpoint", serving->url() + "/v1/models/" + job.name}});
   }
   return train(**worker, server->get(), job, how, context, process.time);
 }

@@ -2,6 +2,8 @@
 #include "bench/gates/gate_options.hpp"
 #include "bench/ingest/ingest.hpp"
 #include "bench/rows64/rows64.hpp"
+#include "bench/serve/freshness.hpp"
+#include "bench/serve/serve.hpp"
 #include "cli/bench_beside_torch.hpp"
 #include "cli/flag_choice.hpp"
 #include "cli/verbs.hpp"
@@ -321,6 +323,82 @@ void add_available(CLI::App& bench_verb, verb_context& context) {
   client->callback([options, &context] { context.status = bench::run_available_client(*options); });
 }
 
+void add_options(CLI::App& verb, bench::serve_options& options) {
+  const auto whole =
+      [&verb](const char* flag, std::uint32_t& into, std::uint32_t max, const char* help) {
+        verb.add_option(flag, into, help)->check(CLI::Range(std::uint32_t{1}, max));
+      };
+  whole("--rate", options.rate, 1'000'000, "requests a second, whatever comes of them");
+  whole("--seconds", options.seconds, 3'600, "of each point");
+  whole("--connections", options.connections, 256, "of the client, a request at a time on each");
+  whole("--candidates", options.candidates, 4'096, "of a prediction");
+  whole("--rows", options.rows, 4'096, "of a lookup");
+  whole("--events", options.events, 100'000'000, "learned beforehand");
+  whole("--dim", options.dim, 1'023, "floats of a vector");
+  whole("--user-columns", options.user_columns, 64, "that a request has once");
+  whole("--item-columns", options.item_columns, 64, "that each candidate has");
+  whole("--threads", options.threads, 64, "that score");
+  verb.add_option("--dir", options.dir, "folder for files, removed at the end");
+  verb.add_flag("--json", options.json, "one line of JSON on standard output");
+  verb.add_flag("--inside", options.inside)->group("");
+  verb.add_option("--what", options.what)->group("");
+  verb.add_option("--address", options.address)->group("");
+  verb.add_option("--answer-bytes", options.answer_bytes)->group("");
+  verb.add_option("--command", options.command)->group("");
+}
+
+void add_options(CLI::App& verb, bench::freshness_options& options) {
+  const auto whole =
+      [&verb](const char* flag, std::uint32_t& into, std::uint32_t max, const char* help) {
+        verb.add_option(flag, into, help)->check(CLI::Range(std::uint32_t{1}, max));
+      };
+  whole("--rate", options.rate, 100'000'000, "samples a second, whatever comes of them");
+  whole("--seconds", options.seconds, 3'600, "that count");
+  whole("--warm-seconds", options.warm_seconds, 3'600, "before them");
+  whole("--push", options.push, 65'536, "samples of one push");
+  whole("--probe-ms", options.probe_ms, 60'000, "between two probe events");
+  whole("--ask-ms", options.ask_ms, 60'000, "between two predictions");
+  whole("--batch-max", options.batch_max, 65'536, "samples of a batch");
+  whole("--wait-ms", options.wait_ms, 60'000, "a batch is sealed after this even when not full");
+  whole("--in-flight", options.in_flight, 256, "batches that are learned at once");
+  whole("--interval-ms", options.interval_ms, 60'000, "a shard's changes of so long come as one");
+  whole("--dim", options.dim, 1'023, "floats of a vector");
+  verb.add_option("--arch", options.arch, "the model")
+      ->check(CLI::IsMember({"lr", "fm", "deepfm", "dcnv2"}));
+  verb.add_option("--dir", options.dir, "folder for files, removed at the end");
+  verb.add_flag("--json", options.json, "one line of JSON on standard output");
+  verb.add_flag("--inside", options.inside)->group("");
+  verb.add_option("--events", options.events)->group("");
+  verb.add_option("--address", options.address)->group("");
+  verb.add_option("--status", options.status)->group("");
+  verb.add_option("--command", options.command)->group("");
+}
+
+void add_serving(CLI::App& bench_verb, verb_context& context) {
+  const auto stop = [&context](std::chrono::milliseconds patience) {
+    return context.signals.wait(patience);
+  };
+  auto serve = std::make_shared<bench::serve_options>();
+  CLI::App* verb = bench_verb.add_subcommand(
+      "serve", "Milliseconds of predictions and lookups over HTTP, beside answers of nothing");
+  CLI::App* client = bench_verb.add_subcommand("serve-client", "")->group("");
+  CLI::App* bare = bench_verb.add_subcommand("serve-bare", "")->group("");
+  for (CLI::App* each : {verb, client, bare}) add_options(*each, *serve);
+  verb->callback(
+      [serve, stop, &context] { context.status = bench::run_bench_serve(*serve, stop); });
+  client->callback([serve, &context] { context.status = bench::run_serve_client(*serve); });
+  bare->callback([serve, &context] { context.status = bench::run_serve_bare(*serve); });
+
+  auto fresh = std::make_shared<bench::freshness_options>();
+  CLI::App* freshness = bench_verb.add_subcommand(
+      "freshness", "Seconds from an event until a prediction has what was learned of it");
+  CLI::App* asking = bench_verb.add_subcommand("freshness-client", "")->group("");
+  for (CLI::App* each : {freshness, asking}) add_options(*each, *fresh);
+  freshness->callback(
+      [fresh, stop, &context] { context.status = bench::run_bench_freshness(*fresh, stop); });
+  asking->callback([fresh, &context] { context.status = bench::run_freshness_client(*fresh); });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, verb_context& context) {
@@ -331,6 +409,7 @@ void add_bench(CLI::App& app, verb_context& context) {
   add_benches_beside_torch(*verb, context);
   add_events(*verb, context);
   add_available(*verb, context);
+  add_serving(*verb, context);
   auto options = std::make_shared<rows64_options>();
 
   CLI::App* rows64 =

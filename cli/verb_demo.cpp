@@ -18,6 +18,7 @@ struct demo_flags : override_flags {
   std::string data;
   std::filesystem::path state;
   std::string predictions;
+  std::string serve;
   bool resume = false;
   bool json = false;
 };
@@ -39,6 +40,7 @@ result<job> make_job(const demo_flags& flags, const demo_data& data) {
     overrides.emplace_back("durability.log=os");
     overrides.emplace_back("train.batch_max=32");
   }
+  if (!flags.serve.empty()) overrides.push_back("serve.http=" + flags.serve);
   const auto given = flags.all_overrides();
   overrides.insert(overrides.end(), given.begin(), given.end());
   const std::string_view text = data.file ? movielens_job : planted_job;
@@ -96,6 +98,8 @@ void add_demo(CLI::App& app, verb_context& context) {
   verb->add_flag("--resume", flags->resume, "go on with the interrupted demo in --state");
   verb->add_option(
       "--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
+  verb->add_option(
+      "--serve", flags->serve, "answer predictions there while it learns: http://127.0.0.1:PORT");
   flags->override_flags::add_to(*verb);
   verb->add_flag("--json", flags->json, "one line of JSON on standard output and nothing else");
   verb->callback([flags, &context] { context.status = demo(*flags, context); });

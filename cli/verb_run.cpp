@@ -14,10 +14,12 @@ namespace {
 struct run_flags : job_flags {
   std::filesystem::path state;
   std::string predictions;
+  std::string serve;
   bool json = false;
 };
 
-int run(const run_flags& flags, verb_context& context) {
+int run(run_flags flags, verb_context& context) {
+  if (!flags.serve.empty()) flags.overrides.push_back("serve.http=" + flags.serve);
   int status = exit_done;
   const auto job = flags.load_to_run(status);
   if (!job) return status;
@@ -39,6 +41,10 @@ void add_run(CLI::App& app, verb_context& context) {
   verb->add_option("--state", flags->state, "state folder (default: ~/.local/state/headrace/JOB)");
   verb->add_option(
       "--predictions", flags->predictions, "write row, label, p online, p frozen to this file");
+  verb->add_option("--serve",
+                   flags->serve,
+                   "answer predictions there while it learns: http://127.0.0.1:PORT (default: "
+                   "serve.http of the job file)");
   verb->add_flag("--json", flags->json, "one line of JSON on standard output and nothing else");
   verb->footer(
       "Example: headrace run deploy/config/movielens.toml --set source.uri=file:///data/u.data");

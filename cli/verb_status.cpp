@@ -38,9 +38,15 @@ double hit_ratio(const schemas::status_reply& shard) {
   return asked == 0 ? 1.0 : static_cast<double>(shard.hits) / static_cast<double>(asked);
 }
 
+/// What others than the server say of themselves, as JSON; nothing of who isn't there to ask.
+struct told_beside {
+  std::optional<std::string> events;
+  std::optional<std::string> replica;
+};
+
 std::string to_json(const std::vector<schemas::status_reply>& shards,
                     const std::optional<std::string>& digest,
-                    const std::optional<std::string>& events) {
+                    const told_beside& told) {
   json_line line;
   line.add("shards", shards.size())
       .add("log_mode", name(shards.front().mode))
@@ -67,7 +73,8 @@ std::string to_json(const std::vector<schemas::status_reply>& shards,
         .end();
   }
   line.end();
-  if (events) line.add_raw("events", *events);
+  if (told.events) line.add_raw("events", *told.events);
+  if (told.replica) line.add_raw("replica", *told.replica);
   return line.text();
 }
 
@@ -117,28 +124,38 @@ result<std::string> endpoint_of(const status_flags& flags) {
   return described->listen;
 }
 
-// What a live job took and refused, as its own line of JSON says; nothing of another job, or where
-// the job file leaves the port to the system.
-result<std::optional<std::string>> ask_events(const status_flags& flags) {
-  if (flags.file.empty()) return std::optional<std::string>{};
-  const auto described = load_job(flags.file, flags.all_overrides());
-  if (!described) return described.error();
-  if (!worker::is_live(described->source.arrives)) return std::optional<std::string>{};
-  const std::string place = described->http.front();
-  if (place.ends_with(":0")) return std::optional<std::string>{};
-  const auto tokens = read_tokens(described->gate);
-  if (!tokens) return tokens.error();
+// What a process of the job says of itself at `place`, as its own line of JSON.
+result<std::string> ask_status(const std::string& place, const std::string& token) {
   storage::http_exchange http({.connect = 5s, .stall = 5s});
   storage::http_request request;
-  if (!tokens->empty())
-    request.headers.emplace_back("Authorization", "Bearer " + tokens->front().token);
+  if (!token.empty()) request.headers.emplace_back("Authorization", "Bearer " + token);
   request.url = "http://" + place + "/v1/status";
   auto answer = http.send(request);
   if (!answer) return answer.error();
   if (answer->status != 200)
     return error{errc::unavailable, request.url + " answers " + std::to_string(answer->status)};
   answer->body.erase(answer->body.find_last_not_of('\n') + 1);
-  return std::optional(std::move(answer->body));
+  return std::move(answer->body);
+}
+
+// What a live job took and refused; nothing of another job, or where the job file leaves the port
+// to the system.
+result<std::optional<std::string>> ask_events(const job& of) {
+  if (!worker::is_live(of.source.arrives) || of.http.front().ends_with(":0"))
+    return std::optional<std::string>{};
+  const auto tokens = read_tokens(of.gate);
+  if (!tokens) return tokens.error();
+  auto said = ask_status(of.http.front(), tokens->empty() ? "" : tokens->front().token);
+  if (!said) return said.error();
+  return std::optional(std::move(*said));
+}
+
+// What answers the job's predictions, likewise.
+result<std::optional<std::string>> ask_replica(const job& of) {
+  if (of.serve.http.empty() || of.serve.http.ends_with(":0")) return std::optional<std::string>{};
+  auto said = ask_status(of.serve.http, "");
+  if (!said) return said.error();
+  return std::optional(std::move(*said));
 }
 
 int status(const status_flags& flags) {
@@ -159,15 +176,24 @@ int status(const status_flags& flags) {
     for (const auto& one : *digests) sum += {one.low, one.high};
     digest = schemas::to_string(sum);
   }
-  const auto events = ask_events(flags);
-  const std::optional<std::string> told = events ? *events : std::nullopt;
+  result<std::optional<std::string>> events = std::optional<std::string>{};
+  result<std::optional<std::string>> replica = std::optional<std::string>{};
+  if (!flags.file.empty()) {
+    const auto described = load_job(flags.file, flags.all_overrides());
+    if (!described) return report_error(described.error());
+    events = ask_events(*described);
+    replica = ask_replica(*described);
+  }
+  const told_beside told{events ? *events : std::nullopt, replica ? *replica : std::nullopt};
   if (flags.json) {
     std::puts(to_json(*shards, digest, told).c_str());
   } else {
     print(*shards, digest);
-    if (told) std::printf("events %s\n", told->c_str());
+    if (told.events) std::printf("events %s\n", told.events->c_str());
+    if (told.replica) std::printf("replica %s\n", told.replica->c_str());
   }
-  return events ? exit_done : report_error(events.error());
+  if (!events) return report_error(events.error());
+  return replica ? exit_done : report_error(replica.error());
 }
 
 }  // namespace

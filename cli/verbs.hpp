@@ -33,6 +33,7 @@ void add_run(CLI::App& app, verb_context& context);
 void add_server(CLI::App& app, verb_context& context);
 void add_worker(CLI::App& app, verb_context& context);
 void add_ingest(CLI::App& app, verb_context& context);
+void add_serve(CLI::App& app, verb_context& context);
 void add_check(CLI::App& app, verb_context& context);
 void add_explain_plan(CLI::App& app, verb_context& context);
 void add_inspect(CLI::App& app, verb_context& context);
