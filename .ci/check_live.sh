@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the commands of README's "Push your own stream" as they stand there, and looks at what they say.
+# Runs the commands of README's "Push your own stream" and "Ask for predictions" as they stand there, and looks at what
+# they say.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
@@ -20,9 +21,9 @@ within() {
 within 20 grep -q '^done 1' "$scratch/kafka"
 brokers=$(sed -n 's/^bootstraps //p' "$scratch/kafka")
 
-# Prints the commands between the heading and the next, from the N-th block of them.
+# Prints the commands between the heading ("Push your own stream") and the next, from the N-th block of them.
 commands() {
-  awk -v wanted="$1" '/^## Push your own stream/ { on = 1; next } /^## / { on = 0 }
+  awk -v wanted="$1" -v heading="## ${2:-Push your own stream}" '$0 == heading { on = 1; next } /^## / { on = 0 }
     on && /^    / { if (!inside) block++; inside = 1; if (block == wanted) print substr($0, 5); next } { inside = 0 }' README.md
 }
 place() { sed -e "s|/tmp/|$scratch/|g" -e "s|localhost:9092|$brokers|g"; }
@@ -58,3 +59,13 @@ bash -m "$scratch/fleet.sh" >"$scratch/fleet.out" 2>"$scratch/fleet.err" || { ca
 cat "$scratch/fleet.out"
 grep '"samples":' "$scratch/fleet.out" | tail -n 1 >"$scratch/learned"
 has samples 1000 "$scratch/learned"
+
+# Predictions while it learns: their version grows.
+{ commands 1 | grep '^post()'; commands 1 "Ask for predictions" | place; } >"$scratch/ask.sh"
+bash -m "$scratch/ask.sh" >"$scratch/ask.out" 2>"$scratch/ask.err" || { cat "$scratch/ask.out" "$scratch/ask.err"; exit 1; }
+cat "$scratch/ask.out"
+mapfile -t versions < <(grep -o '"model_version":[0-9]*' "$scratch/ask.out" | cut -d: -f2)
+[ "${#versions[@]}" -ge 2 ] || { echo "not two predictions"; exit 1; }
+[ "${versions[1]}" -gt "${versions[0]}" ] || { echo "version ${versions[1]} is not behind ${versions[0]}"; exit 1; }
+grep '"ready":true' "$scratch/ask.out" >"$scratch/served"
+has answered 2 "$scratch/served"
