@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -14,8 +15,12 @@ namespace {
 
 constexpr std::size_t looked_up_max = std::size_t{1} << 20;  // values; some 12 MB of JSON
 
-// The shortest digits that read back as this float.
+// The shortest digits that read back as this float; JSON has none for what is not finite.
 void append_float(std::string& out, float value) {
+  if (!std::isfinite(value)) {
+    out += "null";
+    return;
+  }
   char digits[32];
   const auto made = std::to_chars(digits, digits + sizeof digits, value);
   out.append(digits, made.ptr);

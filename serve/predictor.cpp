@@ -12,6 +12,7 @@
 namespace headrace::serve {
 namespace {
 
+constexpr std::size_t no_request = SIZE_MAX;
 constexpr std::size_t lists_max = 1'024;  // tokens of a list that `warm` makes
 
 std::string place_of(std::size_t event, bool shared) {
@@ -139,10 +140,13 @@ void predictor::append(const worker::event& sample, schemas::sample_batch& batch
 }
 
 result<void> predictor::add_to(schemas::sample_batch& batch,
-                               const schemas::event_batch& columns,
+                               const schemas::event_batch& given,
                                bool shared) {
-  const auto known = model_->look_up(columns);
+  const auto known = model_->look_up(given);
   if (!known) return known.error();
+  const auto clean = model_->clean(given, *known, cleaned_);
+  if (!clean) return clean.error();
+  const schemas::event_batch& columns = **clean;
   const std::size_t first = shared ? 1 : 0;
   if (columns.events.size() <= first) return error{errc::bad_input, "there is nothing to predict"};
   const batch_size before{batch.samples, batch.sequence_keys.size()};
@@ -168,9 +172,12 @@ result<void> predictor::add(const schemas::event_batch& columns, bool shared) {
 }
 
 // Questions with the same columns otherwise are of one sample.
-result<void> predictor::add_questions(const schemas::event_batch& columns, bool shared) {
-  const auto known = model_->look_up(columns);
+result<void> predictor::add_questions(const schemas::event_batch& given, bool shared) {
+  const auto known = model_->look_up(given);
   if (!known) return known.error();
+  const auto clean = model_->clean(given, *known, cleaned_);
+  if (!clean) return clean.error();
+  const schemas::event_batch& columns = **clean;
   if (columns.events.size() <= (shared ? 1U : 0U))
     return error{errc::bad_input, "there is nothing to predict"};
   const batch_size before{batch_.samples, batch_.sequence_keys.size()};
@@ -278,46 +285,51 @@ result<predictions> predictor::predict() {
   return made;
 }
 
-// Of the batch that was scored last. Requests follow each other in it.
+// Of the batch that was scored last: `of` are some of its samples, by request.
 void predictor::find_unknown(const schemas::sample_batch& batch,
                              std::span<const predictions::part> of) {
   unknown_.clear();
+  request_of_.assign(batch.samples, no_request);
+  for (std::size_t r = 0; r < of.size(); ++r)
+    std::fill_n(request_of_.begin() + static_cast<std::ptrdiff_t>(of[r].first), of[r].samples, r);
   const auto tables = model_->graph()->tables();
   for (const worker::row_set& set : scorer_.used()) {
     const worker::model_table& table = tables[set.table.value];
     if (table.network || table.rows > 0) continue;
     if (std::ranges::find(set.absent, 1) == set.absent.end()) continue;
-    const std::size_t keys = std::size_t{batch.samples} * set.features;
-    std::size_t token = keys;
-    for (std::size_t r = 0; r < of.size(); ++r) {
-      for (std::size_t s = of[r].first; s < of[r].first + of[r].samples; ++s) {
-        for (std::size_t f = 0; f < set.features; ++f) {
-          const std::uint32_t row = set.inverse[s * set.features + f];
-          const std::size_t k = table.features.empty() ? f : table.features[f];
-          const bool counts = set.absent[row] != 0 && model_->is_id(k);
-          if (counts && set.keys[row] != model_->missing_key(k))
-            unknown_.emplace_back(r, set.keys[row]);
+    find_unknown_keys(set, table.features);
+    std::size_t token = std::size_t{batch.samples} * set.features;
+    for (const std::uint32_t list : table.lists) {
+      for (std::size_t s = 0; s < batch.samples; ++s) {
+        const std::size_t length = batch.lengths[s * batch.sequences + list];
+        for (const std::uint32_t row : std::span(set.inverse).subspan(token, length)) {
+          if (set.absent[row] != 0 && request_of_[s] != no_request)
+            unknown_.emplace_back(request_of_[s], set.keys[row]);
         }
+        token += length;
       }
     }
-    for (const std::uint32_t list : table.lists) {
-      for (std::size_t r = 0; r < of.size(); ++r) {
-        for (std::size_t s = of[r].first; s < of[r].first + of[r].samples; ++s) {
-          const std::size_t end = token + batch.lengths[s * batch.sequences + list];
-          for (; token < end; ++token) {
-            const std::uint32_t row = set.inverse[token];
-            if (set.absent[row] != 0) unknown_.emplace_back(r, set.keys[row]);
-          }
-        }
-      }
+  }
+}
+
+// `features` of a sample have their rows in the set; none: all.
+void predictor::find_unknown_keys(const worker::row_set& set,
+                                  std::span<const std::uint32_t> features) {
+  for (std::size_t s = 0; s < request_of_.size(); ++s) {
+    if (request_of_[s] == no_request) continue;
+    for (std::size_t f = 0; f < set.features; ++f) {
+      const std::uint32_t row = set.inverse[s * set.features + f];
+      const std::size_t k = features.empty() ? f : features[f];
+      const bool counts = set.absent[row] != 0 && model_->is_id(k);
+      if (counts && set.keys[row] != model_->missing_key(k))
+        unknown_.emplace_back(request_of_[s], set.keys[row]);
     }
   }
 }
 
 void predictor::count_unknown(std::span<predictions::part> of) {
   std::ranges::sort(unknown_);
-  const auto again = std::ranges::unique(unknown_);
-  unknown_.erase(again.begin(), again.end());
+  unknown_.erase(std::unique(unknown_.begin(), unknown_.end()), unknown_.end());
   for (const auto& [request, key] : unknown_) ++of[request].unknown_ids;
 }
 

@@ -117,6 +117,7 @@ class predictor {
   result<void> add_questions(const schemas::event_batch& columns, bool shared);
   result<void> score_next(std::vector<float>& scores, replica_stamp& stamp);
   void find_unknown(const schemas::sample_batch& batch, std::span<const predictions::part> of);
+  void find_unknown_keys(const worker::row_set& set, std::span<const std::uint32_t> features);
   void count_unknown(std::span<predictions::part> of);
 
   /// Of a model of op `next_item`: what may come behind the list of a sample of the batch.
@@ -135,6 +136,8 @@ class predictor {
   std::vector<predictions::part> question_samples_;             // of the batch, by request
   std::vector<std::uint8_t> question_absent_;                   // [questions] the item has no row
   std::vector<std::pair<std::size_t, std::uint64_t>> unknown_;  // request and key, scratch
+  std::vector<std::size_t> request_of_;                         // [samples], scratch
+  served_model::cleaned_columns cleaned_;
   worker::event shared_;
   worker::event sample_;
   std::uint64_t network_version_ = 0;  // of the stamp before the parameters that are held

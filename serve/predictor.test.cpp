@@ -203,6 +203,61 @@ TEST(Predictor, CountsIdsWithoutARowOnceARequest) {
   EXPECT_EQ(got->requests[1].unknown_ids, 1U);
 }
 
+TEST(Predictor, CountsTheUnknownIdsOfEveryListWhenItExplains) {
+  worker::source_spec source = shop();
+  worker::feature_spec carts = source.features[3];
+  carts.name = "carts";
+  source.features.push_back(carts);
+  const test_job job("shop", source, R"(
+[layers.embedding]
+op = "rows"
+dim = 3
+first_order = false
+features = ["lists"]
+[layers.history]
+op = "tokens"
+inputs = ["embedding"]
+feature = "history"
+[layers.carts]
+op = "tokens"
+inputs = ["embedding"]
+feature = "carts"
+[layers.seen]
+op = "pool"
+inputs = ["history"]
+[layers.held]
+op = "pool"
+inputs = ["carts"]
+[layers.joined]
+op = "concat"
+inputs = ["seen", "held"]
+[layers.logit]
+op = "linear"
+inputs = ["joined"]
+units = 1
+[layers.click]
+op = "bce"
+inputs = ["logit"]
+)");
+  const worker::feature_writer item(source.features[3]);
+  const auto rows = job.empty_replica();
+  std::string known;
+  std::string unknown;
+  for (int i = 0; known.empty() || unknown.empty(); ++i) {
+    const std::string id = "i" + std::to_string(i);
+    (test_job::is_learned(item.key_of(id)) ? known : unknown) = id;
+  }
+  job.teach(*rows, {item.key_of(known)});
+  predictor scores(job.model(), rows);
+  const written request(
+      {"{\"history\":[\"" + known + "\"],\"carts\":[\"" + unknown + "\",\"" + known + "\"]}"});
+  const auto explained = scores.explain(request.batch(), false, {.permutations = 2});
+  ASSERT_TRUE(explained.ok()) << describe(explained.error());
+  EXPECT_EQ(explained->unknown_ids, 1U);
+  ASSERT_TRUE(scores.add(request.batch(), false).ok());
+  EXPECT_EQ(scores.predict()->requests[0].unknown_ids, 1U);
+}
+
 TEST(Predictor, ACandidatesColumnGoesBeforeTheUsers) {
   const test_job job("shop", shop(), "fm");
   const auto rows = job.empty_replica();
@@ -331,6 +386,27 @@ TEST(Predictor, AWindowFeatureIsAColumnOfItsName) {
   ASSERT_TRUE(job.model()->parse(request.batch(), *known, 0, nullptr, made).ok());
   EXPECT_EQ(made.keys[4], written_by_window.keys[0]);
   EXPECT_EQ(made.values[4], written_by_window.values[0]);
+}
+
+TEST(Predictor, TextsThatTheJobCleansAreCleanHereToo) {
+  worker::source_spec source = shop();
+  source.texts.emplace_back().column = "item";
+  const test_job job("shop", source, "lr");
+  const written request(
+      {"{\"item\":\" red \\u00ad\\t shoe\",\"user\":\" u \"}", "{\"item\":[\"a\"]}"});
+  const auto known = job.model()->look_up(request.batch());
+  ASSERT_TRUE(known.ok());
+  served_model::cleaned_columns scratch;
+  const auto refused = job.model()->clean(request.batch(), *known, scratch);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().detail, HasSubstr("item: a text is needed"));
+  const written one({"{\"item\":\" red \\u00ad\\t shoe\",\"user\":\" u \"}"});
+  const auto columns = job.model()->clean(one.batch(), *known, scratch);
+  ASSERT_TRUE(columns.ok()) << describe(columns.error());
+  worker::event made;
+  ASSERT_TRUE(job.model()->parse(**columns, *known, 0, nullptr, made).ok());
+  EXPECT_EQ(made.keys[1], worker::feature_writer(source.features[1]).key_of("red shoe"));
+  EXPECT_EQ(made.keys[0], worker::feature_writer(source.features[0]).key_of(" u "));
 }
 
 TEST(Predictor, AGeneratedStreamHasItsNumbersForColumns) {

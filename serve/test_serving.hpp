@@ -80,13 +80,13 @@ inline std::vector<worker::model_feature> features_of(const worker::source_spec&
 /// from key and column, and the whole network.
 class test_job {
  public:
+  /// `preset`: a name, or the text of a model file.
   test_job(std::string name, worker::source_spec source, const std::string& preset) {
-    const worker::model_preset* text = worker::find_preset(preset);
-    CHECK(text != nullptr);
+    const worker::model_preset* known = worker::find_preset(preset);
+    const std::string text = known != nullptr ? std::string(known->text) : preset;
     std::vector<std::string> labels = {"click"};
     if (preset == "mmoe_esmm") labels.emplace_back("conversion");
-    auto graph = worker::model_graph::load(
-        std::string(text->text), preset, {}, serve::features_of(source), labels);
+    auto graph = worker::model_graph::load(text, "model", {}, serve::features_of(source), labels);
     CHECK(graph.ok());
     served_model::parts parts;
     parts.name = std::move(name);
@@ -159,7 +159,7 @@ class test_job {
              std::uint64_t version = 1,
              bool quantized = false) const {
     std::ranges::sort(keys);
-    keys.erase(std::ranges::unique(keys).begin(), keys.end());
+    keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
     std::erase_if(keys, [](std::uint64_t key) { return !is_learned(key); });
     struct block {
       std::vector<std::uint64_t> keys;
