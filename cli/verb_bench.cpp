@@ -329,7 +329,8 @@ void add_options(CLI::App& verb, bench::serve_options& options) {
         verb.add_option(flag, into, help)->check(CLI::Range(std::uint32_t{1}, max));
       };
   whole("--rate", options.rate, 1'000'000, "requests a second, whatever comes of them");
-  whole("--seconds", options.seconds, 3'600, "of each point");
+  whole("--seconds", options.seconds, 3'600, "of each point in a round");
+  whole("--rounds", options.rounds, 1'000, "rounds, medians of which are reported");
   whole("--connections", options.connections, 256, "of the client, a request at a time on each");
   whole("--candidates", options.candidates, 4'096, "of a prediction");
   whole("--rows", options.rows, 4'096, "of a lookup");

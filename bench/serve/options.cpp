@@ -16,6 +16,7 @@ std::vector<std::string> flags_of(const serve_options& options) {
   std::vector<std::string> words;
   add(words, "--rate", options.rate);
   add(words, "--seconds", options.seconds);
+  add(words, "--rounds", options.rounds);
   add(words, "--connections", options.connections);
   add(words, "--candidates", options.candidates);
   add(words, "--rows", options.rows);

@@ -9,16 +9,17 @@ namespace headrace::bench {
 
 /// What `headrace bench serve` was asked for: a model that is learned beforehand, then asked.
 struct serve_options {
-  std::uint32_t rate = 500;        // requests a second, whatever comes of them
-  std::uint32_t seconds = 10;      // of each point
-  std::uint32_t connections = 8;   // of the client
-  std::uint32_t candidates = 100;  // of a request
-  std::uint32_t rows = 100;        // of a lookup
-  std::uint32_t events = 100'000;  // learned beforehand
-  std::uint32_t dim = 16;          // of a vector
-  std::uint32_t user_columns = 6;  // of the request
-  std::uint32_t item_columns = 4;  // of each candidate
-  std::uint32_t threads = 1;       // that score
+  std::uint32_t rate = 500;   // requests a second, whatever comes of them
+  std::uint32_t seconds = 5;  // of each point in a round
+  std::uint32_t rounds = 3;
+  std::uint32_t connections = 8;                                       // of the client
+  std::uint32_t candidates = 100;                                      // of a request
+  std::uint32_t rows = 100;                                            // of a lookup
+  std::uint32_t events = 100'000;                                      // learned beforehand
+  std::uint32_t dim = 16;                                              // of a vector
+  std::uint32_t user_columns = 6;                                      // of the request
+  std::uint32_t item_columns = 4;                                      // of each candidate
+  std::uint32_t threads = 1;                                           // that score
   std::filesystem::path dir = std::filesystem::temp_directory_path();  // of files, removed
   bool json = false;
 

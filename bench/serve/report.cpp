@@ -87,7 +87,8 @@ std::string to_json(const serve_options& options, const serve_points& points) {
       .add("answer_bytes", points.predict.answer_bytes)
       .add("connections", options.connections)
       .add("threads", options.threads)
-      .add("seconds", options.seconds);
+      .add("seconds", options.seconds)
+      .add("rounds", options.rounds);
   add_machine(line, points.weight, options.command);
   return line.text();
 }

@@ -3,14 +3,17 @@
 #include "actors/http/http_server.hpp"
 #include "bench/rows64/own_session.hpp"
 #include "bench/rows64/process.hpp"
+#include "bench/rows64/summary.hpp"
 #include "bench/serve/http_load.hpp"
 #include "bench/serve/product.hpp"
 #include "bench/serve/report.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 namespace headrace::bench {
 namespace {
@@ -87,33 +90,66 @@ result<std::uint64_t> rows_held(const std::string& address) {
   return whole_in(answer->body, "rows");
 }
 
+/// A point of each round.
+struct measured_point {
+  const char* what;
+  bool bare;
+  http_figures serve_points::*into;
+  std::vector<http_figures> rounds = {};
+};
+
+double median_of(const std::vector<http_figures>& rounds, double http_figures::*which) {
+  std::vector<double> values;
+  for (const http_figures& one : rounds) values.push_back(one.*which);
+  return summarize(std::move(values)).median;
+}
+
+// Medians of times, sums of counts.
+http_figures all_of(const std::vector<http_figures>& rounds) {
+  http_figures made;
+  for (const http_figures& one : rounds) {
+    made.sent += one.sent;
+    made.answered += one.answered;
+    made.refused += one.refused;
+    made.seconds += one.seconds;
+    made.max_ms = std::max(made.max_ms, one.max_ms);
+  }
+  for (double http_figures::*which : {&http_figures::p50_ms,
+                                      &http_figures::p99_ms,
+                                      &http_figures::p999_ms,
+                                      &http_figures::answer_bytes})
+    made.*which = median_of(rounds, which);
+  return made;
+}
+
 result<serve_points> measure_all(const serve_options& options) {
   serve_points points;
   points.request_bytes = predict_body(options, 0).size();
-  {
-    auto running = start_product(options);
-    if (!running) return running.error();
-    const auto rows = rows_held(running->address);
-    if (!rows) return rows.error();
-    points.rows = *rows;
-    for (const auto& [what, into] : std::initializer_list<std::pair<const char*, http_figures*>>{
-             {"predict", &points.predict}, {"lookup", &points.lookup}, {"most", &points.most}}) {
-      auto seen = measure(options, what, running->address);
-      if (!seen) return seen.error();
-      *into = *seen;
-    }
-  }
+  auto running = start_product(options);
+  if (!running) return running.error();
+  const auto rows = rows_held(running->address);
+  if (!rows) return rows.error();
+  points.rows = *rows;
+  const auto first = measure(options, "predict", running->address);  // of no round
+  if (!first) return first.error();
   serve_options bare = options;
-  bare.answer_bytes = static_cast<std::uint32_t>(points.predict.answer_bytes);
+  bare.answer_bytes = static_cast<std::uint32_t>(first->answer_bytes);
   auto server = child::start(serve_arguments("serve-bare", bare), {.piped = true});
   if (!server) return server.error();
-  const std::string address = server->read_line();
-  for (const auto& [what, into] : std::initializer_list<std::pair<const char*, http_figures*>>{
-           {"predict", &points.bare}, {"most", &points.bare_most}}) {
-    auto seen = measure(options, what, address);
-    if (!seen) return seen.error();
-    *into = *seen;
+  const std::string bare_address = server->read_line();
+  std::vector<measured_point> all{{"predict", false, &serve_points::predict},
+                                  {"predict", true, &serve_points::bare},
+                                  {"lookup", false, &serve_points::lookup},
+                                  {"most", false, &serve_points::most},
+                                  {"most", true, &serve_points::bare_most}};
+  for (std::uint32_t round = 0; round < options.rounds; ++round) {
+    for (measured_point& point : all) {
+      auto seen = measure(options, point.what, point.bare ? bare_address : running->address);
+      if (!seen) return seen.error();
+      point.rounds.push_back(*seen);
+    }
   }
+  for (const measured_point& point : all) points.*point.into = all_of(point.rounds);
   return points;
 }
 
