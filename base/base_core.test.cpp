@@ -1,12 +1,14 @@
 #include "base/byte_io.hpp"
 #include "base/frame.hpp"
 #include "base/ids.hpp"
+#include "base/process_secret.hpp"
 #include "base/random.hpp"
 #include "base/result.hpp"
 
 #include <gtest/gtest.h>
 
 #include <array>
+#include <set>
 #include <string>
 
 namespace headrace {
@@ -21,6 +23,18 @@ TEST(Random, UnitDrawsStayBelowOne) {
   EXPECT_LT(unit_double(~0ULL), 1.0);
   EXPECT_LT(unit_float(~0ULL), 1.0F);
   EXPECT_EQ(unit_double(0), 0.0);
+}
+
+TEST(ProcessSecret, IsOneAndHidesWhereAKeyStands) {
+  EXPECT_EQ(process_secret(), process_secret());
+  // Keys that anyone would see meet in any table below 2^32 places.
+  std::set<std::uint64_t> places;
+  for (std::uint64_t i = 0; i < 500; ++i) {
+    places.insert(secret_place(i << 32, 7, process_secret()) % 65'536);
+    places.insert(secret_place(7, i << 32, process_secret()) % 65'536);
+  }
+  EXPECT_GT(places.size(), 950U);
+  EXPECT_NE(secret_place(1, 2, 3), secret_place(1, 2, 4));
 }
 
 TEST(Frame, CopiesToAlignedMemory) {

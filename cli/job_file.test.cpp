@@ -320,7 +320,7 @@ TEST(JobFile, WrongValuesNamePlaceKeyAndWhatIsAccepted) {
               testing::StartsWith("job.toml:9: train.batch_max"));
 }
 
-TEST(JobFile, TextsOfAFileHaveBounds) {
+TEST(JobFile, TextsHaveBounds) {
   const job made = good(std::string(file_job) +
                         "[texts.body]\ncolumn = \"ad\"\nchars_min = 3\nsymbols_max = 0.25\n"
                         "scripts = [\"latin\", \"kana\"]\nnear = 3\n");
@@ -337,9 +337,12 @@ TEST(JobFile, TextsOfAFileHaveBounds) {
   EXPECT_THAT(wrong("texts.ad.near=4"), HasSubstr("0 … 3"));
   EXPECT_THAT(wrong("texts.ad.scripts=latn"), HasSubstr("did you mean 'latin'?"));
   EXPECT_THAT(wrong("texts.ad.symbols_max=2"), HasSubstr("0.0 … 1.0"));
+  const job live =
+      good(std::string(file_job) + "[texts.ad]\nnear = 0\n", {"source.uri=http://127.0.0.1:0"});
+  EXPECT_EQ(live.source.texts.size(), 1U);
   const auto generated = parse_job(generated_job, "texts.toml", {"texts.ad.chars_min=3"});
   ASSERT_FALSE(generated.ok());
-  EXPECT_THAT(generated.error().detail, HasSubstr("texts are judged in files"));
+  EXPECT_THAT(generated.error().detail, HasSubstr("a generated stream has no texts"));
 }
 
 TEST(JobFile, HistoryIsOfAStreamThatGoesByOnce) {

@@ -114,6 +114,18 @@ void live_metrics::set_impressions(const worker::impression_figures& kept) {
       .set(static_cast<double>(kept.bytes));
 }
 
+void live_metrics::set_texts(const worker::texts_figures& texts) {
+  raise("headrace_texts_taken_total", "Events whose texts are learned from.", texts.count.taken);
+  for (std::size_t why = 0; why < worker::text_faults; ++why) {
+    raise("headrace_texts_refused_total",
+          "Events that were left out for a text of theirs, by reason.",
+          texts.count.refused[why],
+          {{"reason", std::string(worker::name(static_cast<worker::text_fault>(why)))}});
+  }
+  series_.gauge("headrace_texts_known", "Texts that near ones are told by.")
+      .set(static_cast<double>(texts.known));
+}
+
 void live_metrics::set_learned(const actors::progress& learned) {
   raise("headrace_samples_learned_total",
         "Samples learned, over all runs of the state folder.",
@@ -134,6 +146,7 @@ std::string live_metrics::text(const live_figures& now) {
   set_taken(now.taken);
   if (now.joined) set_joined(*now.joined);
   set_windows(now.windows);
+  if (now.texts) set_texts(*now.texts);
   set_learned(now.learned);
   return series_.serialize();
 }

@@ -4,6 +4,7 @@
 #include "base/metrics.hpp"
 #include "worker/events/event_intake.hpp"
 #include "worker/events/join_board.hpp"
+#include "worker/events/text_board.hpp"
 #include "worker/events/window_board.hpp"
 
 #include <mutex>
@@ -18,6 +19,7 @@ struct live_figures {
   actors::progress learned;
   std::optional<worker::join_figures> joined;  // of a job that joins
   worker::windows_figures windows = {};
+  std::optional<worker::texts_figures> texts = {};  // of a job that judges them
 };
 
 /// The series of a live job (docs/metrics.md), brought up to date whenever they are asked for. Any
@@ -35,6 +37,7 @@ class live_metrics {
   void set_joined(const worker::join_figures& joined);
   void set_windows(const worker::windows_figures& windows);
   void set_impressions(const worker::impression_figures& kept);
+  void set_texts(const worker::texts_figures& texts);
   void set_learned(const actors::progress& learned);
 
   std::mutex mutex_;

@@ -32,6 +32,10 @@ live_figures some_figures() {
   window.keys = 4;
   now.windows.each.push_back(window);
   now.windows.impressions = {6, 900, 2};
+  now.texts.emplace();
+  now.texts->count.taken = 12;
+  now.texts->count.refused[static_cast<std::size_t>(worker::text_fault::near_duplicate)] = 8;
+  now.texts->known = 10;
   return now;
 }
 
@@ -54,6 +58,9 @@ TEST(LiveMetrics, SayWhatIsCountedNowHoweverOftenTheyAreAsked) {
   EXPECT_THAT(text,
               HasSubstr("headrace_window_events_total{fate=\"lacking\",window=\"clicks_1h\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("\nheadrace_window_impressions 6\n"));
+  EXPECT_THAT(text, HasSubstr("\nheadrace_texts_taken_total 12\n"));
+  EXPECT_THAT(text, HasSubstr("headrace_texts_refused_total{reason=\"text_near_duplicate\"} 8\n"));
+  EXPECT_THAT(text, HasSubstr("\nheadrace_texts_known 10\n"));
   EXPECT_THAT(text, HasSubstr("\nheadrace_window_impression_bytes 900\n"));
   EXPECT_THAT(text, HasSubstr("\nheadrace_window_impressions_forgotten_total 2\n"));
 }

@@ -80,6 +80,13 @@ void add_join(const worker::join_figures& now, json_line& line) {
   line.end();
 }
 
+void add_texts(const worker::texts_figures& texts, json_line& line) {
+  line.begin_object("texts").add("taken", texts.count.taken).add("known", texts.known);
+  for (std::size_t why = 0; why < worker::text_faults; ++why)
+    line.add(worker::name(static_cast<worker::text_fault>(why)), texts.count.refused[why]);
+  line.end();
+}
+
 void add_windows(const worker::windows_figures& windows, json_line& line) {
   line.begin_object("windows");
   for (const worker::window_figures& each : windows.each) {
@@ -160,7 +167,8 @@ result<std::unique_ptr<worker::event_source>> live_stream::source() {
     }
   }
   how.of_windows = window_board_;
-  how.windows = job_.source;
+  how.of_texts = text_board_;
+  how.source = job_.source;
   how.cut_file = cut_file_;
   how.may_lose_ends = job_.durability.log != schemas::log_mode::fsync;
   how.keep_ms = job_.source.live.keep_ms;
@@ -243,8 +251,9 @@ bool live_stream::still_refuses(const worker::event_intake::refusal& last) const
 }
 
 live_figures live_stream::figures() const {
-  live_figures now{intake_->count(), board_->read(), std::nullopt, window_board_->read()};
+  live_figures now{intake_->count(), board_->read(), {}, window_board_->read(), {}};
   if (job_.join) now.joined = join_board_->read();
+  if (!job_.source.texts.empty()) now.texts = text_board_->read();
   return now;
 }
 
@@ -277,7 +286,7 @@ result<void> live_stream::fetch() {
 }
 
 std::string live_stream::status() const {
-  const auto [counted, learned, joined, windows] = figures();
+  const auto [counted, learned, joined, windows, texts] = figures();
   json_line line;
   line.add("job", job_.name)
       .add("source", job_.source.name)
@@ -301,6 +310,7 @@ std::string live_stream::status() const {
       .add("samples", learned.samples)
       .add("available_ms_p50", learned.available_ms_p50)
       .add("available_ms_p99", learned.available_ms_p99);
+  if (texts) add_texts(*texts, line);
   if (joined) add_join(*joined, line);
   if (!windows.each.empty()) add_windows(windows, line);
   if (feed_) line.add_raw("broker", feed_->status());

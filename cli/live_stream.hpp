@@ -15,6 +15,7 @@
 #include "worker/events/event_intake.hpp"
 #include "worker/events/join_board.hpp"
 #include "worker/events/live_source.hpp"
+#include "worker/events/text_board.hpp"
 #include "worker/events/window_board.hpp"
 
 #include <filesystem>
@@ -71,6 +72,7 @@ class live_stream {
   std::shared_ptr<actors::progress_board> board_;
   std::shared_ptr<worker::join_board> join_board_ = std::make_shared<worker::join_board>();
   std::shared_ptr<worker::window_board> window_board_ = std::make_shared<worker::window_board>();
+  std::shared_ptr<worker::text_board> text_board_ = std::make_shared<worker::text_board>();
   std::vector<worker::producer_token> tokens_;
   std::shared_ptr<worker::event_intake> intake_;
   live_metrics metrics_;

@@ -5,6 +5,7 @@
 #include "schemas/hash.hpp"
 #include "worker/batch/history_mix.hpp"
 #include "worker/ingest/replayed_source.hpp"
+#include "worker/text/text_filter.hpp"
 
 #include <optional>
 #include <span>
@@ -40,19 +41,6 @@ void add(byte_writer& all, const worker::feature_spec& feature) {
   all.number(feature.list_max);
   all.number(feature.list_held_out);
   if (feature.window) add(all, *feature.window);
-}
-
-void add(byte_writer& all, const worker::text_spec& text) {
-  all.text(text.column);
-  for (const std::uint64_t bound : {text.chars_min,
-                                    text.chars_max,
-                                    std::uint64_t{text.scripts},
-                                    std::uint64_t{text.near.value_or(UINT32_MAX)},
-                                    std::uint64_t{text.near_window},
-                                    std::uint64_t{text.shingle_words}})
-    all.number(bound);
-  all.number(text.symbols_max);
-  all.number(text.script_share);
 }
 
 void add(byte_writer& all, const worker::window_limits& limits) {
@@ -96,7 +84,7 @@ std::uint64_t made_by(const job& job) {
     for (const std::string& action : job.join->actions) all.text(action);
     add(all, job.join->how);
   }
-  for (const auto& text : job.source.texts) add(all, text);
+  all.number(worker::fingerprint_of(job.source.texts));
   add(all, job.source.windows);
   all.number(job.train.mix_history);
   all.number(job.train.history_batches);

@@ -65,9 +65,8 @@ worker::text_spec read_text_spec(config_reader& config,
 void read_texts(config_reader& config, worker::source_spec& source, const column_use& check) {
   for (const auto& name : config.sections("texts")) {
     source.texts.push_back(read_text_spec(config, name, check));
-    if (source.arrives != worker::arrival::file)
-      config.refuse("texts." + name + ".column",
-                    "texts are judged in files; not in other sources yet");
+    if (source.arrives == worker::arrival::generated)
+      config.refuse("texts." + name + ".column", "a generated stream has no texts");
   }
 }
 

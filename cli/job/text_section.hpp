@@ -6,8 +6,8 @@
 
 namespace headrace::cli {
 
-/// Reads the sections `[texts.NAME]`, which are refused where events don't come from a file. What
-/// is wrong is remembered by `config`.
+/// Reads the sections `[texts.NAME]`, which a generated stream refuses. What is wrong is remembered
+/// by `config`.
 void read_texts(config_reader& config, worker::source_spec& source, const column_use& check);
 
 }  // namespace headrace::cli

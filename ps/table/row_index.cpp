@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <random>
 #include <utility>
 
 namespace headrace::ps {
@@ -25,14 +24,6 @@ constexpr std::size_t lookahead = 16;
 std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash); }
 
 }  // namespace
-
-std::uint64_t process_secret() {
-  static const std::uint64_t secret = [] {
-    std::random_device device;
-    return (std::uint64_t{device()} << 32) | device();
-  }();
-  return secret;
-}
 
 row_index::slot_table::slot_table(std::size_t slots_log2)
     : memory(sizeof(slot) << slots_log2),

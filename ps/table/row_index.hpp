@@ -75,7 +75,4 @@ class row_index {
   std::size_t probe_max_ = 0;
 };
 
-/// Drawn once for the life of the process; placing rows by it must never become visible.
-std::uint64_t process_secret();
-
 }  // namespace headrace::ps

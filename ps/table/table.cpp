@@ -1,6 +1,7 @@
 #include "ps/table/table.hpp"
 
 #include "base/check.hpp"
+#include "base/process_secret.hpp"
 #include "ps/table/eviction.hpp"
 #include "ps/table/row_index.hpp"
 #include "ps/table/row_slab.hpp"

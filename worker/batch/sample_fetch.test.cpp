@@ -61,6 +61,7 @@ class ingest_side {
         sample_shelf::kept_log{
             [this] { return batch_number{std::max<std::uint64_t>(1, log_->last().first.value)}; },
             [this](batch_number from, const auto& visit) {
+              ++reads_;
               return log_->read_from(lsn{from.value}, visit);
             }},
         batch_number{log_->last().last.value});
@@ -82,12 +83,14 @@ class ingest_side {
   void drop_before(std::uint64_t batch) { ASSERT_TRUE(log_->truncate_before(lsn{batch}).ok()); }
   sample_shelf& shelf() { return *shelf_; }
   std::uint64_t newest() const { return log_->last().last.value; }
+  int reads() const { return reads_; }
 
  private:
   sample_shelf::settings how_;
   std::shared_ptr<storage::memory_log::contents> disk_;
   std::unique_ptr<storage::memory_log> log_;
   std::unique_ptr<sample_shelf> shelf_;
+  int reads_ = 0;  // of the log
 };
 
 sample_fetch::settings settings_of_worker() {
@@ -164,6 +167,26 @@ TEST_F(SampleFetch, AnAnswerWaitsForABatchAndAtTheEndOfItsPatienceSaysThatThereI
   ingest_.seal();
   ASSERT_TRUE(exchange(fetch, false).ok());
   EXPECT_EQ(numbers(fetch), (list{1}));
+}
+
+// A shelf that was begun anew holds nothing, and looks again whenever somebody else's batch or a
+// timer comes.
+TEST_F(SampleFetch, WhoWaitsCostsOneReadOfTheLog) {
+  for (int i = 0; i < 3; ++i) ingest_.seal();
+  sample_fetch fetch(settings_of_worker(), batch_number{1});
+  ASSERT_TRUE(exchange(fetch).ok());
+  EXPECT_EQ(numbers(fetch), (list{1, 2, 3}));
+  ingest_.start();
+  now_ = fetch.wake_ns();
+  const int before = ingest_.reads();
+  const auto request = fetch.due(now_, batch_number{});
+  ASSERT_TRUE(request.has_value());
+  ASSERT_NE(request->asks.last_hash, 0U);
+  for (int looks = 0; looks < 5; ++looks) EXPECT_FALSE(ask(*request).has_value());
+  EXPECT_EQ(ingest_.reads(), before + 1);
+  ingest_.seal();
+  EXPECT_TRUE(ask(*request).has_value());
+  EXPECT_EQ(ingest_.reads(), before + 1);
 }
 
 TEST_F(SampleFetch, WhatIsLostIsAskedForAgainLaterAndLater) {

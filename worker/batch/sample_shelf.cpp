@@ -108,20 +108,21 @@ std::optional<error> sample_shelf::unfit(const schemas::samples_request& request
 
 // A log that lost its end, and was sealed anew behind what is left, has other batches of the same
 // numbers.
-result<void> sample_shelf::follows(const schemas::samples_request& request) const {
+result<void> sample_shelf::follows(const schemas::samples_request& request) {
   const batch_number before{request.from.value - 1};
   if (request.last_hash == 0 || before < log_.oldest()) return {};
   const std::uint64_t first_held = newest_.value + 1 - held_.size();
-  std::uint64_t hash = 0;
-  if (before.value >= first_held) {
-    hash = held_[before.value - first_held].hash;
-  } else {
+  const bool is_held = before.value >= first_held;
+  if (!is_held && before != read_) {
+    read_hash_ = 0;
     auto read = log_.read(before, [&](const storage::log_record& record) {
-      if (record.lsn.value == before.value) hash = schemas::hash64(record.payload.bytes());
+      if (record.lsn.value == before.value) read_hash_ = schemas::hash64(record.payload.bytes());
       return false;
     });
+    read_ = read ? before : batch_number{};
     if (!read) return read;
   }
+  const std::uint64_t hash = is_held ? held_[before.value - first_held].hash : read_hash_;
   if (hash == request.last_hash) return {};
   return error{errc::corrupt,
                "batch " + number(before) +
@@ -181,7 +182,9 @@ result<void> sample_shelf::gather_logged(batch_number from,
     sized = check_size(record.payload, batch_number{next});
     if (!sized) return false;
     bytes += record.payload.size();
-    into.batches.push_back({schemas::hash64(record.payload.bytes()), record.payload});
+    read_ = batch_number{next};
+    read_hash_ = schemas::hash64(record.payload.bytes());
+    into.batches.push_back({read_hash_, record.payload});
     given_ = std::max(given_, batch_number{next});
     return next++ < newest_.value;
   });

@@ -66,7 +66,7 @@ class sample_shelf {
 
  private:
   std::optional<error> unfit(const schemas::samples_request& request) const;
-  result<void> follows(const schemas::samples_request& request) const;
+  result<void> follows(const schemas::samples_request& request);
   void note(const schemas::samples_request& request);
   result<void> gather(batch_number from, std::size_t bytes_max, schemas::samples_reply& into);
   result<void> gather_logged(batch_number from,
@@ -84,6 +84,10 @@ class sample_shelf {
   batch_stream::refused_rows refused_;
   std::deque<schemas::sealed_bytes> held_;  // the newest ones; the last is newest_
   std::size_t held_bytes_ = 0;
+  // Of an earlier one, the newest that was read: who waits or goes on behind it costs no other
+  // read.
+  batch_number read_;
+  std::uint64_t read_hash_ = 0;
   struct unlearned {
     batch_number batch;
     std::size_t bytes = 0;

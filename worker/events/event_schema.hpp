@@ -27,6 +27,7 @@ namespace headrace::worker {
 ///   ids      texts, a text with separators as in a file, or an integer: one id
 ///   label    as float; must be there, unless the job joins
 ///   window   of: as id; sum, where: as float; last: as id; also of an action that feeds it
+///   texts    as id
 /// A feature's column that is not there, or is an empty text, is the feature's missing id; of a
 /// list, nothing.
 class event_schema {
@@ -63,6 +64,16 @@ class event_schema {
   std::optional<problem> check_action(const schemas::event_batch& batch,
                                       const names& known,
                                       std::size_t i) const;
+  /// Puts the clean text in the place of each of event i's columns of texts
+  /// (worker/text/text_cleaning.hpp), for whatever reads the batch from here on. `into` holds them
+  /// meanwhile, in the order of the job's texts: an integer's is its digits, that of a column which
+  /// is not there empty. What a list has stays. Of an event that passed `check`, which it still
+  /// does then.
+  void clean_texts(schemas::event_batch& batch,
+                   const names& known,
+                   std::size_t i,
+                   std::vector<std::string>& into) const;
+
   /// All of event i, which is an impression and passed `check`, but its row number; a job that
   /// joins has no labels yet, and 0 stands for each. Crosses are not written: a crossed_source
   /// around the reader of the log does that, as around any other source. Of window features there
@@ -137,6 +148,7 @@ class event_schema {
   class kept_columns;
   result<std::size_t> column_of(const std::string& column, const std::string& use);
   result<void> bind_features(const std::vector<feature_spec>& features);
+  void order_columns();
   result<void> bind_feature(const feature_spec& feature);
   void keep_column(std::size_t column);
   result<void> bind_window(const feature_spec& feature, bound_window& into);
@@ -153,7 +165,8 @@ class event_schema {
   std::vector<bound_label> labels_;  // none of a job that joins
   std::vector<bound_feature> features_;
   std::vector<bound_window> windows_;
-  std::vector<kept_column> kept_;  // of windows that actions feed, each once
+  std::vector<kept_column> kept_;   // of windows that actions feed, each once
+  std::vector<std::size_t> texts_;  // columns
   std::size_t lists_ = 0;
   std::uint64_t fingerprint_ = 0;
   bool has_values_ = false;

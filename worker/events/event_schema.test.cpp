@@ -195,6 +195,33 @@ TEST(EventSchema, RefusesWhatAColumnCannotBe) {
   }
 }
 
+TEST(EventSchema, TextsAreCleanForWhateverReadsThem) {
+  source_spec source = source_of({feature("body"), feature("words", feature_kind::ids)});
+  source.features[1].column = "body";
+  for (const char* column : {"title", "body", "none"}) source.texts.emplace_back().column = column;
+  const event_schema schema = bound(source);
+  made_batch batch;
+  batch.event("e").text("body", "\t so \xC2\xAD it  is ").integer("title", -7);
+  batch.number("rating", 4.0);
+  const auto known = schema.look_up(batch.batch);
+  ASSERT_FALSE(schema.check(batch.batch, known, 0));
+  std::vector<std::string> texts;
+  schema.clean_texts(batch.batch, known, 0, texts);
+  EXPECT_THAT(texts, ElementsAre("-7", "so it is", ""));
+  ASSERT_FALSE(schema.check(batch.batch, known, 0));
+  event made;
+  schema.parse(batch.batch, known, 0, made);
+  EXPECT_THAT(made.keys, ElementsAre(id_key("body", "so it is")));
+  EXPECT_THAT(made.sequence_keys,
+              ElementsAre(id_key("words", "so"), id_key("words", "it"), id_key("words", "is")));
+  made_batch list;
+  list.event("e").texts("body", {"so", "it"}).number("rating", 4.0);
+  EXPECT_EQ(of_last(schema, list).wrong.fault, event_fault::wrong_type);
+  made_batch number;
+  number.event("e").number("title", 7.0).number("rating", 4.0);
+  EXPECT_EQ(of_last(schema, number).wrong.fault, event_fault::wrong_type);
+}
+
 TEST(EventSchema, TheLabelMustBeThereAndBeANumber) {
   const auto schema = bound(source_of({feature("user")}));
   made_batch batch;

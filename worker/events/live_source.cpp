@@ -6,6 +6,7 @@
 #include "schemas/hash.hpp"
 #include "storage/file_io.hpp"
 #include "worker/events/packed_event.hpp"
+#include "worker/ingest/column_text.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -35,7 +36,9 @@ impression_columns::bounds kept_of(const std::optional<join_spec>& join) {
 }
 
 // What the samples of a log depend on beside the log, never 0. Without a join each event is one.
-std::uint64_t made_by(const event_schema& schema, const std::optional<join_spec>& join) {
+std::uint64_t made_by(const event_schema& schema,
+                      const std::vector<text_spec>& texts,
+                      const std::optional<join_spec>& join) {
   if (!join) return 1;
   byte_writer all;
   all.number(schema.fingerprint());
@@ -47,6 +50,7 @@ std::uint64_t made_by(const event_schema& schema, const std::optional<join_spec>
                                     std::uint64_t{join->actions}})
     all.number(value);
   all.number(join->negative_share);
+  if (!texts.empty()) all.number(fingerprint_of(texts));
   return schemas::hash64(all.take()) | 2U;
 }
 
@@ -74,11 +78,13 @@ result<std::unique_ptr<live_source>> live_source::open(std::shared_ptr<event_int
                                                        stream_cut from) {
   const std::vector<std::byte> joined = std::exchange(from.joiner, {});
   const std::vector<std::byte> windows = std::exchange(from.windows, {});
+  const std::vector<std::byte> texts = std::exchange(from.texts, {});
   std::unique_ptr<live_source> made(
       new live_source(std::move(intake), std::move(schema), std::move(how), std::move(from)));
   const std::uint64_t before = made->cut_.made_by;
   if (!joined.empty() && before != 0 && before != made->made_by_) return made->made_by_another();
   if (auto loaded = made->load_windows(windows); !loaded) return loaded.error();
+  if (auto loaded = made->load_texts(texts); !loaded) return loaded.error();
   if (!made->joiner_ || joined.empty()) return made;
   if (auto loaded = made->joiner_->load(joined); !loaded) return loaded.error();
   return made;
@@ -92,9 +98,10 @@ live_source::live_source(std::shared_ptr<event_intake> intake,
       schema_(std::move(schema)),
       how_(std::move(how)),
       reader_(intake_->log(), intake_->tail(), lsn{from.through.value + 1}),
-      windows_(how_.windows, kept_of(how_.join)),
+      windows_(how_.source, kept_of(how_.join)),
+      filter_(how_.source.texts),
       position_(from.samples),
-      made_by_(made_by(schema_, how_.join)),
+      made_by_(made_by(schema_, how_.source.texts, how_.join)),
       cut_(std::move(from)),
       marks_(cut_.marks.begin(), cut_.marks.end()),
       next_cut_bytes_(how_.cut_bytes) {
@@ -108,6 +115,15 @@ result<void> live_source::load_windows(std::span<const std::byte> saved) {
   auto empty = saved.empty() ? windows_.size() : windows_.load(saved);
   if (!empty) return empty.error();
   if (*empty > 0) log_warn("windows.begin_empty", {{"windows", *empty}});
+  return {};
+}
+
+// Texts of a column that the job did not have, or hashed otherwise, are not known.
+result<void> live_source::load_texts(std::span<const std::byte> saved) {
+  if (filter_.empty() || saved.empty()) return {};
+  auto empty = filter_.load(saved);
+  if (!empty) return empty.error();
+  if (*empty > 0) log_warn("texts.begin_empty", {{"texts", *empty}});
   return {};
 }
 
@@ -144,8 +160,9 @@ bool live_source::next_event(event& into) {
   while (record_ && place_ < batch_.events.size() && position_ < read_until_) {
     const std::size_t i = place_++;
     if (is_left_out(record_->left_out, i)) continue;
-    if (!fits(i)) {
+    if (!fits(i) || !takes_texts(i)) {
       if (!joiner_) ++position_;
+      if (take_joined(into)) return true;
       continue;
     }
     if (joiner_) {
@@ -171,6 +188,22 @@ bool live_source::fits(std::size_t i) {
   if (!wrong) return true;
   static_cast<void>(  // any number is let pass
       bad_.add(bad_row::not_a_number, "event log", record_->position.value, wrong->detail));
+  return false;
+}
+
+// One that is left out for its texts is no event to windows and join, but time goes on.
+bool live_source::takes_texts(std::size_t i) {
+  if (filter_.empty()) return true;
+  schema_.clean_texts(batch_, names_, i, texts_);
+  if (batch_.events[i].kind == schemas::event_kind::action) return true;
+  const auto refused = filter_.judge(texts_);
+  if (!refused) return true;
+  static_cast<void>(  // any number is let pass
+      bad_.add(reason_of(refused->why),
+               "event log",
+               record_->position.value,
+               "the text is " + shown(texts_[refused->text])));
+  if (joiner_) joiner_->idle(log_time());
   return false;
 }
 
@@ -245,6 +278,7 @@ result<void> live_source::end_record() {
 }
 
 void live_source::tell_boards() {
+  if (how_.of_texts && !filter_.empty()) how_.of_texts->tell({filter_.count(), filter_.known()});
   if (how_.of_windows && !windows_.empty()) {
     windows_.look(windows_now_.each);
     const impression_columns& of = windows_.impressions();
@@ -260,25 +294,31 @@ void live_source::tell_boards() {
                     .spilled = joiner_->spilled()});
 }
 
-result<void> live_source::cut(std::uint64_t stamp_ms) {
-  std::vector<std::byte> joined;
-  if (joiner_) {
+// The cut as of now, with all that is known; marks aside.
+result<stream_cut> live_source::state() const {
+  stream_cut now = cut_;
+  now.made_by = made_by_;
+  if (joiner_ && cut_.through.value > 0) {
     auto saved = joiner_->save();
     if (!saved) return saved.error();
-    joined = std::move(*saved);
+    now.joiner = std::move(*saved);
   }
+  if (!windows_.empty()) now.windows = windows_.save();
+  if (!filter_.empty()) now.texts = filter_.save();
+  return now;
+}
+
+result<void> live_source::cut(std::uint64_t stamp_ms) {
+  auto made = state();
+  if (!made) return made.error();
   marks_.push_back({cut_.through, stamp_ms, log_bytes_});
   if (marks_.size() > marks_max) marks_.erase(marks_.begin() + 1);
-  std::vector<std::byte> windows;
-  if (!windows_.empty()) windows = windows_.save();
-  next_cut_bytes_ = std::max<std::uint64_t>(how_.cut_bytes,
-                                            cut_bytes_of_state * (joined.size() + windows.size()));
+  made->marks.assign(marks_.begin(), marks_.end());
+  const std::size_t bytes = made->joiner.size() + made->windows.size() + made->texts.size();
+  next_cut_bytes_ = std::max<std::uint64_t>(how_.cut_bytes, cut_bytes_of_state * bytes);
   bytes_since_cut_ = 0;
   cut_.made_by = made_by_;
-  waiting_cut_ = cut_;
-  waiting_cut_->joiner = std::move(joined);
-  waiting_cut_->windows = std::move(windows);
-  waiting_cut_->marks.assign(marks_.begin(), marks_.end());
+  waiting_cut_ = std::move(*made);
   return {};
 }
 
@@ -295,6 +335,7 @@ result<void> live_source::sealed(std::uint64_t through) {
         if (auto kept = keep(file, cut); !kept) return kept.error();
         cut.joiner = std::vector<std::byte>();  // {} would keep their room
         cut.windows = std::vector<std::byte>();
+        cut.texts = std::vector<std::byte>();
         return std::move(cut);
       });
   waiting_cut_.reset();
@@ -336,24 +377,18 @@ result<void> live_source::go_on_at(std::uint64_t through) {
 error live_source::made_by_another() const {
   return {errc::wrong_job,
           "the event log was joined up to record " + std::to_string(cut_.through.value) +
-              " under another [join] section, other actions or other features than the job file "
-              "has: put them back, or begin in another state folder"};
+              " under another [join] section, other actions, other features or other [texts] "
+              "than the job file has: put them back, or begin in another state folder"};
 }
 
 // Says in the cut, before the first sample is made, what makes those behind it.
 result<void> live_source::claim(std::uint64_t through) {
   if (cut_.made_by == made_by_) return {};
   if (cut_.made_by != 0 && through > position_) return made_by_another();
-  stream_cut now = cut_;
-  now.made_by = made_by_;
-  if (joiner_ && cut_.through.value > 0) {
-    auto saved = joiner_->save();
-    if (!saved) return saved.error();
-    now.joiner = std::move(*saved);
-  }
-  if (!windows_.empty()) now.windows = windows_.save();
+  const auto now = state();
+  if (!now) return now.error();
   if (!how_.cut_file.empty()) {
-    if (auto kept = keep(how_.cut_file, now); !kept) return kept;
+    if (auto kept = keep(how_.cut_file, *now); !kept) return kept;
   }
   cut_.made_by = made_by_;
   return {};

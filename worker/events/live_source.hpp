@@ -5,10 +5,12 @@
 #include "worker/events/event_schema.hpp"
 #include "worker/events/join_board.hpp"
 #include "worker/events/stream_cut.hpp"
+#include "worker/events/text_board.hpp"
 #include "worker/events/window_board.hpp"
 #include "worker/ingest/event_source.hpp"
 #include "worker/ingest/window_features.hpp"
 #include "worker/join/joiner.hpp"
+#include "worker/text/text_filter.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -17,12 +19,16 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace headrace::worker {
 
 /// The samples of a live stream: what the event log holds, joined where the job joins, in log
 /// order.
+///
+/// An event whose texts the job doesn't learn from is left out before windows and join see it, as a
+/// row of a file is: an action of it finds no impression.
 ///
 /// A record here is a sample, counted since the log was begun; row numbers are those counts. The
 /// same log gives the same samples, so a position is enough to go on after a restart: reading
@@ -35,8 +41,9 @@ class live_source final : public event_source {
     std::optional<join_spec> join = {};
     std::shared_ptr<storage::spill_store> spill = {};  // of the join; empty
     std::shared_ptr<join_board> board = {};            // where the join's figures go
-    std::shared_ptr<window_board> of_windows = {};     // and those of the windows
-    source_spec windows = {};  // whose window features the schema leaves a place for
+    std::shared_ptr<window_board> of_windows = {};     // those of the windows
+    std::shared_ptr<text_board> of_texts = {};         // and those of the texts
+    source_spec source = {};  // the schema's: has its window features and its texts
     std::filesystem::path cut_file = {};
     std::uint64_t cut_bytes = std::uint64_t{64} << 20;  // of the log between two cuts, about
     bool may_lose_ends =
@@ -44,15 +51,14 @@ class live_source final : public event_source {
     // What is kept of the log behind the newest cut: at most so much, and so old; 0 = no bound.
     std::uint64_t keep_bytes = 0;
     std::uint64_t keep_ms = 0;
-    /// Told what the join has counted whenever a record of the log is done.
   };
   /// What an earlier run kept in `file`; an empty cut where there is none. Fails: corrupt,
   /// io_error.
   static result<stream_cut> load_cut(const std::filesystem::path& file);
 
-  /// Reads behind `from`; `intake` was opened with it. Fails: corrupt (the cut's joiner or
-  /// windows), wrong_job (impressions wait in it that another join, or one of other features or
-  /// actions, took).
+  /// Reads behind `from`; `intake` was opened with it. Fails: corrupt (the cut's joiner, windows or
+  /// texts), wrong_job (impressions wait in it that another join, or one of other features, actions
+  /// or texts, took).
   static result<std::unique_ptr<live_source>> open(std::shared_ptr<event_intake> intake,
                                                    event_schema schema,
                                                    settings how,
@@ -79,6 +85,7 @@ class live_source final : public event_source {
 
   const joiner* join() const { return joiner_ ? &*joiner_ : nullptr; }
   const window_features& windows() const { return windows_; }
+  const text_filter& texts() const { return filter_; }
 
  private:
   live_source(std::shared_ptr<event_intake> intake,
@@ -86,9 +93,11 @@ class live_source final : public event_source {
               settings how,
               stream_cut from);
   result<void> load_windows(std::span<const std::byte> saved);
+  result<void> load_texts(std::span<const std::byte> saved);
   result<bool> next_record();
   bool next_event(event& into);
   bool fits(std::size_t i);
+  bool takes_texts(std::size_t i);
   result<void> claim(std::uint64_t through);
   error made_by_another() const;
   void feed_join(std::size_t i);
@@ -97,6 +106,7 @@ class live_source final : public event_source {
   void keep_time(std::uint64_t stamp_ms);
   std::uint64_t log_time() const { return cut_.stamp_ms - cut_.unwritten_ms; }
   result<void> end_record();
+  result<stream_cut> state() const;
   result<void> cut(std::uint64_t stamp_ms);
   result<void> go_on_at(std::uint64_t through);
   result<void> give_up(const stream_cut& kept);
@@ -107,6 +117,7 @@ class live_source final : public event_source {
   event_reader reader_;
   std::optional<joiner> joiner_;  // uses how_.spill
   window_features windows_;
+  text_filter filter_;
   std::uint64_t position_ = 0;
   std::uint64_t read_until_ = UINT64_MAX;  // position: `skip` stops there
   std::uint64_t made_by_ = 0;              // this job's
@@ -127,6 +138,7 @@ class live_source final : public event_source {
 
   event parsed_;
   std::vector<window_input> fed_;
+  std::vector<std::string> texts_;  // of the event at work, clean
   std::vector<std::byte> kept_;
   windows_figures windows_now_;
   std::vector<std::byte> packed_;

@@ -186,7 +186,7 @@ class killed_job {
   explicit killed_job(std::uint64_t seed) : random_(seed) {
     how_.cut_file = folder_.path() / "cut";
     how_.cut_bytes = 3'000;
-    how_.windows = job();
+    how_.source = job();
     join_spec join;
     join.window_ms = join_window_ms;
     join.out_of_order_ms = join_out_of_order_ms;
@@ -363,7 +363,7 @@ TEST(LiveWindows, AreTheSameWhateverIsKilled) {
 struct simple_job {
   explicit simple_job(live_source::settings settings = {}) : how(std::move(settings)) {
     how.cut_file = folder.path() / "cut";
-    how.windows = job();
+    how.source = job();
     how.of_windows = std::make_shared<window_board>();
     if (!how.join) how.join.emplace();
     how.join->window_ms = join_window_ms;

@@ -8,8 +8,9 @@
 namespace headrace::worker {
 namespace {
 
-constexpr std::uint32_t format_version = 2;
-constexpr std::uint32_t first_format = 1;  // had neither what made it nor windows
+constexpr std::uint32_t format_version = 3;
+constexpr std::uint32_t format_without_texts = 2;
+constexpr std::uint32_t format_of_join_only = 1;  // had neither what made it nor windows
 
 }  // namespace
 
@@ -32,10 +33,10 @@ std::vector<std::byte> encode(const stream_cut& cut) {
     body.number(mark.stamp_ms);
     body.number(mark.bytes);
   }
-  body.number(static_cast<std::uint64_t>(cut.joiner.size()));
-  body.numbers(std::span(cut.joiner));
-  body.number(static_cast<std::uint64_t>(cut.windows.size()));
-  body.numbers(std::span(cut.windows));
+  for (const auto* state : {&cut.joiner, &cut.windows, &cut.texts}) {
+    body.number(static_cast<std::uint64_t>(state->size()));
+    body.numbers(std::span(*state));
+  }
   const std::vector<std::byte> content = body.take();
   byte_writer file;
   file.number(schemas::hash64(content));
@@ -49,10 +50,10 @@ result<stream_cut> decode_stream_cut(std::span<const std::byte> bytes) {
   const auto hash = file.number<std::uint64_t>();
   if (!file.ok() || schemas::hash64(bytes.subspan(sizeof hash)) != hash) return corrupt;
   const auto version = file.number<std::uint32_t>();
-  if (version != format_version && version != first_format)
+  if (version < format_of_join_only || version > format_version)
     return error{errc::corrupt, "format " + std::to_string(version) + " is not known here"};
   stream_cut cut;
-  if (version != first_format) cut.made_by = file.number<std::uint64_t>();
+  if (version > format_of_join_only) cut.made_by = file.number<std::uint64_t>();
   cut.through = lsn{file.number<std::uint64_t>()};
   cut.samples = file.number<std::uint64_t>();
   cut.stamp_ms = file.number<std::uint64_t>();
@@ -75,8 +76,10 @@ result<stream_cut> decode_stream_cut(std::span<const std::byte> bytes) {
     file.numbers(std::span(into));
     return true;
   };
-  if (!take(cut.joiner) || (version != first_format && !take(cut.windows)) || !file.at_end())
-    return corrupt;
+  if (!take(cut.joiner)) return corrupt;
+  if (version > format_of_join_only && !take(cut.windows)) return corrupt;
+  if (version > format_without_texts && !take(cut.texts)) return corrupt;
+  if (!file.at_end()) return corrupt;
   return cut;
 }
 

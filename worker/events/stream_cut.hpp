@@ -37,6 +37,7 @@ struct stream_cut {
   std::vector<std::byte> joiner;        // joiner::save(); empty without a join
   std::vector<mark> marks;              // oldest first; the last is this cut's
   std::vector<std::byte> windows = {};  // window_features::save(); empty without any
+  std::vector<std::byte> texts = {};    // text_filter::save(); empty without any
   friend bool operator==(const stream_cut&, const stream_cut&) = default;
 };
 

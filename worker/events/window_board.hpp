@@ -1,9 +1,9 @@
 #pragma once
 
+#include "worker/events/figure_board.hpp"
 #include "worker/ingest/window_features.hpp"
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -22,23 +22,6 @@ struct windows_figures {
   std::optional<impression_figures> impressions = {};  // where actions take columns from them
 };
 
-/// Where the thread that reads the event log writes what its windows hold, as of the last record,
-/// and others read it. The mutex guards the figures; it is held for one copy.
-class window_board {
- public:
-  void tell(const windows_figures& now) {
-    const std::lock_guard lock(mutex_);
-    figures_ = now;
-  }
-  /// Nothing before the first record.
-  windows_figures read() const {
-    const std::lock_guard lock(mutex_);
-    return figures_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  windows_figures figures_;
-};
+using window_board = figure_board<windows_figures>;
 
 }  // namespace headrace::worker

@@ -154,7 +154,7 @@ struct source_spec {
   std::uint64_t bad_rows_max = 100;     // more than these end the run
   std::uint64_t row_bytes_max = 65'536;
 
-  std::vector<text_spec> texts = {};  // columns that are cleaned and judged; of files
+  std::vector<text_spec> texts = {};  // columns that are cleaned and judged
   std::vector<feature_spec> features;
   std::vector<cross_spec> crosses;
   window_limits windows = {};

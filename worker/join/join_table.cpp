@@ -1,7 +1,9 @@
 #include "worker/join/join_table.hpp"
 
 #include "base/check.hpp"
+#include "base/process_secret.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace headrace::worker {
@@ -11,7 +13,21 @@ constexpr std::size_t slots_min = 64;
 
 }  // namespace
 
-join_table::join_table() : index_(slots_min, none), mask_(slots_min - 1) {}
+join_table::join_table(std::uint64_t secret)
+    : secret_(secret), index_(slots_min, none), mask_(slots_min - 1) {}
+
+std::size_t join_table::home(const schemas::hash128& key) const {
+  return secret_place(key.low, key.high, secret_) & mask_;
+}
+
+std::size_t join_table::longest_look() const {
+  std::size_t longest = 0;
+  for (std::size_t at = 0; at <= mask_; ++at) {
+    if (index_[at] != none)
+      longest = std::max(longest, ((at - home(entries_[index_[at]].key)) & mask_) + 1);
+  }
+  return longest;
+}
 
 std::size_t join_table::slot_of(const schemas::hash128& key) const {
   for (std::size_t at = home(key);; at = (at + 1) & mask_) {

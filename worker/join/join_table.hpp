@@ -34,12 +34,13 @@ struct join_entry {
 
 /// Entries by key. A key has one impression, or actions that wait for it in the order they came;
 /// those that are gone have no key any more. Open addressing with linear probing, at most half
-/// full; erasing moves what follows back. 64 bytes and 8 to 16 of the index an entry.
+/// full; erasing moves what follows back. 64 bytes and 8 to 16 of the index an entry. Only where a
+/// key stands in the index depends on `secret`.
 class join_table {
  public:
   static constexpr std::uint32_t none = UINT32_MAX;
 
-  join_table();
+  explicit join_table(std::uint64_t secret);
   std::size_t size() const { return size_; }
   join_entry& at(std::uint32_t entry) { return entries_[entry]; }
   const join_entry& at(std::uint32_t entry) const { return entries_[entry]; }
@@ -53,15 +54,18 @@ class join_table {
   /// Takes the actions that wait for `key` from it, and gives the first: they are gone, and linked
   /// by `next`.
   std::uint32_t detach(const schemas::hash128& key);
+  /// Slots that a look-up goes through at most; goes through them all.
+  std::size_t longest_look() const;
 
  private:
-  std::size_t home(const schemas::hash128& key) const { return key.low & mask_; }
+  std::size_t home(const schemas::hash128& key) const;
   std::size_t slot_of(const schemas::hash128& key) const;  // that holds it, or the free one
   void erase(std::size_t slot);
   void grow();
   void append(std::uint32_t first, std::uint32_t entry);
   void unchain(std::uint32_t entry);
 
+  std::uint64_t secret_;
   std::vector<join_entry> entries_;
   std::vector<std::uint32_t> free_;
   std::vector<std::uint32_t> index_;  // first entries of keys, by hash

@@ -42,9 +42,10 @@ result<void> check_join(const join_spec& how) {
   return {};
 }
 
-joiner::joiner(join_spec how, storage::spill_store* spill)
+joiner::joiner(join_spec how, storage::spill_store* spill, std::uint64_t secret)
     : how_(how),
       all_actions_(how.actions < 64 ? (std::uint64_t{1} << how.actions) - 1 : all_time),
+      table_(secret),
       queue_(plus(how.window_ms, how.correct_ms) / 1024),
       pool_(how.memory_bytes_max, spill) {
   CHECK(check_join(how).ok());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/byte_io.hpp"
+#include "base/process_secret.hpp"
 #include "base/result.hpp"
 #include "schemas/hash.hpp"
 #include "storage/spill_store.hpp"
@@ -84,7 +85,10 @@ struct joined_sample {
 class joiner {
  public:
   /// `how` as `check_join` accepts it. `spill` must outlive the joiner and be empty.
-  explicit joiner(join_spec how, storage::spill_store* spill = nullptr);
+  /// `secret` changes nothing that can be seen but how keys meet in memory.
+  explicit joiner(join_spec how,
+                  storage::spill_store* spill = nullptr,
+                  std::uint64_t secret = process_secret());
 
   void impression(std::string_view key,
                   std::uint64_t time_ms,

@@ -1,5 +1,6 @@
 #include "worker/join/joiner.hpp"
 
+#include "base/process_secret.hpp"
 #include "storage/memory_spill_store.hpp"
 #include "worker/join/test_joins.hpp"
 
@@ -350,6 +351,19 @@ TEST(Joiner, TakesTimesAtTheEndOfTime) {
                    idle(UINT64_MAX),
                    finish()}),
               testing::SizeIs(2));
+}
+
+// Hashes of keys have a seed that anyone may know.
+TEST(JoinTable, KeysThatMeetUnderThePublicSeedDoNotMeetHere) {
+  join_table table(process_secret());
+  for (std::uint64_t i = 0; i < 20'000; ++i) {
+    join_entry one;
+    one.key = {i << 32, mix64(i)};
+    one.state = join_state::pending;
+    table.add(one);
+  }
+  EXPECT_EQ(table.size(), 20'000U);
+  EXPECT_LT(table.longest_look(), 200U);
 }
 
 TEST(Joiner, RefusesSettingsByName) {

@@ -153,6 +153,19 @@ TEST(JoinerProperty, GoesOnFromWhatItSavedAsIfNothingHadBeen) {
   });
 }
 
+TEST(JoinerProperty, NothingThatIsSeenDependsOnTheSecret) {
+  for_each_seed(100, [&](std::uint64_t seed) {
+    drawn_join made = draw_join(seed);
+    const auto calls = shuffled(made.events, made.how, seed);
+    made.how.pending_max = 1 + seed % 70;
+    joiner one(made.how, nullptr, mix64(seed));
+    joiner other(made.how, nullptr, mix64(~seed));
+    EXPECT_EQ(run(one, calls), run(other, calls));
+    EXPECT_EQ(*one.save(), *other.save());
+    EXPECT_EQ(one.count(), other.count());
+  });
+}
+
 TEST(JoinerProperty, IdleOnlyClosesEarlierAndChangesNoLabelOfEventsInBounds) {
   std::uint64_t earlier = 0;
   for_each_seed(400, [&](std::uint64_t seed) {

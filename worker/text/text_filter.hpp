@@ -14,6 +14,9 @@
 
 namespace headrace::worker {
 
+/// Of everything that decides which events they let through; 0 of none.
+std::uint64_t fingerprint_of(const std::vector<text_spec>& texts);
+
 /// Which events a job learns from by what their texts are: lengths, symbols, scripts, and whether
 /// one of the last texts was nearly the same. A pure function of the events' order, so that the
 /// same log leaves the same events out. One thread.
@@ -31,10 +34,19 @@ class text_filter {
   /// The clean texts of an event, one for each spec. Only those of one that is taken are known
   /// later; what is refused is counted.
   std::optional<refusal> judge(std::span<const std::string> texts);
-  std::uint64_t count(text_fault why) const { return counts_[static_cast<std::size_t>(why)]; }
+  struct counters {
+    std::uint64_t taken = 0;  // events
+    std::array<std::uint64_t, text_faults> refused{};
+    friend bool operator==(const counters&, const counters&) = default;
+  };
+  const counters& count() const { return counts_; }
+  std::uint64_t count(text_fault why) const {
+    return counts_.refused[static_cast<std::size_t>(why)];
+  }
+  /// Texts that are known, to tell near ones by, of all columns.
+  std::uint64_t known() const;
 
-  /// Hashes of the texts it knows, counts aside: u64 1 (the format), then how many windows, and of
-  /// each a fingerprint, how many hashes and these, oldest first, all u64.
+  /// Its counts and the hashes of the texts it knows. Bytes: docs/storage-format.md.
   std::vector<std::byte> save() const;
   /// Into one that took nothing yet; unusable on failure. How many windows of texts begin empty,
   /// because they were not there or said something else then. Fails: corrupt.
@@ -48,7 +60,7 @@ class text_filter {
   };
   std::vector<one> texts_;
   std::vector<std::optional<std::uint64_t>> hashes_;  // of the event at work
-  std::array<std::uint64_t, text_faults> counts_{};
+  counters counts_;
 };
 
 }  // namespace headrace::worker

@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <deque>
 #include <memory>
+#include <numbers>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -85,6 +87,24 @@ TEST(Simhash, IsNearForTextsThatAreNearlyTheSame) {
   EXPECT_EQ(far, 200);
 }
 
+// docs/text.md says so.
+TEST(Simhash, DiffersInAsManyBitsAsTheShareOfShinglesThatDiffer) {
+  random_stream draw(6);
+  for (const std::size_t words : {100U, 300U, 600U}) {
+    double bits = 0;
+    constexpr int texts = 200;
+    for (int i = 0; i < texts; ++i) {
+      const std::string front = drawn_text(draw, words / 2);
+      const std::string back = drawn_text(draw, words - words / 2 - 1);
+      const auto with = [&](const char* word) { return *simhash(front + word + back, 3); };
+      bits += std::popcount(with(" one ") ^ with(" other "));
+    }
+    const double shingles = static_cast<double>(words) - 2;
+    const double expected = 64 / std::numbers::pi * std::acos(1 - 3 / shingles);
+    EXPECT_NEAR(bits / texts, expected, 0.2 * expected) << words;
+  }
+}
+
 // Against a look at each hash of the window.
 TEST(NearWindow, FindsWhatALookAtEachFinds) {
   std::uint64_t found = 0;
@@ -139,6 +159,8 @@ TEST(TextFilter, KnowsOnlyTextsOfEventsThatWereTaken) {
   EXPECT_EQ(filter.count(text_fault::too_long), 2U);
   EXPECT_EQ(filter.count(text_fault::near_duplicate), 1U);
   EXPECT_EQ(filter.count(text_fault::too_short), 0U);
+  EXPECT_EQ(filter.count().taken, 3U);
+  EXPECT_EQ(filter.known(), 1U);
 }
 
 TEST(TextFilter, GoesOnFromWhatItSavedAsIfItHadNotStopped) {
@@ -161,6 +183,7 @@ TEST(TextFilter, GoesOnFromWhatItSavedAsIfItHadNotStopped) {
       ASSERT_EQ(parts->save(), saved);
     }
     ASSERT_EQ(parts->save(), whole.save());
+    ASSERT_EQ(parts->count(), whole.count());
   }
 }
 

@@ -1,5 +1,6 @@
 #include "worker/windows/impression_columns.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -18,6 +19,17 @@ error damaged(const std::string& what) {
 }
 
 }  // namespace
+
+std::size_t impression_columns::key_hash::operator()(const schemas::hash128& key) const {
+  return secret_place(key.low, key.high, secret);
+}
+
+std::size_t impression_columns::longest_look() const {
+  std::size_t longest = 0;
+  for (std::size_t bucket = 0; bucket < by_key_.bucket_count(); ++bucket)
+    longest = std::max(longest, by_key_.bucket_size(bucket));
+  return longest;
+}
 
 void impression_columns::put(std::string_view key,
                              std::uint64_t time_ms,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/byte_io.hpp"
+#include "base/process_secret.hpp"
 #include "base/result.hpp"
 #include "schemas/hash.hpp"
 
@@ -29,7 +30,9 @@ class impression_columns {
     std::uint64_t entries_max = 0;  // 0: none is kept
     std::uint64_t bytes_max = 0;    // entry_bytes of each and its columns; 0: any
   };
-  explicit impression_columns(bounds how) : how_(how) {}
+  /// `secret` changes nothing that can be seen but how keys meet in memory.
+  explicit impression_columns(bounds how, std::uint64_t secret = process_secret())
+      : how_(how), by_key_(0, key_hash{secret}) {}
 
   void put(std::string_view key,
            std::uint64_t time_ms,
@@ -41,6 +44,8 @@ class impression_columns {
   std::uint64_t size() const { return by_key_.size(); }  // those that nobody looks for any more too
   std::uint64_t bytes() const { return bytes_; }
   std::uint64_t forgotten() const { return forgotten_; }  // while they were known, for want of room
+  /// Entries that a look-up goes through at most; goes through them all.
+  std::size_t longest_look() const;
 
   /// Everything it knows; docs/storage-format.md has the bytes.
   void save(byte_writer& out) const;
@@ -55,7 +60,8 @@ class impression_columns {
     std::vector<std::byte> columns;
   };
   struct key_hash {
-    std::size_t operator()(const schemas::hash128& key) const { return key.low; }
+    std::uint64_t secret;
+    std::size_t operator()(const schemas::hash128& key) const;
   };
   void add(entry made);
   void keep_bounds(std::uint64_t watermark_ms);

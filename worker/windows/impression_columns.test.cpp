@@ -1,5 +1,8 @@
 #include "worker/windows/impression_columns.hpp"
 
+#include "base/random.hpp"
+#include "schemas/hash.hpp"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -75,6 +78,47 @@ TEST(ImpressionColumns, GoOnFromWhatWasSavedAndRefuseWhatIsCutShort) {
   for (std::size_t size = 0; size < saved.size(); ++size) {
     byte_reader cut(std::span<const std::byte>(saved).first(size));
     EXPECT_FALSE(impression_columns(how).load(cut)) << size;
+  }
+}
+
+// Keys whose hash under the public seed begins a bucket of the table that has as many: whoever
+// pushes them knows all of that.
+TEST(ImpressionColumns, KeysThatMeetUnderThePublicSeedDoNotMeetHere) {
+  constexpr std::uint64_t buckets = 541;  // of libstdc++, for 258 to 541 entries
+  constexpr std::size_t keys = 400;
+  impression_columns all({.keep_ms = 40, .entries_max = 1'000});
+  std::size_t put = 0;
+  for (std::uint64_t i = 0; put < keys; ++i) {
+    const std::string key = "r" + std::to_string(i);
+    const auto hash = schemas::hash128_of(bytes(key), 0x696D7072);  // docs/storage-format.md
+    if (hash.low % buckets != 0) continue;
+    all.put(key, 100, 90, bytes("x"));
+    ++put;
+  }
+  EXPECT_EQ(all.size(), keys);
+  EXPECT_LT(all.longest_look(), 20U);
+}
+
+TEST(ImpressionColumns, NothingThatIsSeenDependsOnTheSecret) {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    random_stream draw(seed);
+    const impression_columns::bounds how{.keep_ms = 40, .entries_max = 1 + draw.next_below(60)};
+    impression_columns one(how, draw.next());
+    impression_columns other(how, draw.next());
+    std::uint64_t time = 100;
+    for (int i = 0; i < 1'000; ++i) {
+      time += draw.next_below(3);
+      const std::string key = std::to_string(draw.next_below(80));
+      one.put(key, time, time, bytes(std::to_string(i)));
+      other.put(key, time, time, bytes(std::to_string(i)));
+      const std::string asked = std::to_string(draw.next_below(80));
+      ASSERT_EQ(found(one, asked, time), found(other, asked, time)) << "seed " << seed;
+    }
+    byte_writer of_one;
+    byte_writer of_other;
+    one.save(of_one);
+    other.save(of_other);
+    ASSERT_EQ(of_one.take(), of_other.take()) << "seed " << seed;
   }
 }
 

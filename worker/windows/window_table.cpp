@@ -23,8 +23,8 @@ error damaged(const std::string& what) {
 
 }  // namespace
 
-window_table::window_table(window_bounds how)
-    : how_(how), index_(slots_min, none), mask_(slots_min - 1) {
+window_table::window_table(window_bounds how, std::uint64_t secret)
+    : how_(how), secret_(secret), index_(slots_min, none), mask_(slots_min - 1) {
   CHECK(how_.over_ms > 0);
   CHECK(how_.keys_max > 0);
   CHECK(how_.key_events_max > 0);
@@ -84,6 +84,19 @@ void window_table::keep_bounds(window_counter& fed) {
 void window_table::drop(window_counter& from, std::size_t count) {
   from.drop_oldest(count);
   events_ -= count;
+}
+
+std::size_t window_table::home(const schemas::hash128& key) const {
+  return secret_place(key.low, key.high, secret_) & mask_;
+}
+
+std::size_t window_table::longest_look() const {
+  std::size_t longest = 0;
+  for (std::size_t at = 0; at <= mask_; ++at) {
+    if (index_[at] != none)
+      longest = std::max(longest, ((at - home(entries_[index_[at]].key)) & mask_) + 1);
+  }
+  return longest;
 }
 
 std::size_t window_table::slot_of(const schemas::hash128& key) const {

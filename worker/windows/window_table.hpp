@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/byte_io.hpp"
+#include "base/process_secret.hpp"
 #include "base/result.hpp"
 #include "schemas/hash.hpp"
 #include "worker/windows/window_counter.hpp"
@@ -37,9 +38,11 @@ struct window_bounds {
 /// more than `events_max` events, the key that was fed longest ago is forgotten. A key whose events
 /// are all expired at W goes when none that was fed before it is left. All but the last are
 /// counted. A key takes about 100 bytes, an event 16 to 64.
+///
+/// `secret` changes nothing of this: it says where in memory a key stands.
 class window_table {
  public:
-  explicit window_table(window_bounds how);
+  explicit window_table(window_bounds how, std::uint64_t secret = process_secret());
 
   /// Before anything is asked or added of an event at `time_ms`.
   void advance(std::uint64_t time_ms);
@@ -60,6 +63,8 @@ class window_table {
   std::uint64_t watermark_ms() const { return watermark_; }
   std::size_t keys() const { return keys_; }
   std::uint64_t events() const { return events_; }
+  /// Slots that a look-up goes through at most; goes through them all.
+  std::size_t longest_look() const;
 
   /// Everything it knows: u64 watermark, its counters, u64 keys; of each, from the one fed longest
   /// ago, hash, u32 events, and (u64 time, u64 value) of each.
@@ -76,7 +81,7 @@ class window_table {
     std::uint32_t older = none;  // by the last event that came
     std::uint32_t newer = none;
   };
-  std::size_t home(const schemas::hash128& key) const { return key.low & mask_; }
+  std::size_t home(const schemas::hash128& key) const;
   std::size_t slot_of(const schemas::hash128& key) const;  // that holds it, or the free one
   std::uint32_t find_or_make(const schemas::hash128& key);
   void grow();
@@ -90,6 +95,7 @@ class window_table {
   void keep_bounds(window_counter& fed);
 
   window_bounds how_;
+  std::uint64_t secret_;
   std::vector<entry> entries_;
   std::vector<std::uint32_t> free_;
   std::vector<std::uint32_t> index_;  // entries by hash; linear probing, at most half full

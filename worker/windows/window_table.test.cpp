@@ -1,5 +1,7 @@
 #include "worker/windows/window_table.hpp"
 
+#include "base/random.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,7 +18,7 @@ using testing::IsEmpty;
 
 constexpr schemas::hash128 ann{1, 1};
 constexpr schemas::hash128 bob{2, 1};
-constexpr schemas::hash128 eve{65, 1};  // of ann's slot
+constexpr schemas::hash128 eve{65, 1};
 
 window_bounds of_100_ms() {
   window_bounds how;
@@ -144,6 +146,40 @@ TEST(WindowTable, RefusesWhatNoTableSaved) {
   window_table other(of_100_ms());
   byte_reader in(twice);
   EXPECT_FALSE(other.load(in));
+}
+
+// Hashes of keys have a seed that anyone may know.
+TEST(WindowTable, KeysThatMeetUnderThePublicSeedDoNotMeetHere) {
+  window_table table(of_100_ms());
+  for (std::uint64_t i = 0; i < 20'000; ++i)
+    ASSERT_TRUE(feed(table, {i << 32, counter_draw(1, 2, i)}, 1'000));
+  EXPECT_EQ(table.keys(), 20'000U);
+  EXPECT_LT(table.longest_look(), 200U);
+}
+
+TEST(WindowTable, NothingThatIsSeenDependsOnTheSecret) {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    random_stream draw(seed);
+    window_bounds how = of_100_ms();
+    how.out_of_order_ms = 20;
+    how.keys_max = 1 + draw.next_below(80);
+    how.key_events_max = how.events_max = 1 + draw.next_below(120);
+    window_table one(how, draw.next());
+    window_table other(how, draw.next());
+    std::uint64_t time = 1'000;
+    for (int i = 0; i < 2'000; ++i) {
+      time += draw.next_below(3);
+      const schemas::hash128 key{draw.next_below(4) << 6, draw.next_below(40)};
+      const std::uint64_t at = time - draw.next_below(30);
+      ASSERT_EQ(feed(one, key, at), feed(other, key, at)) << "seed " << seed;
+      ASSERT_EQ(times(one, key, at), times(other, key, at)) << "seed " << seed;
+    }
+    byte_writer of_one;
+    byte_writer of_other;
+    one.save(of_one);
+    other.save(of_other);
+    ASSERT_EQ(of_one.take(), of_other.take()) << "seed " << seed;
+  }
 }
 
 TEST(SumOf, HasNothingLeftOfWhatExpired) {
