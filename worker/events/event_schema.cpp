@@ -62,7 +62,13 @@ result<event_schema> event_schema::bind(const source_spec& source,
     if (!column) return column.error();
     label.column = *column;
   }
-  if (auto bound = made.bind_columns(source.features, source.texts); !bound) return bound.error();
+  if (auto bound = made.bind_features(source.features); !bound) return bound.error();
+  for (const text_spec& text : source.texts) {
+    auto column = made.column_of(text.column, "a text");
+    if (!column) return column.error();
+    made.texts_.push_back(*column);
+  }
+  made.order_columns();
   return made;
 }
 
@@ -73,26 +79,24 @@ result<event_schema> event_schema::bind_request(const source_spec& source) {
     feature.window.reset();
   }
   event_schema made;
-  if (auto bound = made.bind_columns(features, {}); !bound) return bound.error();
+  if (auto bound = made.bind_features(features); !bound) return bound.error();
+  made.order_columns();
   return made;
 }
 
-result<void> event_schema::bind_columns(const std::vector<feature_spec>& features,
-                                        const std::vector<text_spec>& texts) {
+result<void> event_schema::bind_features(const std::vector<feature_spec>& features) {
   for (const feature_spec& feature : features) {
     if (auto bound = bind_feature(feature); !bound) return bound;
   }
-  for (const text_spec& text : texts) {
-    auto column = column_of(text.column, "a text");
-    if (!column) return column.error();
-    texts_.push_back(*column);
-  }
+  return {};
+}
+
+void event_schema::order_columns() {
   order_.resize(columns_.size());
   std::iota(order_.begin(), order_.end(), 0U);
   std::sort(order_.begin(), order_.end(), [&](std::uint32_t a, std::uint32_t b) {
     return columns_[a] < columns_[b];
   });
-  return {};
 }
 
 result<void> event_schema::bind_feature(const feature_spec& feature) {

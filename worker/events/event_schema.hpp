@@ -147,8 +147,8 @@ class event_schema {
   class column_fields;
   class kept_columns;
   result<std::size_t> column_of(const std::string& column, const std::string& use);
-  result<void> bind_columns(const std::vector<feature_spec>& features,
-                            const std::vector<text_spec>& texts);
+  result<void> bind_features(const std::vector<feature_spec>& features);
+  void order_columns();
   result<void> bind_feature(const feature_spec& feature);
   void keep_column(std::size_t column);
   result<void> bind_window(const feature_spec& feature, bound_window& into);
