@@ -80,7 +80,7 @@ result<void> kafka_stream::open() {
 }
 
 result<message_stream::extent> kafka_stream::look() {
-  const auto kept = partition_.look();
+  auto kept = partition_.look();
   if (kept) kept_ = *kept;
   return kept;
 }
