@@ -100,7 +100,7 @@ result<void> kafka_partition::open() {
       {"auto.offset.reset", "error"},
       {"enable.auto.commit", "false"},
       {"isolation.level", "read_uncommitted"},  // what stands there, whoever wrote it
-      {"fetch.wait.max.ms", "1"},              // what is asked next waits behind a fetch
+      {"fetch.wait.max.ms", "1"},               // what is asked next waits behind a fetch
       {"fetch.error.backoff.ms", "50"},
       {"queued.max.messages.kbytes", "32768"},
       {"reconnect.backoff.max.ms", "500"},
