@@ -52,6 +52,7 @@ TEST(Wire, DecodedBlocksLieInTheFrameAndKeepItAlive) {
   example::maker from(7);
   push_section section = from.push();
   section.blocks = {from.block(1), from.block(2)};
+  for (row_block& block : section.blocks) block.keys_as = key_codec::raw;  // packed keys are apart
   frame bytes = encode(section);
   const auto* begin = bytes.bytes().data();
   const auto* end = begin + bytes.size();
