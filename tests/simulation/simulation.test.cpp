@@ -130,7 +130,7 @@ TEST_F(Simulation, PassesTheTwinOfTheMutants) {
 }
 
 TEST_P(Mutant, IsKilled) {
-  constexpr std::uint64_t within = 500;
+  constexpr std::uint64_t within = 2000;
   for (std::uint64_t seed = 1; seed <= within; ++seed) {
     if (const outcome got = run(seed, GetParam()); got.failure) {
       std::printf(
