@@ -68,6 +68,7 @@ int train(job_worker& worker,
   watch.data = how.data;
   watch.notes = how.notes;
   watch.page = how.page;
+  watch.served = how.served;
   watch.table = !how.json && on_terminal();
   const auto made = watch_run(worker, server, job, watch, context.signals, time);
   worker.stop();
@@ -126,6 +127,7 @@ int run_job(const job& job, const run_options& how, verb_context& context) {
   run_options shown = how;
   const bool is_shown = telemetry && *telemetry;
   if (is_shown) shown.page = &board;
+  shown.served = serving.get();
   if (is_shown && !how.json) {
     std::printf("Dashboard at http://%s/\n", (*telemetry)->endpoints().front().c_str());
     std::fflush(stdout);

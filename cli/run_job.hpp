@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cli/job/job_file.hpp"
+#include "cli/job_serve.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
 #include "cli/pages/dashboard.hpp"
@@ -18,8 +19,9 @@ struct run_options {
   std::string data;  // where the events come from, for the result
   std::optional<std::filesystem::path> predictions;
   bool json = false;
-  dashboard* page = nullptr;   // shows the run, too; outlives it
-  bool page_may_fail = false;  // nobody asked for it: a run goes on without
+  dashboard* page = nullptr;          // shows the run, too; outlives it
+  const job_serve* served = nullptr;  // what answers predictions of it, for that
+  bool page_may_fail = false;         // nobody asked for it: a run goes on without
   std::vector<std::string> notes;
 };
 

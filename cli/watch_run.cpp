@@ -205,6 +205,7 @@ void show(job_worker& worker,
   now.learned = worker.board().read();
   now.shards = meter.shards();
   if (worker.live() != nullptr) now.live = worker.live()->figures();
+  if (how.served != nullptr) now.served = how.served->figures();
   how.page->show(std::move(now), series.points());
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "cli/job_serve.hpp"
 #include "cli/job_server.hpp"
 #include "cli/job_worker.hpp"
 #include "cli/pages/dashboard.hpp"
@@ -15,11 +16,12 @@ namespace headrace::cli {
 
 /// How a run is shown.
 struct watch_options {
-  std::string data;                // where the events come from, for the result
-  bool table = false;              // a line a second on standard output
-  bool report = true;              // report.html in the state folder
-  std::vector<std::string> notes;  // for the result
-  dashboard* page = nullptr;       // shows it, too
+  std::string data;                   // where the events come from, for the result
+  bool table = false;                 // a line a second on standard output
+  bool report = true;                 // report.html in the state folder
+  std::vector<std::string> notes;     // for the result
+  dashboard* page = nullptr;          // shows it, too
+  const job_serve* served = nullptr;  // what answers predictions in this process
 };
 
 /// Watches a run until it ends: takes a point a second, shows it, passes the first Ctrl-C on, and

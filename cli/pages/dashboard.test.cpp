@@ -91,6 +91,21 @@ TEST(Dashboard, RefusalsAndTroubleAreSaidWhereTheyAre) {
   EXPECT_THAT(part(figures_now(now, {}), "shards"), HasSubstr("did not answer"));
 }
 
+TEST(Dashboard, WhatAnswersPredictionsEndsTheFlow) {
+  auto now = some_view(10);
+  EXPECT_THAT(part(figures_now(now, {}), "flow"), Not(HasSubstr("predictions answered")));
+  now.served.emplace();
+  now.served->asked.answered = 700;
+  EXPECT_THAT(part(figures_now(now, {}), "flow"), HasSubstr("not every row has come yet"));
+  now.served->stamp = {40, 1'000, true};
+  now.served->now_ms = 1'045;
+  auto before = count_flow(some_view(8));
+  before.answered = 100;
+  const auto flow = part(figures_now(now, before), "flow");
+  EXPECT_THAT(flow, AllOf(HasSubstr(">300 <small>/ s</small>"), HasSubstr("700 answers")));
+  EXPECT_THAT(flow, HasSubstr("newest event in: 45 ms ago"));
+}
+
 TEST(Dashboard, NoTextOfAJobIsMarkup) {
   auto now = some_view(10);
   now.job = "<script>alert(1)</script>";

@@ -62,6 +62,23 @@ std::uint64_t refused(const live_figures& live) {
   return sum;
 }
 
+stage predictions(const serve_figures& served,
+                  const flow_counts& counts,
+                  const flow_counts& before) {
+  const auto& asked = served.asked;
+  const bool is_whole = served.stamp.whole;
+  const std::uint64_t then = served.stamp.accepted_ms;
+  stage made{"predictions answered",
+             per_second(rate_of(counts.answered, before.answered, counts.seconds - before.seconds)),
+             counted(counts.answered, "answer"),
+             is_whole ? "" : "not every row has come yet",
+             !is_whole};
+  if (asked.turned_away > 0) made.note = with_commas(asked.turned_away) + " told to come again";
+  if (is_whole && made.note.empty() && then > 0 && then <= served.now_ms)
+    made.note = "newest event in: " + with_commas(served.now_ms - then) + " ms ago";
+  return made;
+}
+
 std::vector<stage> stages(const dashboard_view& now, const flow_counts& before) {
   const flow_counts counts = count_flow(now);
   const double passed = counts.seconds - before.seconds;
@@ -104,6 +121,7 @@ std::vector<stage> stages(const dashboard_view& now, const flow_counts& before) 
                  : troubled         ? "a shard is in trouble"
                                     : "",
                  troubled});
+  if (now.served) all.push_back(predictions(*now.served, counts, before));
   return all;
 }
 
@@ -279,6 +297,7 @@ flow_counts count_flow(const dashboard_view& now) {
   counts.samples = now.learned.samples;
   counts.push_bytes = now.learned.push_bytes;
   for (const auto& shard : now.shards) counts.versions += shard.version;
+  if (now.served) counts.answered = now.served->asked.answered;
   if (!now.live) return counts;
   counts.accepted = now.live->taken.events.accepted;
   if (now.live->joined) {

@@ -3,6 +3,7 @@
 #include "actors/progress_board.hpp"
 #include "cli/run_series.hpp"
 #include "cli/telemetry/live_series.hpp"
+#include "cli/telemetry/serve_series.hpp"
 #include "schemas/control.hpp"
 
 #include <cstdint>
@@ -22,6 +23,7 @@ struct dashboard_view {
   actors::progress learned;
   std::vector<schemas::status_reply> shards;  // none: the server did not answer
   std::optional<live_figures> live;           // of a job whose events come live
+  std::optional<serve_figures> served;        // where predictions are answered
 };
 
 /// A part of the page that changes: the id of its element, and what is in it.
@@ -38,6 +40,7 @@ struct flow_counts {
   std::uint64_t samples = 0;
   std::uint64_t push_bytes = 0;
   std::uint64_t versions = 0;  // of all shards
+  std::uint64_t answered = 0;
 };
 flow_counts count_flow(const dashboard_view& now);
 
