@@ -11,13 +11,13 @@ inline constexpr std::string_view dashboard_style = R"css(
 .pulse.lost { color: var(--warn); }
 .pulse.lost::before { background: none; border: 2px solid var(--warn); }
 .flow { display: flex; gap: 0; margin: 20px 0 2px; padding: 0; list-style: none; }
-.flow li { position: relative; flex: 1 1 0; min-width: 0; padding: 0 20px 0 22px; border-left: 3px solid var(--faint); }
+.flow li { position: relative; flex: 1 1 0; min-width: 0; padding: 0 14px 0 16px; border-left: 3px solid var(--faint); }
 .flow li:not(:last-child)::after {
   content: ""; position: absolute; right: 10px; top: 14px; width: 9px; height: 9px; transform: rotate(45deg);
   border: solid var(--faint); border-width: 2.5px 2.5px 0 0;
 }
 .flow .stage { display: block; min-height: 2.7em; color: var(--soft); font-size: 14px; line-height: 1.35; }
-.flow .rate { display: block; font-size: clamp(20px, 2.6vw, 28px); line-height: 1.25; font-weight: 640; letter-spacing: -.02em; }
+.flow .rate { display: block; white-space: nowrap; font-size: clamp(19px, 2.1vw, 26px); line-height: 1.25; font-weight: 640; letter-spacing: -.02em; }
 .flow .rate small { color: var(--soft); font-size: 14px; font-weight: 400; letter-spacing: 0; }
 .flow .all, .flow .note { display: block; color: var(--soft); font-size: 13.5px; line-height: 1.4; }
 .flow .note.warn { color: var(--warn); }
