@@ -64,7 +64,8 @@ std::vector<feature_orders::share> feature_orders::shares(double none,
       squares[f] += pair[f] * pair[f];
     }
   }
-  const auto pairs = static_cast<double>(orders_ / 2);
+  const std::size_t whole_pairs = orders_ / 2;
+  const auto pairs = static_cast<double>(whole_pairs);
   for (std::size_t f = 0; f < features_; ++f) {
     made[f].mean = sums[f] / pairs;
     const double spread = std::max(0.0, squares[f] / pairs - made[f].mean * made[f].mean);
