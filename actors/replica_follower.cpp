@@ -1,6 +1,7 @@
 #include "actors/replica_follower.hpp"
 
 #include "base/log.hpp"
+#include "base/process_secret.hpp"
 #include "schemas/wire.hpp"
 #include "serve/follow_plan.hpp"
 
@@ -8,7 +9,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,15 +16,10 @@
 namespace headrace::actors {
 namespace {
 
-std::uint64_t draw_subscriber() {
-  std::random_device entropy;
-  return (std::uint64_t{entropy()} << 32 | entropy()) | 1U;  // never 0
-}
-
 serve::follow_plan::settings settings_of(const replica_follower::parts& from) {
   serve::follow_plan::settings how;
   how.job_fingerprint = from.job_fingerprint;
-  how.subscriber = draw_subscriber();
+  how.subscriber = drawn_number();
   how.interval_ms = from.interval_ms;
   return how;
 }

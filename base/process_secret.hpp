@@ -6,6 +6,9 @@
 
 namespace headrace {
 
+/// A number that nobody can guess and nobody draws twice; never 0.
+std::uint64_t drawn_number();
+
 /// Drawn once for the life of the process. What is placed by it must never become visible: not the
 /// order of anything that is saved, sent or counted.
 std::uint64_t process_secret();

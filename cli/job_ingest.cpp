@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "base/parse_number.hpp"
+#include "base/process_secret.hpp"
 #include "cli/job_server.hpp"
 #include "cli/sample_log.hpp"
 #include "cli/sample_source.hpp"
@@ -14,7 +15,6 @@
 #include <caf/send.hpp>
 
 #include <cstdio>
-#include <random>
 #include <string_view>
 #include <utility>
 
@@ -34,8 +34,7 @@ result<std::uint64_t> stream_of(const std::filesystem::path& folder) {
                  "'" + file.string() + "' is damaged; restore the state folder from a copy"};
   }
   if (kept.error().code != errc::not_found) return kept.error();
-  std::random_device random;
-  const std::uint64_t drawn = (std::uint64_t{random()} << 32 | random()) | 1U;
+  const std::uint64_t drawn = drawn_number();
   char text[18];
   std::snprintf(text, sizeof text, "%016llx\n", static_cast<unsigned long long>(drawn));
   if (auto written = storage::replace_file(file, text); !written) return written.error();

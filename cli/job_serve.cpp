@@ -3,12 +3,12 @@
 #include "actors/http/plain_routes.hpp"
 #include "actors/transport/link.hpp"
 #include "base/json_line.hpp"
+#include "base/process_secret.hpp"
 #include "cli/job_server.hpp"
 #include "cli/telemetry/process_series.hpp"
 #include "schemas/delta.hpp"
 
 #include <optional>
-#include <random>
 #include <utility>
 
 namespace headrace::cli {
@@ -25,11 +25,6 @@ actors::replica_follower::connector connector(actors::transport_context& context
         if (!opened) return opened.error();
         return std::unique_ptr<actors::request_path>(std::move(*opened));
       };
-}
-
-std::uint64_t drawn_secret() {
-  std::random_device random;
-  return std::uint64_t{random()} << 32 | random();
 }
 
 actors::serve_routes::settings settings_of(const serve_spec& spec) {
@@ -56,7 +51,7 @@ result<std::unique_ptr<job_serve>> job_serve::start(actors::transport_context& c
   auto model = serve::served_model::make({job.name, job.model, job.source, job.schema});
   if (!model) return model.error();
   made->replica_ = std::make_shared<serve::replica>(
-      job.schema, schemas::delta_codecs(job.schema), drawn_secret());
+      job.schema, schemas::delta_codecs(job.schema), process_secret());
   made->answers_ = std::make_unique<actors::serve_routes>(
       actors::serve_routes::parts{
           std::move(*model), made->replica_, [at = made.get()] { return at->not_ready(); }},

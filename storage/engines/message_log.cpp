@@ -1,10 +1,10 @@
 #include "storage/engines/message_log.hpp"
 
 #include "base/check.hpp"
+#include "base/process_secret.hpp"
 #include "storage/record_codec.hpp"
 
 #include <algorithm>
-#include <random>
 #include <string>
 #include <utility>
 
@@ -12,11 +12,6 @@ namespace headrace::storage {
 namespace {
 
 using placed = message_stream::placed;
-
-std::uint64_t draw_writer() {
-  std::random_device random;
-  return std::uint64_t{random()} << 32 | random();
-}
 
 bool is_appendable(const log_record& record) {
   return record.payload.size() <= record_part_bytes_max &&
@@ -26,7 +21,7 @@ bool is_appendable(const log_record& record) {
 }  // namespace
 
 message_log::message_log(std::unique_ptr<message_stream> stream, options how)
-    : options_(std::move(how)), stream_(std::move(stream)), writer_(draw_writer()) {}
+    : options_(std::move(how)), stream_(std::move(stream)), writer_(drawn_number()) {}
 
 result<std::unique_ptr<message_log>> message_log::open(std::unique_ptr<message_stream> stream,
                                                        options how) {
