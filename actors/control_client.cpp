@@ -126,18 +126,6 @@ result<std::vector<schemas::digest_reply>> control_client::digests(
       schemas::decode_digest_reply);
 }
 
-result<std::vector<schemas::digest_reply>> control_client::counts(
-    std::uint32_t shards, std::chrono::milliseconds deadline) {
-  return ask_all<schemas::digest_reply>(
-      schemas::message_kind::digest,
-      shards,
-      deadline,
-      [](shard_id id) {
-        return schemas::encode(schemas::digest_request{id, true});
-      },
-      schemas::decode_digest_reply);
-}
-
 result<std::vector<schemas::flush_reply>> control_client::flush(
     std::uint32_t shards, std::chrono::milliseconds deadline) {
   return ask_all<schemas::flush_reply>(

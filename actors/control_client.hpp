@@ -32,9 +32,6 @@ class control_client {
                                                            std::chrono::milliseconds deadline);
   result<std::vector<schemas::digest_reply>> digests(std::uint32_t shards,
                                                      std::chrono::milliseconds deadline);
-  /// Rows and memory of each shard, without digests.
-  result<std::vector<schemas::digest_reply>> counts(std::uint32_t shards,
-                                                    std::chrono::milliseconds deadline);
   result<std::vector<schemas::flush_reply>> flush(std::uint32_t shards,
                                                   std::chrono::milliseconds deadline);
   /// One reply for each shard of the job: the first one says how many there are.
