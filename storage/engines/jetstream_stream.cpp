@@ -188,15 +188,7 @@ result<message_stream::extent> jetstream_stream::look() {
 }
 
 message_stream::outcome jetstream_stream::append(const log_message& message, std::uint64_t at) {
-  patience still(how_.patience_ms);
-  outcome out;
-  bool sent = false;  // and not answered, so it may come to be there
-  do {
-    out = send(message, at, sent);
-  } while (out.is == fate::unknown && still.again());
-  if (out.is == fate::unknown && !sent) out.is = fate::refused;
-  if (out.is == fate::refused && sent && out.code != errc::corrupt) out.is = fate::unknown;
-  return out;
+  return send_until_known(how_.patience_ms, [&](bool& sent) { return send(message, at, sent); });
 }
 
 // One try. Unknown: the same bytes go to the same position again.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "storage/engines/broker_login.hpp"
+#include "storage/engines/message_stream.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -27,5 +28,22 @@ class patience {
   clock::time_point end_;
   reconnect_pace pace_;
 };
+
+/// Tries until it is known what became of a message. `send` is one try of the same bytes for the
+/// same position, and sets its argument when the message went out and was not acknowledged: from
+/// then on it may come to be there, so that a later refusal is none.
+template <class Send>
+message_stream::outcome send_until_known(std::int64_t patience_ms, Send send) {
+  using fate = message_stream::fate;
+  patience still(patience_ms);
+  message_stream::outcome out;
+  bool sent = false;
+  do {
+    out = send(sent);
+  } while (out.is == fate::unknown && still.again());
+  if (out.is == fate::unknown && !sent) out.is = fate::refused;
+  if (out.is == fate::refused && sent && out.code != errc::corrupt) out.is = fate::unknown;
+  return out;
+}
 
 }  // namespace headrace::storage
