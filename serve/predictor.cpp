@@ -144,9 +144,7 @@ result<void> predictor::add_to(schemas::sample_batch& batch,
                                bool shared) {
   const auto known = model_->look_up(given);
   if (!known) return known.error();
-  const auto clean = model_->clean(given, *known, cleaned_);
-  if (!clean) return clean.error();
-  const schemas::event_batch& columns = **clean;
+  const schemas::event_batch& columns = model_->clean(given, *known, cleaned_);
   const std::size_t first = shared ? 1 : 0;
   if (columns.events.size() <= first) return error{errc::bad_input, "there is nothing to predict"};
   const batch_size before{batch.samples, batch.sequence_keys.size()};
@@ -175,9 +173,7 @@ result<void> predictor::add(const schemas::event_batch& columns, bool shared) {
 result<void> predictor::add_questions(const schemas::event_batch& given, bool shared) {
   const auto known = model_->look_up(given);
   if (!known) return known.error();
-  const auto clean = model_->clean(given, *known, cleaned_);
-  if (!clean) return clean.error();
-  const schemas::event_batch& columns = **clean;
+  const schemas::event_batch& columns = model_->clean(given, *known, cleaned_);
   if (columns.events.size() <= (shared ? 1U : 0U))
     return error{errc::bad_input, "there is nothing to predict"};
   const batch_size before{batch_.samples, batch_.sequence_keys.size()};

@@ -7,7 +7,6 @@
 #include "worker/ingest/column_text.hpp"
 #include "worker/ingest/crossed_source.hpp"
 #include "worker/ingest/planted_source.hpp"
-#include "worker/text/text_cleaning.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -88,7 +87,6 @@ result<void> served_model::bind() {
   if (!bound) return bound.error();
   columns_of_ = std::move(*bound);
   for (const std::string& name : columns_of_.columns()) columns_.push_back({name});
-  is_text_.resize(columns_.size());
   for (const worker::feature_spec& feature : described.features) {
     const worker::feature_writer& writer = writers_.emplace_back(feature);
     feature_names_.push_back(feature.name);
@@ -99,12 +97,6 @@ result<void> served_model::bind() {
         std::ranges::find(columns_, by_name ? feature.name : feature.column, &request_column::name);
     CHECK(column != columns_.end());
     column->kind = feature.kind;
-    const std::string& named = feature.column.empty() ? feature.name : feature.column;
-    const bool is_text =
-        !feature.window && std::ranges::find(described.texts, named, &worker::text_spec::column) !=
-                               described.texts.end();
-    if (is_text) is_text_[static_cast<std::size_t>(column - columns_.begin())] = true;
-    has_texts_ = has_texts_ || is_text;
     if (feature.kind == feature_kind::ids) {
       if (next_item_ && next_item_->list == lists_) next_writer_ = writers_.size() - 1;
       ++lists_;
@@ -147,26 +139,15 @@ result<worker::event_schema::names> served_model::look_up(const schemas::event_b
   return known;
 }
 
-result<const schemas::event_batch*> served_model::clean(const schemas::event_batch& given,
-                                                        const worker::event_schema::names& known,
-                                                        cleaned_columns& scratch) const {
-  if (!has_texts_) return &given;
+const schemas::event_batch& served_model::clean(const schemas::event_batch& given,
+                                                const worker::event_schema::names& known,
+                                                cleaned_columns& scratch) const {
+  if (!columns_of_.has_texts()) return given;
   scratch.batch = given;
   scratch.texts.clear();
-  for (event_field& field : scratch.batch.fields) {
-    const std::int32_t column = known.columns[field.name];
-    if (column < 0 || !is_text_[static_cast<std::size_t>(column)]) continue;
-    if (field.kind == field_kind::texts)
-      return error{
-          errc::bad_input,
-          columns_[static_cast<std::size_t>(column)].name + ": a text is needed, this is a list"};
-    if (field.kind != field_kind::text) continue;
-    if (!worker::clean_text(field.text, scratch.texts.emplace_back()))
-      return error{errc::bad_input,
-                   columns_[static_cast<std::size_t>(column)].name + ": the text is not UTF-8"};
-    field.text = scratch.texts.back();
-  }
-  return &scratch.batch;
+  for (std::size_t i = 0; i < given.events.size(); ++i)
+    columns_of_.clean_texts(scratch.batch, known, i, scratch.texts.emplace_back());
+  return scratch.batch;
 }
 
 result<void> served_model::parse(const schemas::event_batch& batch,

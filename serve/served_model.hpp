@@ -83,14 +83,14 @@ class served_model {
   /// names the nearest, and those there are.
   result<worker::event_schema::names> look_up(const schemas::event_batch& batch) const;
   /// Columns of a batch as the model reads them: those of texts that the job cleans are clean
-  /// (worker/text/text_cleaning.hpp). They are `given`, or in `scratch`. Fails: bad_input.
+  /// (worker/text/text_cleaning.hpp). They are `given`, or in `scratch`.
   struct cleaned_columns {
     schemas::event_batch batch;
-    std::deque<std::string> texts;
+    std::deque<std::vector<std::string>> texts;  // of each event
   };
-  result<const schemas::event_batch*> clean(const schemas::event_batch& given,
-                                            const worker::event_schema::names& known,
-                                            cleaned_columns& scratch) const;
+  const schemas::event_batch& clean(const schemas::event_batch& given,
+                                    const worker::event_schema::names& known,
+                                    cleaned_columns& scratch) const;
   /// Event i as a sample without labels; columns that it lacks are `shared`'s, where that is one.
   /// Fails: bad_input, which names the column.
   result<void> parse(const schemas::event_batch& batch,
@@ -131,9 +131,7 @@ class served_model {
   std::size_t lists_ = 0;
   std::optional<worker::next_item_parts> next_item_;
   std::size_t next_writer_ = 0;  // of its list
-  std::vector<bool> is_text_;    // [columns_] the job cleans it
-  bool has_texts_ = false;
-  bool has_values_ = false;  // some value of a sample may differ from 1
+  bool has_values_ = false;      // some value of a sample may differ from 1
 };
 
 }  // namespace headrace::serve

@@ -80,6 +80,15 @@ result<event_schema> event_schema::bind_request(const source_spec& source) {
   }
   event_schema made;
   if (auto bound = made.bind_features(features); !bound) return bound.error();
+  for (std::size_t f = 0; f < features.size(); ++f) {
+    const feature_spec& given = source.features[f];
+    const std::string& named = given.column.empty() ? given.name : given.column;
+    if (given.window ||
+        std::ranges::find(source.texts, named, &text_spec::column) == source.texts.end())
+      continue;
+    const std::size_t column = made.features_[f].column;
+    if (std::ranges::find(made.texts_, column) == made.texts_.end()) made.texts_.push_back(column);
+  }
   made.order_columns();
   return made;
 }

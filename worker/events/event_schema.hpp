@@ -39,7 +39,8 @@ class event_schema {
 
   /// What a request for a prediction has: no labels and no windows. A window feature is a column of
   /// its own name, which holds what the window would give; one whose column is given by number goes
-  /// by its name. `check` and `parse` serve as for impressions. Fails: as `bind`.
+  /// by its name. Texts are those that a feature reads. `check`, `clean_texts` and `parse` serve as
+  /// for impressions. Fails: as `bind`.
   static result<event_schema> bind_request(const source_spec& source);
 
   /// Names of one batch, looked up once: place of each among the columns and the actions of the
@@ -117,6 +118,8 @@ class event_schema {
   std::size_t features() const { return features_.size() - lists_; }
   std::size_t labels() const { return joins() ? actions_.size() : labels_.size(); }
   bool joins() const { return !actions_.empty(); }
+  /// Whether `clean_texts` has anything to do.
+  bool has_texts() const { return !texts_.empty(); }
   const std::vector<std::string>& actions() const { return actions_; }
   /// What it looks at, each once.
   const std::vector<std::string>& columns() const { return columns_; }
