@@ -1,10 +1,10 @@
 #pragma once
 
+#include "worker/events/figure_board.hpp"
 #include "worker/join/joiner.hpp"
 
 #include <algorithm>
 #include <cstdint>
-#include <mutex>
 
 namespace headrace::worker {
 
@@ -19,25 +19,20 @@ struct join_figures {
   std::uint64_t spilled_most = 0;
 };
 
-/// Where the thread that joins writes its figures and others read them. The mutex guards them all;
-/// it is held for one copy.
+/// A figure_board that keeps the most so far.
 class join_board {
  public:
-  /// The most so far is kept here; `now` need not have it.
+  /// `now` need not have the most so far. One thread.
   void tell(join_figures now) {
-    const std::lock_guard lock(mutex_);
-    now.payload_bytes_most = std::max(figures_.payload_bytes_most, now.payload_bytes);
-    now.spilled_most = std::max(figures_.spilled_most, now.spilled);
-    figures_ = now;
+    const join_figures before = board_.read();
+    now.payload_bytes_most = std::max(before.payload_bytes_most, now.payload_bytes);
+    now.spilled_most = std::max(before.spilled_most, now.spilled);
+    board_.tell(now);
   }
-  join_figures read() const {
-    const std::lock_guard lock(mutex_);
-    return figures_;
-  }
+  join_figures read() const { return board_.read(); }
 
  private:
-  mutable std::mutex mutex_;
-  join_figures figures_;
+  figure_board<join_figures> board_;
 };
 
 }  // namespace headrace::worker
