@@ -34,7 +34,7 @@ void add_freshness(const std::vector<probe_event>& probes,
   into.answers = answers.size();
   for (const probe_event& probe : probes) {
     const auto has_it = [&](const stamped_answer& answer) {
-      return answer.at_ns >= probe.accepted_ns && answer.applied_through_ms >= probe.accepted_ms;
+      return answer.at_ns >= probe.accepted_ns && answer.applied_through_ms > probe.accepted_ms;
     };
     const auto found = std::ranges::find_if(answers, has_it);
     if (found == answers.end()) {

@@ -45,8 +45,8 @@ struct freshness_figures {
   friend bool operator==(const freshness_figures&, const freshness_figures&) = default;
 };
 
-/// `answers` in the order in which they came. A probe is in the first whose stamp is not before the
-/// moment when it was accepted.
+/// `answers` in the order in which they came. A probe is in the first whose stamp is behind the
+/// millisecond in which it was accepted.
 void add_freshness(const std::vector<probe_event>& probes,
                    const std::vector<stamped_answer>& answers,
                    freshness_figures& into);
