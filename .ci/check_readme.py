@@ -37,6 +37,11 @@ wanted.append(("events of 200 bytes", f"**{ingest['events_per_second'] / 1e6:.2f
 wanted.append(("events of 200 bytes", f"AOF {ingest['redis_events_per_second'] / 1e6:.2f} M/s ({ingest['ratio_to_redis']:.1f} times)"))
 available = {point["job"]: point["available_ms_p99"] for point in newest("available")}
 wanted.append(("accepted until the sample", f"p99 **{available['labelled']:.0f} ms**; joined with a click **{available['joined']:.0f} ms**"))
+fresh = [point for point in newest("freshness") if point["interval_ms"] == 20][-1]
+wanted.append(("accepted until a prediction", f"p50 **{fresh['freshness_p50_seconds'] * 1e3:.0f} ms**, p99 **{fresh['freshness_p99_seconds'] * 1e3:.0f} ms**"))
+served = newest("serve")[-1]
+wanted.append(("a prediction over HTTP", f"p50 **{served['predict_p50_ms']:.1f} ms**, p99 **{served['predict_p99_ms']:.1f} ms**"))
+wanted.append(("a prediction over HTTP", f"the same bytes {served['bare_p50_ms']:.1f}, {served['bare_p99_ms']:.1f} ms"))
 layers = {}
 for line in open(sorted(glob.glob("bench/baselines/layers-*.jsonl"))[-1]):
     point = json.loads(line)
