@@ -1,6 +1,7 @@
 #include "cli/pages/dashboard.hpp"
 
 #include "base/json_line.hpp"
+#include "cli/pages/dashboard_page.hpp"
 
 #include <utility>
 

@@ -1,6 +1,7 @@
 #include "cli/pages/dashboard.hpp"
 
 #include "actors/http/test_http_server.hpp"
+#include "cli/pages/dashboard_page.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

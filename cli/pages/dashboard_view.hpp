@@ -49,11 +49,4 @@ std::vector<page_part> figures_now(const dashboard_view& now, const flow_counts&
 /// Charts: AUC over all `points`, everything else over the last fifteen minutes.
 std::vector<page_part> charts_now(const dashboard_view& now,
                                   const std::vector<series_point>& points);
-/// The whole page, with those parts in their places.
-std::string dashboard_page(const dashboard_view& now,
-                           const flow_counts& before,
-                           const std::vector<series_point>& points);
-/// What keeps it up to date, as a script of its own.
-extern const std::string_view dashboard_script;
-
 }  // namespace headrace::cli
